@@ -20,7 +20,7 @@ import (
 func CacheOptions(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
-		NewInformer:      paged.Persistent(paged.NewInformers(&corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1beta1.SpeakerState{}, &v1beta1.SpeakerRouteSlice{})),
+		NewInformer:      paged.NewPersistent(paged.NewInformers(&corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1beta1.SpeakerState{}, &v1beta1.SpeakerRouteSlice{})),
 		ByObject: map[client.Object]cache.ByObject{
 			// With this field selector, a Service counts as deleted when its type changes.
 			&corev1.Service{}: {

@@ -26,7 +26,7 @@ import (
 )
 
 // Setup adds all controllers of the controller program to the manager. They serve the Services of a class,
-// see apiconv.ServedBy, and read the Secrets in a namespace. Setup registers their metrics with the registry.
+// see apiconv.IsServedBy, and read the Secrets in a namespace. Setup registers their metrics with the registry.
 func Setup(mgr ctrl.Manager, class, namespace string, registry prometheus.Registerer) error {
 	view := allocations.New()
 	counts := metrics.New(view)

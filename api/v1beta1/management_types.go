@@ -22,12 +22,12 @@ type ManagementState string
 
 // The management states.
 const (
-	// Managed: the operator installs, restores and updates.
-	Managed ManagementState = "Managed"
-	// Unmanaged: the operator observes and reports, and changes nothing.
-	Unmanaged ManagementState = "Unmanaged"
-	// Removed: the operator removes what it made, and the stack stays.
-	Removed ManagementState = "Removed"
+	// StackManaged: the operator installs, restores and updates.
+	StackManaged ManagementState = "Managed"
+	// StackUnmanaged: the operator observes and reports, and changes nothing.
+	StackUnmanaged ManagementState = "Unmanaged"
+	// StackRemoved: the operator removes what it made, and the stack stays.
+	StackRemoved ManagementState = "Removed"
 )
 
 // RemovalSpec decides what the removal of lbstack leaves in the cluster.

@@ -21,7 +21,7 @@ func main() {
 	logLevel := flag.String("log-level", "info", "how much to log: error, info or debug")
 	class := flag.String("load-balancer-class", "", "serve Services of this spec.loadBalancerClass; empty: Services without one")
 	flag.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the leader election lease and of the Secrets with passwords (default: $POD_NAMESPACE)")
-	o.Flags(flag.CommandLine, ":8081", ":8443")
+	o.AddFlags(flag.CommandLine, ":8081", ":8443")
 	version.AddFlag(flag.CommandLine)
 	if err := termination.ParseFlags(flag.CommandLine, os.Args[1:]); err != nil {
 		termination.Exit("controller", err)
@@ -41,12 +41,12 @@ func run(ctx context.Context, o manager.Options, logLevel, class string) (err er
 	}
 	ctrl.SetLogger(o.Log)
 	o.Log.Info("starting", "version", version.Version, "loadBalancerClass", class)
-	scheme, err := manager.Scheme()
+	scheme, err := manager.NewScheme()
 	if err != nil {
 		return err
 	}
 	o.Cache = controllers.CacheOptions(o.Namespace)
-	mgr, err := manager.LeaderElected(o, scheme)
+	mgr, err := manager.NewLeaderElected(o, scheme)
 	if err != nil {
 		return err
 	}

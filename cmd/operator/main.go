@@ -27,7 +27,7 @@ func main() {
 	checks := flag.Bool("check", false, "wait until the operator runs and the LoadBalancerStack, if there is one, is Ready, and exit; an error after two minutes")
 	image := flag.String("image", os.Getenv("RELATED_IMAGE_LBSTACK"), "image of the components (default: $RELATED_IMAGE_LBSTACK)")
 	flag.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the operator, where the components run (default: $POD_NAMESPACE)")
-	o.Flags(flag.CommandLine, ":8081", ":8443")
+	o.AddFlags(flag.CommandLine, ":8081", ":8443")
 	version.AddFlag(flag.CommandLine)
 	if err := termination.ParseFlags(flag.CommandLine, os.Args[1:]); err != nil {
 		termination.Exit("operator", err)
@@ -61,14 +61,14 @@ func run(ctx context.Context, o manager.Options, logLevel, image string) (err er
 		return errors.New("no namespace for the components: set --namespace or POD_NAMESPACE")
 	}
 	o.Log.Info("starting", "version", version.Version, "image", image)
-	scheme, err := manager.Scheme()
+	scheme, err := manager.NewScheme()
 	if err != nil {
 		return err
 	}
 	if o.Cache, err = stack.CacheOptions(scheme, o.Namespace); err != nil {
 		return err
 	}
-	mgr, err := manager.LeaderElected(o, scheme)
+	mgr, err := manager.NewLeaderElected(o, scheme)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func run(ctx context.Context, o manager.Options, logLevel, image string) (err er
 	stacks := &stack.Reconciler{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Events: notify.New(mgr.GetEventRecorder(o.Name)), Image: image, Version: version.Version, Namespace: o.Namespace,
 		OperatorCondition: os.Getenv("OPERATOR_CONDITION_NAME"),
-		Kubernetes:        cluster.ServerVersion, Kinds: cluster.ServerResourcesForGroupVersion, Schemas: stack.Schemas(cluster.RESTClient()), Drift: stack.NewDrift(metrics.Registry),
+		Kubernetes:        cluster.ServerVersion, Kinds: cluster.ServerResourcesForGroupVersion, Schemas: stack.SchemaReader(cluster.RESTClient()), Drift: stack.NewDrift(metrics.Registry),
 	}
 	if err := stacks.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the LoadBalancerStack controller: %w", err)

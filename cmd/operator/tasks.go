@@ -37,7 +37,7 @@ func checkInstallation(ctx context.Context, namespace string) error {
 	if err != nil {
 		return err
 	}
-	scheme, err := manager.Scheme()
+	scheme, err := manager.NewScheme()
 	if err != nil {
 		return err
 	}

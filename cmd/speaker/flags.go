@@ -28,7 +28,7 @@ func parseFlags(set *flag.FlagSet, args []string) (app.Options, error) {
 	node := set.String("node", os.Getenv("NODE_NAME"), "name of this node (default: $NODE_NAME)")
 	address := set.String("address", os.Getenv("NODE_IP"), "address of this node (default: $NODE_IP)")
 	set.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the speakers (default: $POD_NAMESPACE)")
-	o.Flags(set, fmt.Sprintf("127.0.0.1:%d", v1beta1.DefaultHealthPort), fmt.Sprintf(":%d", v1beta1.DefaultMetricsPort))
+	o.AddFlags(set, fmt.Sprintf("127.0.0.1:%d", v1beta1.DefaultHealthPort), fmt.Sprintf(":%d", v1beta1.DefaultMetricsPort))
 	version.AddFlag(set)
 	port := set.Uint("mesh-port", uint(v1beta1.DefaultMeshPort), "UDP port of the mesh between speakers, on the node's address")
 	set.StringVar(&o.KeyDir, "mesh-key-dir", "/etc/lbstack/mesh-keys", "folder with the keys of the mesh: files key-1, key-2 and so on with 32 bytes each, of which the highest is the newest")

@@ -103,17 +103,17 @@ func (l *View) GiveUp(address netip.Addr, service lb.ServiceKey) {
 	delete(l.confirmed, assignment{address, service})
 }
 
-// Confirmed reports whether the claim of an address is known to be in the cluster and to name the Service.
+// IsConfirmed reports whether the claim of an address is known to be in the cluster and to name the Service.
 // The cache is then recent enough for the claim.
-func (l *View) Confirmed(address netip.Addr, service lb.ServiceKey) bool {
+func (l *View) IsConfirmed(address netip.Addr, service lb.ServiceKey) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, ok := l.confirmed[assignment{address, service}]
 	return ok
 }
 
-// InUse reports whether a Service holds an address with a confirmed claim.
-func (l *View) InUse(address netip.Addr) bool {
+// IsInUse reports whether a Service holds an address with a confirmed claim.
+func (l *View) IsInUse(address netip.Addr) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	holders, _ := l.alloc.Holders(address)
@@ -158,8 +158,8 @@ func (l *View) AdoptShown(req ipam.Request) (adopted int) {
 	return l.alloc.AdoptShown(req)
 }
 
-// ReservedIn returns the Services of a namespace that have reserved addresses which they do not use.
-func (l *View) ReservedIn(namespace string) (services []lb.ServiceKey) {
+// ServicesWithReservations returns the Services of a namespace that have reserved addresses which they do not use.
+func (l *View) ServicesWithReservations(namespace string) (services []lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for service := range l.alloc.HoldingServices() {
@@ -210,7 +210,7 @@ func (l *View) Assign(req ipam.Request) Outcome {
 	case o.Refusal != nil:
 		o.Attempts = l.addWaiter(req, o.Refusal.Reason, o.Refusal)
 	case o.Missing != nil:
-		o.Attempts = l.addWaiter(req, reasonPartly, o.Missing)
+		o.Attempts = l.addWaiter(req, reasonPartlyAllocated, o.Missing)
 	default:
 		l.queue.leave(req.Service)
 	}
@@ -245,7 +245,7 @@ func (l *View) Release(address netip.Addr, service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.alloc.Release(address, service)
-	l.giveUp(address, service)
+	l.forgetClaim(address, service)
 	l.serveFreed(address, service)
 }
 
@@ -255,7 +255,7 @@ func (l *View) Release(address netip.Addr, service lb.ServiceKey) {
 func (l *View) TakeUp(address netip.Addr, service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.alloc.TakeUp(address, service)
+	l.alloc.MarkInUse(address, service)
 }
 
 // Reserve records that a Service has released an address, which stays reserved for it.
@@ -263,11 +263,11 @@ func (l *View) Reserve(address netip.Addr, service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.alloc.ReserveFor(address, service)
-	l.giveUp(address, service)
+	l.forgetClaim(address, service)
 }
 
-// giveUp removes what the view has about the claim of an address for a Service.
-func (l *View) giveUp(address netip.Addr, service lb.ServiceKey) {
+// forgetClaim removes what the view has about the claim of an address for a Service.
+func (l *View) forgetClaim(address netip.Addr, service lb.ServiceKey) {
 	delete(l.confirmed, assignment{address, service})
 	l.clearRefusal(address, service)
 }

@@ -193,7 +193,7 @@ func TestPoolOf(t *testing.T) {
 func TestAdoptShown(t *testing.T) {
 	kept := func(address string) func(*View) {
 		return func(l *View) {
-			l.ClaimChanged(ClaimContent{}, ClaimContent{Address: addr(address), Pool: "gone", Holders: []Holder{{Service: key(0), Reserved: true}}})
+			l.RecordClaim(ClaimContent{}, ClaimContent{Address: addr(address), Pool: "gone", Holders: []Holder{{Service: key(0), Reserved: true}}})
 		}
 	}
 	both := func(fs ...func(*View)) func(*View) {
@@ -220,7 +220,7 @@ func TestAdoptShown(t *testing.T) {
 		{name: "of the family of which it has nothing", before: has("10.0.0.2"), shows: []string{"10.0.0.3", "2001:db8::1"}, want: 1, has: []string{"10.0.0.2", "2001:db8::1"}},
 		{name: "not one that no pool has", shows: []string{"192.0.2.1"}},
 		{name: "not one of another Service", before: func(l *View) { l.Assign(request(1, "10.0.0.3")) }, shows: []string{"10.0.0.3"}},
-		{name: "not one that is reserved", before: func(l *View) { l.ClaimChanged(ClaimContent{}, ClaimContent{Address: addr("10.0.0.3")}) }, shows: []string{"10.0.0.3"}},
+		{name: "not one that is reserved", before: func(l *View) { l.RecordClaim(ClaimContent{}, ClaimContent{Address: addr("10.0.0.3")}) }, shows: []string{"10.0.0.3"}},
 		{name: "what can be given, besides what cannot", shows: []string{"192.0.2.1", "10.0.0.3"}, want: 1, has: []string{"10.0.0.3"}},
 		{name: "one that another Service shares", before: func(l *View) { l.Assign(sharing(request(1, "10.0.0.3"), shares("k", 80))) },
 			shows: []string{"10.0.0.3"}, terms: shares("k", 81), want: 1, has: []string{"10.0.0.3"}},
@@ -281,7 +281,7 @@ func TestARequestAdoptsWhatTheServiceShows(t *testing.T) {
 
 func TestOutcome_HasReservedAddressUntilServiceTakesItUp(t *testing.T) {
 	l := with(t, "10.0.0.0/30")
-	l.ClaimChanged(ClaimContent{}, reservedFor(1))
+	l.RecordClaim(ClaimContent{}, reservedFor(1))
 	for range 2 { // the first decision came to nothing
 		if diff := cmp.Diff(addrList(at), l.Assign(request(1)).TakenUp, byValue); diff != "" {
 			t.Errorf("taken up (-want +got):\n%s", diff)
@@ -296,7 +296,7 @@ func TestOutcome_HasReservedAddressUntilServiceTakesItUp(t *testing.T) {
 	if got := l.Assign(request(2)).TakenUp; got != nil {
 		t.Errorf("taken up of a new address: got %v, want nothing", got)
 	}
-	l.ClaimChanged(ClaimContent{}, ClaimContent{Address: addr("10.0.0.3"), Pool: "p0", Holders: []Holder{{Service: key(1), Reserved: true}}})
+	l.RecordClaim(ClaimContent{}, ClaimContent{Address: addr("10.0.0.3"), Pool: "p0", Holders: []Holder{{Service: key(1), Reserved: true}}})
 	if got := l.Assign(request(1, "10.9.9.9")).TakenUp; got != nil {
 		t.Errorf("taken up by a request that is refused: got %v, want nothing", got)
 	}
@@ -307,7 +307,7 @@ func TestOutcome_HasReservedAddressUntilServiceTakesItUp(t *testing.T) {
 func TestInvalidRequest_TakesUpNoReservedAddress(t *testing.T) {
 	l := with(t, "10.0.0.0/30")
 	mustAssign(t, l, request(1, "10.0.0.3"))
-	l.ClaimChanged(ClaimContent{}, reservedFor(1))
+	l.RecordClaim(ClaimContent{}, reservedFor(1))
 	mustAssign(t, l, request(1))
 	o := l.RefuseInvalid(request(1), &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
 	if diff := cmp.Diff([]string{"10.0.0.3"}, texts(o.Keep)); diff != "" {

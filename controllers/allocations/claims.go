@@ -59,10 +59,10 @@ func (l *View) recordHolders(c ClaimContent) (learned []lb.ServiceKey) {
 	return learned
 }
 
-// ClaimChanged updates the view with a new or changed claim. before is the claim before the change; for a new
+// RecordClaim updates the view with a new or changed claim. before is the claim before the change; for a new
 // claim it is the zero value. A Service that the claim no longer names has lost the address. For a Service
 // that a change adds, the address is reserved.
-func (l *View) ClaimChanged(before, now ClaimContent) {
+func (l *View) RecordClaim(before, now ClaimContent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, h := range before.Holders {
@@ -73,7 +73,7 @@ func (l *View) ClaimChanged(before, now ClaimContent) {
 			l.leaving[assignment{before.Address, h.Service}] = struct{}{} // another writer removed it
 		}
 		l.alloc.Release(before.Address, h.Service)
-		l.giveUp(before.Address, h.Service)
+		l.forgetClaim(before.Address, h.Service)
 	}
 	for i, h := range now.Holders {
 		if before.Address.IsValid() && !before.Names(h.Service) {
@@ -91,10 +91,10 @@ func (l *View) ClaimChanged(before, now ClaimContent) {
 	}
 }
 
-// ClaimDeleted records that a claim is no longer in the cluster. Its reservations end. A
+// RecordClaimDeletion records that a claim is no longer in the cluster. Its reservations end. A
 // Service that uses the address by a confirmed claim keeps the address, and writes
 // the claim again.
-func (l *View) ClaimDeleted(c ClaimContent) {
+func (l *View) RecordClaimDeletion(c ClaimContent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(c.Holders) == 0 {
@@ -105,7 +105,7 @@ func (l *View) ClaimDeleted(c ClaimContent) {
 		if !confirmed || l.alloc.IsReservedFor(ipam.Holding{Address: c.Address, Service: h.Service}) {
 			l.alloc.Release(c.Address, h.Service)
 		}
-		l.giveUp(c.Address, h.Service)
+		l.forgetClaim(c.Address, h.Service)
 		l.serveFreed(c.Address, h.Service)
 	}
 	if len(c.Holders) == 0 {
@@ -125,7 +125,7 @@ func (l *View) AcceptClaim(c ClaimContent, service lb.ServiceKey) (ok bool) {
 	pool := c.Pool
 	if !c.Names(service) {
 		l.alloc.Release(c.Address, service)
-		l.giveUp(c.Address, service)
+		l.forgetClaim(c.Address, service)
 		l.leaving[assignment{c.Address, service}] = struct{}{}
 	}
 	for _, other := range l.recordHolders(c) {
@@ -147,9 +147,9 @@ func (l *View) RefusedAddresses(service lb.ServiceKey) []netip.Addr {
 	return slices.Clone(l.refused[service])
 }
 
-// StatusRead records the addresses in the status of a Service. If the Service does not hold an address in its
+// RecordReadStatus records the addresses in the status of a Service. If the Service does not hold an address in its
 // status, another Service that gets the address must wait until the status no longer has it.
-func (l *View) StatusRead(service lb.ServiceKey, shows []netip.Addr) {
+func (l *View) RecordReadStatus(service lb.ServiceKey, shows []netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.noteShown(service, shows)
@@ -176,9 +176,9 @@ func (l *View) ShowsLostAddress(service lb.ServiceKey) bool {
 	return false
 }
 
-// StatusWritten records the addresses that the status of a Service has now. It wakes the holders of the
+// RecordWrittenStatus records the addresses that the status of a Service has now. It wakes the holders of the
 // addresses that the status no longer has.
-func (l *View) StatusWritten(service lb.ServiceKey, shows []netip.Addr) {
+func (l *View) RecordWrittenStatus(service lb.ServiceKey, shows []netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for at := range l.leaving {
@@ -193,9 +193,9 @@ func (l *View) StatusWritten(service lb.ServiceKey, shows []netip.Addr) {
 	}
 }
 
-// PreviousService returns another Service whose status may still have an address, and wakes that Service.
+// WakePreviousService returns another Service whose status may still have an address, and wakes that Service.
 // Until its status is written, no other Service may have the address.
-func (l *View) PreviousService(address netip.Addr, service lb.ServiceKey) (other lb.ServiceKey, yes bool) {
+func (l *View) WakePreviousService(address netip.Addr, service lb.ServiceKey) (other lb.ServiceKey, yes bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for at := range l.leaving {

@@ -45,7 +45,7 @@ func leaving(t *testing.T, l *View, address string, i, want int) {
 	if want >= 0 {
 		wantKey = key(want)
 	}
-	if got, yes := l.PreviousService(addr(address), key(i)); yes != (want >= 0) || (yes && got != wantKey) {
+	if got, yes := l.WakePreviousService(addr(address), key(i)); yes != (want >= 0) || (yes && got != wantKey) {
 		t.Errorf("who still shows what %s gets: got %v, %v, want %v, %v", key(i), got, yes, wantKey, want >= 0)
 	}
 }
@@ -72,16 +72,16 @@ func holdersOf(t *testing.T, l *View, taken bool, want ...int) {
 func TestLoad_ReplacesAllByWhatTheClusterHas(t *testing.T) {
 	l := with(t, "10.0.0.0/30")
 	mustAssign(t, l, request(5))
-	if l.InUse(addr("10.0.0.0")) {
+	if l.IsInUse(addr("10.0.0.0")) {
 		t.Error("nothing shows 10.0.0.0 yet: got that it is in use")
 	}
 	l.Confirm(addr("10.0.0.0"), key(5))
-	if !l.InUse(addr("10.0.0.0")) {
+	if !l.IsInUse(addr("10.0.0.0")) {
 		t.Error("a Service shows 10.0.0.0: got that it is not in use")
 	}
-	l.StatusRead(key(5), []netip.Addr{addr("10.0.0.0")})
-	l.ClaimChanged(ClaimContent{}, by(6))
-	l.ClaimChanged(ClaimContent{}, by(7)) // refused
+	l.RecordReadStatus(key(5), []netip.Addr{addr("10.0.0.0")})
+	l.RecordClaim(ClaimContent{}, by(6))
+	l.RecordClaim(ClaimContent{}, by(7)) // refused
 
 	l.Load(plan(t, nil, "10.0.0.0/30"), []ClaimContent{shared("k", 1, 2)})
 	holdersOf(t, l, true, 1, 2)
@@ -89,7 +89,7 @@ func TestLoad_ReplacesAllByWhatTheClusterHas(t *testing.T) {
 	if got := l.RefusedAddresses(key(7)); got != nil {
 		t.Errorf("refused before: got %v, want nothing to be left of it", got)
 	}
-	if l.Confirmed(addr("10.0.0.0"), key(5)) {
+	if l.IsConfirmed(addr("10.0.0.0"), key(5)) {
 		t.Error("confirmed before: got true, want nothing to be left of it")
 	}
 	leaving(t, l, "10.0.0.0", 1, -1)
@@ -118,17 +118,17 @@ func TestObserve(t *testing.T) {
 			taken: true, want: []int{2}, refuse: []int{1}},
 		{name: "a reservation takes nothing away", before: []func(*View){func(l *View) { l.Assign(request(3, at)) }}, now: by(), taken: true, want: []int{3}},
 		{name: "a claim for another takes nothing away", before: []func(*View){func(l *View) { l.Assign(request(3, at)) }}, now: by(1), taken: true, want: []int{3}, refuse: []int{1}},
-		{name: "a reservation that is given to a Service is kept for it", before: []func(*View){func(l *View) { l.ClaimChanged(ClaimContent{}, by()) }}, old: by(), now: by(1), taken: true, want: []int{1}, kept: true},
-		{name: "a claim that changes hands is kept for the new one", before: []func(*View){func(l *View) { l.ClaimChanged(ClaimContent{}, by(1)) }}, old: by(1), now: by(2), taken: true, want: []int{2}, kept: true},
-		{name: "a claim that loses its holder reserves", before: []func(*View){func(l *View) { l.ClaimChanged(ClaimContent{}, by(1)) }}, old: by(1), now: by(), taken: true},
-		{name: "a shared claim that one leaves", before: []func(*View){func(l *View) { l.ClaimChanged(ClaimContent{}, shared("k", 1, 2)) }}, old: shared("k", 1, 2), now: shared("k", 2), taken: true, want: []int{2}},
-		{name: "a shared claim that one joins", before: []func(*View){func(l *View) { l.ClaimChanged(ClaimContent{}, shared("k", 1)) }}, old: shared("k", 1), now: shared("k", 1, 2), taken: true, want: []int{1, 2}, kept: true},
+		{name: "a reservation that is given to a Service is kept for it", before: []func(*View){func(l *View) { l.RecordClaim(ClaimContent{}, by()) }}, old: by(), now: by(1), taken: true, want: []int{1}, kept: true},
+		{name: "a claim that changes hands is kept for the new one", before: []func(*View){func(l *View) { l.RecordClaim(ClaimContent{}, by(1)) }}, old: by(1), now: by(2), taken: true, want: []int{2}, kept: true},
+		{name: "a claim that loses its holder reserves", before: []func(*View){func(l *View) { l.RecordClaim(ClaimContent{}, by(1)) }}, old: by(1), now: by(), taken: true},
+		{name: "a shared claim that one leaves", before: []func(*View){func(l *View) { l.RecordClaim(ClaimContent{}, shared("k", 1, 2)) }}, old: shared("k", 1, 2), now: shared("k", 2), taken: true, want: []int{2}},
+		{name: "a shared claim that one joins", before: []func(*View){func(l *View) { l.RecordClaim(ClaimContent{}, shared("k", 1)) }}, old: shared("k", 1), now: shared("k", 1, 2), taken: true, want: []int{1, 2}, kept: true},
 		{name: "one that joined in this process has taken it up", before: []func(*View){func(l *View) {
-			l.ClaimChanged(ClaimContent{}, shared("k", 1))
+			l.RecordClaim(ClaimContent{}, shared("k", 1))
 			l.Assign(sharing(request(2, at), shares("k", 2)))
 		}}, old: shared("k", 1), now: shared("k", 1, 2), taken: true, want: []int{1, 2}},
-		{name: "what is seen twice is as if seen once", before: []func(*View){func(l *View) { l.ClaimChanged(ClaimContent{}, by(1)) }}, now: by(1), taken: true, want: []int{1}},
-		{name: "an update that changes nothing hands nothing over", before: []func(*View){func(l *View) { l.ClaimChanged(ClaimContent{}, by(1)) }}, old: by(1), now: by(1), taken: true, want: []int{1}},
+		{name: "what is seen twice is as if seen once", before: []func(*View){func(l *View) { l.RecordClaim(ClaimContent{}, by(1)) }}, now: by(1), taken: true, want: []int{1}},
+		{name: "an update that changes nothing hands nothing over", before: []func(*View){func(l *View) { l.RecordClaim(ClaimContent{}, by(1)) }}, old: by(1), now: by(1), taken: true, want: []int{1}},
 		{name: "an update that changes nothing of what was not known hands nothing over either", old: by(1), now: by(1), taken: true, want: []int{1}},
 	}
 	for _, tt := range tests {
@@ -137,7 +137,7 @@ func TestObserve(t *testing.T) {
 			for _, f := range tt.before {
 				f(l)
 			}
-			l.ClaimChanged(tt.old, tt.now)
+			l.RecordClaim(tt.old, tt.now)
 			holdersOf(t, l, tt.taken, tt.want...)
 			if n := len(tt.want); n > 0 {
 				_, kept := l.HeldBy(key(tt.want[n-1]))
@@ -164,22 +164,22 @@ func TestAHandOverWaitsUntilTheOldHolderHasLetGo(t *testing.T) {
 	l := New()
 	l.Load(plan(t, nil, "10.0.0.0/30"), []ClaimContent{by(1)})
 	got := woken(l)
-	l.ClaimChanged(by(1), by(2))
-	if l.Confirmed(addr(at), key(1)) {
+	l.RecordClaim(by(1), by(2))
+	if l.IsConfirmed(addr(at), key(1)) {
 		t.Error("confirmed of who lost it: got true, want false")
 	}
 	leaving(t, l, at, 2, 1)
 	leaving(t, l, at, 1, -1)
 	leaving(t, l, "10.0.0.2", 2, -1)
-	l.StatusWritten(key(3), nil)
+	l.RecordWrittenStatus(key(3), nil)
 	leaving(t, l, at, 2, 1)
-	l.StatusWritten(key(1), addrList("10.0.0.2", at)) // what it wrote was decided before
+	l.RecordWrittenStatus(key(1), addrList("10.0.0.2", at)) // what it wrote was decided before
 	leaving(t, l, at, 2, 1)
 	diffWoken(t, "while it shows the address: the one that is waited for", got, 1, 1, 1)
-	l.StatusWritten(key(1), addrList("10.0.0.2"))
+	l.RecordWrittenStatus(key(1), addrList("10.0.0.2"))
 	leaving(t, l, at, 2, -1)
 	diffWoken(t, "when it left", got, 2)
-	l.StatusWritten(key(1), nil)
+	l.RecordWrittenStatus(key(1), nil)
 	diffWoken(t, "when it left again", got)
 
 	mustAssign(t, l, request(2))
@@ -193,12 +193,12 @@ func TestServicesThatMayStillShowAnAddress(t *testing.T) {
 		do   func(*View)
 		want int // to whom 2 has to give way
 	}{
-		{name: "who was taken out of the claim by somebody else", do: func(l *View) { l.ClaimChanged(by(1), by(2)) }, want: 1},
-		{name: "not who was taken out by this process", do: func(l *View) { l.Release(addr(at), key(1)); l.ClaimChanged(by(1), by(2)) }, want: -1},
-		{name: "who is found to show it without holding it", do: func(l *View) { l.StatusRead(key(3), []netip.Addr{addr(at)}) }, want: 3},
+		{name: "who was taken out of the claim by somebody else", do: func(l *View) { l.RecordClaim(by(1), by(2)) }, want: 1},
+		{name: "not who was taken out by this process", do: func(l *View) { l.Release(addr(at), key(1)); l.RecordClaim(by(1), by(2)) }, want: -1},
+		{name: "who is found to show it without holding it", do: func(l *View) { l.RecordReadStatus(key(3), []netip.Addr{addr(at)}) }, want: 3},
 		{name: "who finds out that the claim was deleted and written for another", do: func(l *View) {
-			l.ClaimDeleted(by(1))
-			l.ClaimChanged(ClaimContent{}, by(2))
+			l.RecordClaimDeletion(by(1))
+			l.RecordClaim(ClaimContent{}, by(2))
 			l.AcceptClaim(by(2), key(1))
 		}, want: 1},
 	}
@@ -225,10 +225,10 @@ func TestAddressThatTwoServicesShow_IsFreeWhenBothReleasedIt(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			l := New()
 			l.Load(plan(t, nil, "10.0.0.0/30"), []ClaimContent{shared("k", 1, 2)})
-			l.ClaimChanged(shared("k", 1, 2), by(3))
-			l.StatusWritten(key(tt.first), nil)
+			l.RecordClaim(shared("k", 1, 2), by(3))
+			l.RecordWrittenStatus(key(tt.first), nil)
 			leaving(t, l, at, 3, tt.then)
-			l.StatusWritten(key(tt.then), nil)
+			l.RecordWrittenStatus(key(tt.then), nil)
 			leaving(t, l, at, 3, -1)
 		})
 	}
@@ -242,32 +242,32 @@ func TestARefusalEndsWithItsReason(t *testing.T) {
 		then   func(*View)
 		want   []netip.Addr
 	}{
-		{name: "the change is reported once", before: taken, then: func(l *View) { l.ClaimChanged(ClaimContent{}, by(1)) }, want: addrList(at)},
-		{name: "it ends when the claim names the Service no more", before: taken, then: func(l *View) { l.ClaimChanged(by(1), by()) }},
-		{name: "it ends when the claim is gone", before: taken, then: func(l *View) { l.ClaimDeleted(by(1)) }},
+		{name: "the change is reported once", before: taken, then: func(l *View) { l.RecordClaim(ClaimContent{}, by(1)) }, want: addrList(at)},
+		{name: "it ends when the claim names the Service no more", before: taken, then: func(l *View) { l.RecordClaim(by(1), by()) }},
+		{name: "it ends when the claim is gone", before: taken, then: func(l *View) { l.RecordClaimDeletion(by(1)) }},
 		{name: "it ends when the Service is taken off", before: taken, then: func(l *View) { l.Release(addr(at), key(1)) }},
 		{name: "it ends when the Service gets the address, since who had it let go", before: taken, then: func(l *View) {
 			l.Release(addr(at), key(3))
-			l.ClaimChanged(ClaimContent{}, by(1))
+			l.RecordClaim(ClaimContent{}, by(1))
 		}},
 		{name: "it ends when the Service has got the address by itself", before: taken, then: func(l *View) {
 			l.Release(addr(at), key(3))
 			l.Assign(request(1, at))
-			l.ClaimChanged(by(1), by(1))
+			l.RecordClaim(by(1), by(1))
 		}},
 		{name: "the reservation ends when the API server has the Service as holder", before: taken, then: func(l *View) { l.AcceptClaim(by(1), key(3)) }},
-		{name: "it ends when the first holder leaves the claim", before: func(l *View) { l.ClaimChanged(ClaimContent{}, by(3, 1)) }, then: func(l *View) { l.ClaimChanged(by(3, 1), by(1)) }},
+		{name: "it ends when the first holder leaves the claim", before: func(l *View) { l.RecordClaim(ClaimContent{}, by(3, 1)) }, then: func(l *View) { l.RecordClaim(by(3, 1), by(1)) }},
 		{name: "that of another address stays", before: func(l *View) {
 			taken(l)
 			l.Assign(request(4, "10.0.0.2"))
-			l.ClaimChanged(ClaimContent{}, ClaimContent{Address: addr("10.0.0.2"), Holders: []Holder{{Service: key(1)}}})
-		}, then: func(l *View) { l.ClaimDeleted(by(1)) }, want: addrList("10.0.0.2")},
+			l.RecordClaim(ClaimContent{}, ClaimContent{Address: addr("10.0.0.2"), Holders: []Holder{{Service: key(1)}}})
+		}, then: func(l *View) { l.RecordClaimDeletion(by(1)) }, want: addrList("10.0.0.2")},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			l := with(t, "10.0.0.0/30")
 			tt.before(l)
-			l.ClaimChanged(ClaimContent{}, by(1))
+			l.RecordClaim(ClaimContent{}, by(1))
 			tt.then(l)
 			if diff := cmp.Diff(tt.want, l.RefusedAddresses(key(1)), byValue); diff != "" {
 				t.Errorf("refused (-want +got):\n%s", diff)
@@ -285,7 +285,7 @@ func addrList(list ...string) (addresses []netip.Addr) {
 
 func TestRefused_ReturnsACopy(t *testing.T) {
 	l := with(t, "10.0.0.0/30")
-	l.ClaimChanged(ClaimContent{}, by(2, 1))
+	l.RecordClaim(ClaimContent{}, by(2, 1))
 	l.RefusedAddresses(key(1))[0] = netip.Addr{}
 	if diff := cmp.Diff(addrList(at), l.RefusedAddresses(key(1)), byValue); diff != "" {
 		t.Errorf("refused (-want +got):\n%s", diff)
@@ -298,7 +298,7 @@ func TestRetain_ReservesAddressForNextServiceOfThatName(t *testing.T) {
 	l.Confirm(addr(at), key(1))
 	l.Reserve(addr(at), key(1))
 	holds(t, l, 1, nil, []string{at})
-	if l.Confirmed(addr(at), key(1)) {
+	if l.IsConfirmed(addr(at), key(1)) {
 		t.Error("confirmed: got true, want the claim to be looked at anew")
 	}
 	if o := l.Assign(request(2, at)); o.Refusal == nil || o.Refusal.Reason != ipam.ReasonAddressInUse {

@@ -12,5 +12,5 @@ import (
 func (l *View) ForeignHost(address netip.Addr) (ipam.ForeignHost, lb.PoolName, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.alloc.ForeignHost(address)
+	return l.alloc.ForeignHostOf(address)
 }

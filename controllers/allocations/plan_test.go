@@ -53,7 +53,7 @@ func (w *world) settle() {
 			svc.Status.LoadBalancer.Ingress = append(svc.Status.LoadBalancer.Ingress, corev1.LoadBalancerIngress{IP: h.Address.String()})
 			w.view.TakeUp(h.Address, key)
 		}
-		w.view.StatusRead(key, apiconv.StatusAddresses(svc))
+		w.view.RecordReadStatus(key, apiconv.StatusAddresses(svc))
 		for _, h := range o.Drop {
 			w.view.Release(h.Address, key)
 		}

@@ -9,9 +9,9 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// reasonPartly is the reason of a Service that has an address of one family, and waits for
+// reasonPartlyAllocated is the reason of a Service that has an address of one family, and waits for
 // one of the other family.
-const reasonPartly ipam.Reason = "PartlyAllocated"
+const reasonPartlyAllocated ipam.Reason = "PartlyAllocated"
 
 // maxListedPerNamespace bounds the Services of one namespace in the list of the queue, since each
 // address that becomes free costs a pass over the whole list. Further Services wait apart, and join

@@ -222,9 +222,9 @@ func TestWaitQueue_HandedOverAddressIsStillReportedAsTakenUp(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			l := with(t, "10.0.0.0/30")
-			l.ClaimChanged(ClaimContent{}, by(5))
+			l.RecordClaim(ClaimContent{}, by(5))
 			mustAssign(t, l, both) // waits for an IPv6 address
-			l.ClaimChanged(by(5), by(1))
+			l.RecordClaim(by(5), by(1))
 			tt.serve(l)
 			if diff := cmp.Diff(addrList(at), l.Assign(both).TakenUp, byValue); diff != "" {
 				t.Errorf("taken up (-want +got):\n%s", diff)
@@ -286,11 +286,11 @@ func TestTheFirstThatCouldShareAnAddressIsWokenWhenOneLeavesIt(t *testing.T) {
 
 func TestWaitQueue_EndOfReservationWakesTheFirst(t *testing.T) {
 	l := with(t, "10.0.0.0/32")
-	l.ClaimChanged(ClaimContent{}, ClaimContent{Address: addr("10.0.0.0"), Pool: "p0"})
+	l.RecordClaim(ClaimContent{}, ClaimContent{Address: addr("10.0.0.0"), Pool: "p0"})
 	mustRefuse(t, l, request(1))
 	mustRefuse(t, l, request(2))
 	got := woken(l)
-	l.ClaimDeleted(ClaimContent{Address: addr("10.0.0.0"), Pool: "p0"})
+	l.RecordClaimDeletion(ClaimContent{Address: addr("10.0.0.0"), Pool: "p0"})
 	diffWoken(t, "by the reservation's end", got, 1)
 }
 

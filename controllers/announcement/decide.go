@@ -93,11 +93,11 @@ func (f addressFacts) result() addressResult {
 	case f.isOccupied() && !f.routed.exists():
 		return addressResult{v1beta1.ReasonAddressConflict, fmt.Sprintf("%s is not announced since %s uses it: %s, or have the Service request another address", f.address, f.Host.Describe(false), f.Host.Remedy())}
 	case f.isAnnounced() || f.routed.exists():
-		return addressResult{v1beta1.ReasonAnnounced, f.describeAnnouncers()}
+		return addressResult{v1beta1.ReasonAnnounced, f.announcersMessage()}
 	case f.isRefused():
 		return addressResult{v1beta1.ReasonAddressRefused, fmt.Sprintf("%s is not announced: %s, and no node has announced it before: add the address to the pool, or have its IPAddressClaim deleted", f.address, f.plan.Refused)}
 	}
-	return f.router.joinReasons(f.address, f.atLayer2())
+	return f.router.joinReasons(f.address, f.whyNotAtLayer2())
 }
 
 // isRefused reports whether no node announces the address because of a rule about addresses, such as that the
@@ -110,8 +110,8 @@ func (f addressFacts) isRefused() bool {
 // uses it.
 func (f addressFacts) isOccupied() bool { return f.Foreign && !f.Host.InUse }
 
-// atLayer2 returns why no node announces the address on the local network.
-func (f addressFacts) atLayer2() addressResult {
+// whyNotAtLayer2 returns why no node announces the address on the local network.
+func (f addressFacts) whyNotAtLayer2() addressResult {
 	switch {
 	case f.isWithheld():
 		return addressResult{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s is not announced: the node %s owns the address and announces it on no interface now: see the condition Ready of the SpeakerState %s",
@@ -129,7 +129,7 @@ func (f addressFacts) atLayer2() addressResult {
 			"%s is not announced: none of the nodes that may announce it has an interface for it: %s; change spec.interfaces or spec.requireSubnet of the L2Advertisement, or the addresses of the nodes",
 			f.address, f.candidateNames())}
 	}
-	return addressResult{v1beta1.ReasonNotAnnounced, f.whyNoNodeDoes()}
+	return addressResult{v1beta1.ReasonNotAnnounced, f.candidatesMessage()}
 }
 
 // isWithheld reports whether the owner is up and announces the address on no interface.
@@ -152,8 +152,8 @@ func (f addressFacts) isAnnounced() bool {
 	return false
 }
 
-// describeAnnouncers returns the sentence that names the nodes which announce the address.
-func (f addressFacts) describeAnnouncers() string {
+// announcersMessage returns the sentence that names the nodes which announce the address.
+func (f addressFacts) announcersMessage() string {
 	var ways []string
 	if f.isAnnounced() && !f.isOccupied() {
 		where := ""
@@ -205,9 +205,9 @@ func (f addressFacts) whyNoNodeMay() string {
 	return s
 }
 
-// whyNoNodeDoes returns the sentence for an address that nodes may announce and none does. It names these
+// candidatesMessage returns the sentence for an address that nodes may announce and none does. It names these
 // nodes, and what keeps each of them from announcing the address.
-func (f addressFacts) whyNoNodeDoes() string {
+func (f addressFacts) candidatesMessage() string {
 	s := fmt.Sprintf("%s is not announced yet; nodes that may announce it: %s", f.address, f.candidateNames())
 	switch {
 	case f.noSpeaker:
@@ -218,8 +218,8 @@ func (f addressFacts) whyNoNodeDoes() string {
 	return s
 }
 
-// maxNamed is how many names a sentence lists. It only counts the further ones.
-const maxNamed = 5
+// maxListedNames is how many names a sentence lists. It only counts the further ones.
+const maxListedNames = 5
 
 // candidateNames lists the nodes that may announce the address, each with what keeps it from doing so.
 func (f addressFacts) candidateNames() string {
@@ -231,5 +231,5 @@ func (f addressFacts) candidateNames() string {
 		}
 		words = append(words, word)
 	}
-	return bounded.List(words, maxNamed, ", ")
+	return bounded.List(words, maxListedNames, ", ")
 }

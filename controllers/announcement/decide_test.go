@@ -24,7 +24,7 @@ func factsOf(address netip.Addr, list ...reports.Report) addressFacts {
 	for _, r := range list {
 		b.Put(r)
 	}
-	return addressFacts{AddressReport: b.AboutAddress(address, TrustedNodes{}), address: address}
+	return addressFacts{AddressReport: b.ReportOnAddress(address, TrustedNodes{}), address: address}
 }
 
 func refused(f addressFacts, reason eligibility.Reason, why string) addressFacts {
@@ -216,7 +216,7 @@ func TestEvents(t *testing.T) {
 		{"reasons that alternate wait no longer", nil, []look{{0, []addressFacts{none}, nil, 2 * s}, {s, []addressFacts{noPods}, nil, s}, {2 * s, []addressFacts{none}, late(none), 0}}},
 		{"a foreign host at once", nil, []look{{0, []addressFacts{none}, nil, 2 * s}, {s, []addressFacts{host}, late(host), 0}, {2 * s, []addressFacts{host}, nil, 0}}},
 		{"one on what is announced, once", nil, []look{{0, []addressFacts{n1}, announced("is announced by n1"), 0},
-			{s, []addressFacts{visited}, []string{"Warning AddressConflict: " + visited.describeAnnouncers()}, 0}, {2 * s, []addressFacts{visited}, nil, 0}, {3 * s, []addressFacts{n1}, nil, 0}}},
+			{s, []addressFacts{visited}, []string{"Warning AddressConflict: " + visited.announcersMessage()}, 0}, {2 * s, []addressFacts{visited}, nil, 0}, {3 * s, []addressFacts{n1}, nil, 0}}},
 		{"no event that a controller before sent", []addressFacts{n1}, []look{{0, []addressFacts{n1}, nil, 0}, {s, []addressFacts{n2}, announced("moved from n1 to n2"), 0}}},
 		{"no reason that a controller before reported", []addressFacts{none}, []look{{0, []addressFacts{none}, nil, 0}, {9 * s, []addressFacts{none}, nil, 0}}},
 		{"what happened while there was none", []addressFacts{n1}, []look{{0, []addressFacts{n2}, announced("is announced by n2"), 0}}},
@@ -281,7 +281,7 @@ func TestStanding_ChangeDuringAReconcile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := NewServiceRecords()
 			s.waitingServices()
-			mark := s.begin()
+			mark := s.currentMark()
 			tt.during(s)
 			if got := s.put(key, tt.record, mark); got != tt.want {
 				t.Errorf("reconcile again: got %v, want %v", got, tt.want)

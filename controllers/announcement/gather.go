@@ -35,7 +35,7 @@ func (r *Reconciler) gatherFacts(ctx context.Context, svc *corev1.Service) ([]ad
 		return nil, err
 	}
 	for _, a := range held {
-		f := addressFacts{AddressReport: r.Reports.AboutAddress(a.Address, trust.nodesOf(a.Pool)), address: a.Address}
+		f := addressFacts{AddressReport: r.Reports.ReportOnAddress(a.Address, trust.trustedNodes(a.Pool)), address: a.Address}
 		if err := r.noteDown(ctx, f.AddressReport, down); err != nil {
 			return nil, err
 		}
@@ -50,7 +50,7 @@ func (r *Reconciler) gatherFacts(ctx context.Context, svc *corev1.Service) ([]ad
 	if len(open) == 0 {
 		return list, nil
 	}
-	return list, r.addPlans(ctx, list, open)
+	return list, r.addCandidates(ctx, list, open)
 }
 
 // heldAddresses returns the addresses that the Service holds, each with all Services that hold it. It reads
@@ -61,7 +61,7 @@ func (r *Reconciler) heldAddresses(ctx context.Context, svc *corev1.Service) ([]
 	if err != nil {
 		return nil, err
 	}
-	if !apiconv.ServedBy(svc, r.Class) {
+	if !apiconv.IsServedBy(svc, r.Class) {
 		// Only the claims with the UID of the Service count. A claim with its name alone is reserved for
 		// the Service, or is from an earlier Service of that name.
 		claims = slices.DeleteFunc(slices.Clone(claims), func(c v1beta1.IPAddressClaim) bool {
@@ -93,7 +93,7 @@ func (r *Reconciler) heldAddresses(ctx context.Context, svc *corev1.Service) ([]
 // claimsOf returns the claims that name a Service.
 func (r *Reconciler) claimsOf(ctx context.Context, key lb.ServiceKey) ([]v1beta1.IPAddressClaim, error) {
 	var claims v1beta1.IPAddressClaimList
-	if err := r.Client.List(ctx, &claims, client.MatchingFields{byHolder: key.String()}, client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.Client.List(ctx, &claims, client.MatchingFields{holderIndex: key.String()}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the IPAddressClaims that name the Service %s: %w", key, err)
 	}
 	return claims.Items, nil
@@ -137,11 +137,11 @@ func (r *Reconciler) isDown(ctx context.Context, name lb.NodeName) (bool, error)
 	return apiconv.ParseNode(&node, apiconv.DrainPolicy{}).Down, nil
 }
 
-// addPlans adds, to the facts about each open address, the nodes that may announce it. An address is open if
+// addCandidates adds, to the facts about each open address, the nodes that may announce it. An address is open if
 // no working node announces it, or if its owner is down or on standby.
-func (r *Reconciler) addPlans(ctx context.Context, list []addressFacts, open []eligibility.Address) error {
+func (r *Reconciler) addCandidates(ctx context.Context, list []addressFacts, open []eligibility.Address) error {
 	in := eligibility.Input{Addresses: open}
-	broken, err := r.addCluster(ctx, &in)
+	broken, err := r.addConfigObjects(ctx, &in)
 	if err != nil {
 		return err
 	}
@@ -157,9 +157,9 @@ func (r *Reconciler) addPlans(ctx context.Context, list []addressFacts, open []e
 		i := slices.IndexFunc(list, func(f addressFacts) bool { return f.address == result.Address })
 		f := &list[i]
 		f.plan, f.invalid, f.unavailable = result, broken, map[lb.NodeName]string{}
-		f.unable, f.noSpeaker = map[lb.NodeName]string{}, !r.Reports.AnySpeakerRuns()
+		f.unable, f.noSpeaker = map[lb.NodeName]string{}, !r.Reports.HasRunningSpeaker()
 		for i := range result.Candidates {
-			r.noteIdle(in.Nodes, result.Candidates[i].Node, f.unavailable)
+			r.noteUnavailable(in.Nodes, result.Candidates[i].Node, f.unavailable)
 		}
 		near := slices.ContainsFunc(result.Candidates, func(c eligibility.Candidate) bool { return r.hasNearLink(&c, f) })
 		for i := range result.Candidates {
@@ -194,7 +194,7 @@ func (r *Reconciler) addServices(ctx context.Context, in *eligibility.Input) err
 				return fmt.Errorf("reading the Service %s: %w", key, err)
 			}
 			var endpoints discoveryv1.EndpointSliceList
-			if err := r.Client.List(ctx, &endpoints, client.InNamespace(key.Namespace), client.MatchingFields{byService: key.Name}, client.UnsafeDisableDeepCopy); err != nil {
+			if err := r.Client.List(ctx, &endpoints, client.InNamespace(key.Namespace), client.MatchingFields{serviceIndex: key.Name}, client.UnsafeDisableDeepCopy); err != nil {
 				return fmt.Errorf("listing the EndpointSlices of the Service %s: %w", key, err)
 			}
 			namespace := &metav1.PartialObjectMetadata{}
@@ -208,9 +208,9 @@ func (r *Reconciler) addServices(ctx context.Context, in *eligibility.Input) err
 	return nil
 }
 
-// addCluster adds the L2Advertisements, pools and nodes to the input. It returns a message for each
+// addConfigObjects adds the L2Advertisements, pools and nodes to the input. It returns a message for each
 // advertisement that is invalid.
-func (r *Reconciler) addCluster(ctx context.Context, in *eligibility.Input) (broken []string, err error) {
+func (r *Reconciler) addConfigObjects(ctx context.Context, in *eligibility.Input) (broken []string, err error) {
 	var ads v1beta1.L2AdvertisementList
 	var pools v1beta1.IPAddressPoolList
 	for _, list := range []client.ObjectList{&ads, &pools} {
@@ -258,8 +258,8 @@ func (r *Reconciler) noteUnable(c *eligibility.Candidate, f *addressFacts, near 
 	}
 }
 
-// noteIdle records why a node cannot announce addresses now: it is not ready, or its speaker does not run.
-func (r *Reconciler) noteIdle(nodes []eligibility.Node, node lb.NodeName, why map[lb.NodeName]string) {
+// noteUnavailable records why a node cannot announce addresses now: it is not ready, or its speaker does not run.
+func (r *Reconciler) noteUnavailable(nodes []eligibility.Node, node lb.NodeName, why map[lb.NodeName]string) {
 	i := slices.IndexFunc(nodes, func(n eligibility.Node) bool { return n.Name == node })
 	switch {
 	case nodes[i].Down:

@@ -55,7 +55,7 @@ func (r *Reconciler) readBGPObjects(ctx context.Context, in eligibility.Input) (
 		}
 		known[peer.Name] = &peer.Peer
 		for _, node := range in.Nodes {
-			if peer.OnNode(node.Labels) {
+			if peer.SelectsNode(node.Labels) {
 				view.Peers[node.Name] = append(view.Peers[node.Name], peer.Name)
 			}
 		}
@@ -68,7 +68,7 @@ func (r *Reconciler) readBGPObjects(ctx context.Context, in eligibility.Input) (
 func (r *Reconciler) bgpFactsOf(nodes []eligibility.Node, plan core.Result, all *bgpObjects) bgpFacts {
 	known := bgpFacts{plan: plan, peers: all.peers, invalid: all.invalid, unavailable: map[lb.NodeName]string{}, sessions: map[lb.NodeName][]reports.Session{}}
 	for _, a := range plan.Announcers {
-		r.noteIdle(nodes, a.Node, known.unavailable)
+		r.noteUnavailable(nodes, a.Node, known.unavailable)
 		known.sessions[a.Node] = r.Reports.SessionsOf(a.Node)
 	}
 	return known

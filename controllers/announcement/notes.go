@@ -46,8 +46,8 @@ type serviceRecord struct {
 	untrusted bool
 }
 
-// waits reports whether the condition of the Service depends on which nodes may announce its addresses.
-func (m *serviceRecord) waits() bool { return m.reason != "" || m.untrusted }
+// isWaiting reports whether the condition of the Service depends on which nodes may announce its addresses.
+func (m *serviceRecord) isWaiting() bool { return m.reason != "" || m.untrusted }
 
 // eventNote is an event to send.
 type eventNote struct{ kind, reason, text string }
@@ -61,7 +61,7 @@ func compareRecord(m serviceRecord, was *metav1.Condition, now metav1.Condition,
 	next = serviceRecord{reconciled: true, owners: map[netip.Addr]lb.NodeName{}, hosts: map[netip.Addr]string{}, routed: map[netip.Addr]bool{}}
 	for _, f := range list {
 		notes = append(notes, f.layer2Notes(m, next, same)...)
-		notes = append(notes, f.routerNotes(m, next, same)...)
+		notes = append(notes, f.bgpNotes(m, next, same)...)
 	}
 	if now.Status == metav1.ConditionTrue {
 		return notes, next, 0
@@ -112,15 +112,15 @@ func (f addressFacts) layer2Notes(m, next serviceRecord, same bool) (notes []eve
 	if f.Foreign {
 		next.hosts[f.address] = f.Host.MAC
 		if m.hosts[f.address] != f.Host.MAC && !same {
-			notes = append(notes, eventNote{corev1.EventTypeWarning, v1beta1.ReasonAddressConflict, f.describeAnnouncers()})
+			notes = append(notes, eventNote{corev1.EventTypeWarning, v1beta1.ReasonAddressConflict, f.announcersMessage()})
 		}
 	}
 	return notes
 }
 
-// routerNotes returns an event when the announcement of the address by BGP begins. When the announcement
+// bgpNotes returns an event when the announcement of the address by BGP begins. When the announcement
 // resumes after a gap, it returns an event only if an earlier event has reported the gap.
-func (f addressFacts) routerNotes(m, next serviceRecord, same bool) []eventNote {
+func (f addressFacts) bgpNotes(m, next serviceRecord, same bool) []eventNote {
 	known := m.routed[f.address] && !m.reported
 	next.routed[f.address] = known || f.routed.exists()
 	if known || same || !f.routed.exists() {

@@ -11,8 +11,8 @@ const (
 	crowdSize = 10
 	// crowdWait is how long the conditions of new Services wait after the last crowd.
 	crowdWait = 2 * time.Second
-	// longestHold is the longest time for which the condition of one Service waits.
-	longestHold = 15 * time.Second
+	// maxConditionWait is the longest time for which the condition of one Service waits.
+	maxConditionWait = 15 * time.Second
 	// recheckInterval is the time between two reconciles of a Service that waits.
 	recheckInterval = time.Second
 )
@@ -30,8 +30,8 @@ type conditionPacer struct {
 	since map[lb.ServiceKey]time.Time
 }
 
-// hold returns how long to wait before the condition of a new Service is written; zero: do not wait.
-func (p *conditionPacer) hold(key lb.ServiceKey, at time.Time) time.Duration {
+// conditionWait returns how long to wait before the condition of a new Service is written; zero: do not wait.
+func (p *conditionPacer) conditionWait(key lb.ServiceKey, at time.Time) time.Duration {
 	since, known := p.since[key]
 	if !known {
 		if p.since == nil {
@@ -41,7 +41,7 @@ func (p *conditionPacer) hold(key lb.ServiceKey, at time.Time) time.Duration {
 		p.recent[p.next] = at
 		p.next = (p.next + 1) % crowdSize
 	}
-	if at.Sub(p.recent[p.next]) >= crowdWait || at.Sub(since) >= longestHold {
+	if at.Sub(p.recent[p.next]) >= crowdWait || at.Sub(since) >= maxConditionWait {
 		return 0
 	}
 	return recheckInterval

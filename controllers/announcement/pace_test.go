@@ -24,16 +24,16 @@ func TestPace_Hold(t *testing.T) {
 		{name: "many, slowly", every: crowdWait, count: 3 * crowdSize},
 		{name: "a moment after many", count: crowdSize, last: crowdWait - 1, want: recheckInterval},
 		{name: "a while after many", count: crowdSize, last: crowdWait},
-		{name: "many without end", every: crowdWait / crowdSize / 2, count: int(2 * crowdSize * longestHold / crowdWait)},
+		{name: "many without end", every: crowdWait / crowdSize / 2, count: int(2 * crowdSize * maxConditionWait / crowdWait)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var p conditionPacer
 			at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 			for i := range tt.count {
-				p.hold(service(i), at)
+				p.conditionWait(service(i), at)
 				at = at.Add(tt.every)
 			}
-			if got := p.hold(service(0), at.Add(tt.last)); got != tt.want {
+			if got := p.conditionWait(service(0), at.Add(tt.last)); got != tt.want {
 				t.Errorf("the first Service waits %s, want %s", got, tt.want)
 			}
 		})
@@ -45,10 +45,10 @@ func TestPace_ForgottenServicesAreNew(t *testing.T) {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	key := lb.ServiceKey{Namespace: "default", Name: "web"}
 	for range crowdSize {
-		p.hold(key, at)
+		p.conditionWait(key, at)
 		p.forget(key)
 	}
-	if got := p.hold(key, at); got != recheckInterval {
+	if got := p.conditionWait(key, at); got != recheckInterval {
 		t.Errorf("a Service that was made %d times at once waits %s, want %s", crowdSize+1, got, recheckInterval)
 	}
 	if len(p.since) != 1 {

@@ -32,7 +32,7 @@ type Reconciler struct {
 	Client client.Client
 	// Events sends the events about Services.
 	Events events.EventRecorder
-	// Class of the Services that are served; see apiconv.ServedBy.
+	// Class of the Services that are served; see apiconv.IsServedBy.
 	Class string
 	// Reports has the reports of the speakers.
 	Reports *Reports
@@ -63,7 +63,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		}
 		return reconcile.Result{}, fmt.Errorf("reading the Service %s: %w", key, err)
 	}
-	mark := r.Records.begin()
+	mark := r.Records.currentMark()
 	var list []addressFacts
 	if svc.DeletionTimestamp.IsZero() {
 		var err error
@@ -79,13 +79,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	memory := r.Records.get(key)
 	if was == nil && !memory.reconciled {
-		if !showsAny(svc, list) {
+		if !hasAddressInStatus(svc, list) {
 			// The claim is new. The Service controller is about to write the status of the Service,
 			// and its write would fail if the resourceVersion had changed. That write of the status
 			// requests another reconcile, which writes the condition.
 			return reconcile.Result{}, nil
 		}
-		if wait := r.Records.hold(key, r.now()); wait > 0 {
+		if wait := r.Records.conditionWait(key, r.now()); wait > 0 {
 			return reconcile.Result{RequeueAfter: wait}, nil
 		}
 	}
@@ -111,8 +111,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return reconcile.Result{RequeueAfter: backoff.ShorterWait(wait, backoff.ShorterWait(again, settled))}, nil
 }
 
-// showsAny reports whether the status of the Service has one of the addresses.
-func showsAny(svc *corev1.Service, list []addressFacts) bool {
+// hasAddressInStatus reports whether the status of the Service has one of the addresses.
+func hasAddressInStatus(svc *corev1.Service, list []addressFacts) bool {
 	shown := apiconv.StatusAddresses(svc)
 	return slices.ContainsFunc(list, func(f addressFacts) bool { return slices.Contains(shown, f.address) })
 }

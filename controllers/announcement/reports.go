@@ -68,7 +68,7 @@ func (b *Reports) Put(next reports.Report) (changed ReportChanges) {
 	defer b.mu.Unlock()
 	changed = b.replace(next)
 	before, had := b.nodes[next.Node]
-	if !had || !slices.Equal(endedSessions(before), endedSessions(next)) {
+	if !had || !slices.Equal(peersWithoutSession(before), peersWithoutSession(next)) {
 		changed.Prefixes = b.routes.prefixesOf(next.Node)
 	}
 	if !reports.SameLinks(before.Links, next.Links) || before.Standby != next.Standby {
@@ -82,8 +82,8 @@ func (b *Reports) Put(next reports.Report) (changed ReportChanges) {
 	return changed
 }
 
-// endedSessions returns the peers whose sessions are not established.
-func endedSessions(r reports.Report) (peers []bgp.PeerName) {
+// peersWithoutSession returns the peers whose sessions are not established.
+func peersWithoutSession(r reports.Report) (peers []bgp.PeerName) {
 	for _, s := range r.Sessions {
 		if !s.Established {
 			peers = append(peers, s.Peer)
@@ -112,8 +112,8 @@ func (b *Reports) Remove(node lb.NodeName) (changed ReportChanges) {
 
 func (b *Reports) replace(next reports.Report) ReportChanges {
 	before, touched := b.nodes[next.Node], map[netip.Addr]bool{}
-	b.owned.replace(next.Node, before.Owned, next.Owned, touched, sameOwned, func(o reports.OwnedAddress) netip.Addr { return o.Address })
-	b.hosts.replace(next.Node, before.Foreign, next.Foreign, touched, sameForeign, func(f reports.ForeignHost) netip.Addr { return f.Address })
+	b.owned.replace(next.Node, before.Owned, next.Owned, touched, isSameOwned, func(o reports.OwnedAddress) netip.Addr { return o.Address })
+	b.hosts.replace(next.Node, before.Foreign, next.Foreign, touched, isSameForeign, func(f reports.ForeignHost) netip.Addr { return f.Address })
 	return ReportChanges{
 		Addresses: slices.SortedFunc(maps.Keys(touched), netip.Addr.Compare),
 		Sessions:  !slices.EqualFunc(before.Sessions, next.Sessions, reports.SameSession),
@@ -137,8 +137,8 @@ func (b *Reports) updateSilent(changed *ReportChanges) {
 	if other {
 		changed.Addresses = append(changed.Addresses, b.silentAddresses()...)
 	}
-	changed.Addresses = sortedUnique(changed.Addresses, netip.Addr.Compare)
-	changed.Prefixes = sortedUnique(changed.Prefixes, netip.Prefix.Compare)
+	changed.Addresses = sortUnique(changed.Addresses, netip.Addr.Compare)
+	changed.Prefixes = sortUnique(changed.Prefixes, netip.Prefix.Compare)
 }
 
 // silentAddresses returns the addresses that nodes with a silent speaker own. Whether such an address counts
@@ -150,8 +150,8 @@ func (b *Reports) silentAddresses() (list []netip.Addr) {
 	return list
 }
 
-// sortedUnique sorts the list in place, and returns it without repetitions.
-func sortedUnique[T comparable](list []T, compare func(x, y T) int) []T {
+// sortUnique sorts the list in place, and returns it without repetitions.
+func sortUnique[T comparable](list []T, compare func(x, y T) int) []T {
 	slices.SortFunc(list, compare)
 	return slices.Compact(list)
 }
@@ -164,11 +164,11 @@ func (b *Reports) IsSilent(node lb.NodeName) bool {
 	return b.silent[node]
 }
 
-func sameOwned(x, y reports.OwnedAddress) bool {
+func isSameOwned(x, y reports.OwnedAddress) bool {
 	return x.Epoch == y.Epoch && x.Since.Equal(y.Since) && slices.Equal(x.Interfaces, y.Interfaces)
 }
 
-func sameForeign(x, y reports.ForeignHost) bool {
+func isSameForeign(x, y reports.ForeignHost) bool {
 	return x.MAC == y.MAC && x.Interface == y.Interface && x.InUse == y.InUse && x.Since.Equal(y.Since)
 }
 
@@ -194,23 +194,23 @@ type AddressReport struct {
 	Untrusted bool
 }
 
-// Reporters returns the nodes that report anything about an address, sorted.
-func (b *Reports) Reporters(address netip.Addr) []lb.NodeName {
+// ReportingNodes returns the nodes that report anything about an address, sorted.
+func (b *Reports) ReportingNodes(address netip.Addr) []lb.NodeName {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	list := slices.AppendSeq(slices.Collect(maps.Keys(b.owned[address])), maps.Keys(b.hosts[address]))
 	for _, path := range b.routes.pathsTo(address) {
 		list = append(list, path.Node)
 	}
-	return sortedUnique(list, cmp.Compare[lb.NodeName])
+	return sortUnique(list, cmp.Compare[lb.NodeName])
 }
 
 // TrustedNodes decides whose reports about an address count: the function layer2 for the local network, the
 // function bgp for BGP. The zero value trusts all nodes.
 type TrustedNodes struct{ layer2, bgp func(lb.NodeName) bool }
 
-// AboutAddress returns what trusted nodes report of an address.
-func (b *Reports) AboutAddress(address netip.Addr, trusted TrustedNodes) AddressReport {
+// ReportOnAddress returns what trusted nodes report of an address.
+func (b *Reports) ReportOnAddress(address netip.Addr, trusted TrustedNodes) AddressReport {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var l AddressReport
@@ -278,8 +278,8 @@ func (b *Reports) HasLeft(node lb.NodeName) bool {
 	return b.nodes[node].Standby != "" || b.silent[node]
 }
 
-// AnySpeakerRuns reports whether at least one speaker has reported and was not stopped since.
-func (b *Reports) AnySpeakerRuns() bool {
+// HasRunningSpeaker reports whether at least one speaker has reported and was not stopped since.
+func (b *Reports) HasRunningSpeaker() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range b.nodes {
@@ -298,8 +298,8 @@ func (b *Reports) HasReported(node lb.NodeName) bool {
 	return ok
 }
 
-// OwnedBy returns the addresses that a node owns according to its report.
-func (b *Reports) OwnedBy(node lb.NodeName) []netip.Addr {
+// OwnedAddresses returns the addresses that a node owns according to its report.
+func (b *Reports) OwnedAddresses(node lb.NodeName) []netip.Addr {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.addressesOwnedBy(node)

@@ -62,7 +62,7 @@ func (r *routeIndex) prefixesOf(node lb.NodeName) []netip.Prefix {
 			prefixes = append(prefixes, route.Prefix)
 		}
 	}
-	return sortedUnique(prefixes, netip.Prefix.Compare)
+	return sortUnique(prefixes, netip.Prefix.Compare)
 }
 
 // pathsTo returns the announcements that contain an address, sorted by node and prefix. An aggregate can have

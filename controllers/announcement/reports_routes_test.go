@@ -85,7 +85,7 @@ func TestLook_ReturnsTheRoutesOfAnAddress(t *testing.T) {
 		"2001:db8:0:1::1": nil,
 	} {
 		var got []string
-		for _, p := range b.AboutAddress(netip.MustParseAddr(address), TrustedNodes{}).Paths {
+		for _, p := range b.ReportOnAddress(netip.MustParseAddr(address), TrustedNodes{}).Paths {
 			got = append(got, fmt.Sprint(p.Node, " ", p.Prefix, " ", p.Peers))
 		}
 		if diff := cmp.Diff(want, got); diff != "" {

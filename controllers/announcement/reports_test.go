@@ -66,28 +66,28 @@ func TestLook_ReturnsOwnerAndHost(t *testing.T) {
 	b := NewReports()
 	b.Put(owns("n1", 1, one, two)) // which died
 	b.Put(withHost(owns("n2", 2, one), true, one))
-	if l := b.AboutAddress(one, TrustedNodes{}); !l.Owned || l.Owner.Node != "n2" || !l.Foreign || l.Host.MAC != mac {
+	if l := b.ReportOnAddress(one, TrustedNodes{}); !l.Owned || l.Owner.Node != "n2" || !l.Foreign || l.Host.MAC != mac {
 		t.Errorf("one: got %+v, want n2 and the foreign host", l)
 	}
-	if l := b.AboutAddress(two, TrustedNodes{}); !l.Owned || l.Owner.Node != "n1" || l.Foreign {
+	if l := b.ReportOnAddress(two, TrustedNodes{}); !l.Owned || l.Owner.Node != "n1" || l.Foreign {
 		t.Errorf("two: got %+v, want n1", l)
 	}
-	if l := b.AboutAddress(two.Next(), TrustedNodes{}); l.Owned || l.Foreign {
+	if l := b.ReportOnAddress(two.Next(), TrustedNodes{}); l.Owned || l.Foreign {
 		t.Errorf("another: got %+v, want nobody", l)
 	}
 	none := func(lb.NodeName) bool { return false }
 	for name, trusted := range map[string]TrustedNodes{"no node": {layer2: none, bgp: none}, "n1": {layer2: func(n lb.NodeName) bool { return n == "n1" }, bgp: none}} {
-		if l := b.AboutAddress(one, trusted); !l.Untrusted || l.Owned && l.Owner.Node != "n1" {
+		if l := b.ReportOnAddress(one, trusted); !l.Untrusted || l.Owned && l.Owner.Node != "n1" {
 			t.Errorf("one, trusting %s: got %+v, want that the report of n2 is ignored", name, l)
 		}
 	}
-	if l := b.AboutAddress(one, TrustedNodes{}); l.Untrusted {
+	if l := b.ReportOnAddress(one, TrustedNodes{}); l.Untrusted {
 		t.Errorf("one, trusting all: got %+v, want that no report is ignored", l)
 	}
 	if !b.HasReported("n1") || b.HasReported("n3") {
 		t.Error("who reports: want n1 and not n3")
 	}
-	if diff := cmp.Diff([]netip.Addr{one, two}, b.OwnedBy("n1"), byAddr); diff != "" {
+	if diff := cmp.Diff([]netip.Addr{one, two}, b.OwnedAddresses("n1"), byAddr); diff != "" {
 		t.Errorf("owned by n1 (-want +got):\n%s", diff)
 	}
 }
@@ -146,7 +146,7 @@ func TestRuns(t *testing.T) {
 		{reports.Report{Node: "n2", Stopped: true}, false},
 	} {
 		b.Put(step.report)
-		if got := b.AnySpeakerRuns(); got != step.want || !b.isStopped("n1") {
+		if got := b.HasRunningSpeaker(); got != step.want || !b.isStopped("n1") {
 			t.Errorf("after %+v: got %v, want %v, and the speaker of n1 stopped", step.report, got, step.want)
 		}
 	}

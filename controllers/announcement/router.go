@@ -101,7 +101,7 @@ func (r bgpFacts) joinReasons(address netip.Addr, layer2 addressResult) addressR
 	case !r.hasAdvertisement() && (asked || r.plan.Why == ""):
 		return layer2
 	case !r.hasAdvertisement():
-		return addressResult{layer2.reason, layer2.message + "; " + r.plan.Why + r.invalidObjects()}
+		return addressResult{layer2.reason, layer2.message + "; " + r.plan.Why + r.invalidObjectsMessage()}
 	}
 	reason, why := r.whyNotAnnounced(lb.FamilyOf(address))
 	if !asked {
@@ -122,22 +122,22 @@ func (r bgpFacts) whyNotAnnounced(f lb.Family) (reason, why string) {
 		return v1beta1.ReasonNoEndpoints, r.plan.Why
 	}
 	if r.plan.Reason != "" {
-		return string(r.plan.Reason), r.plan.Why + r.invalidObjects()
+		return string(r.plan.Reason), r.plan.Why + r.invalidObjectsMessage()
 	}
-	return v1beta1.ReasonNotAnnounced, r.whyNoNodeDoes(f)
+	return v1beta1.ReasonNotAnnounced, r.candidatesMessage(f)
 }
 
-// invalidObjects returns the end of a sentence, which lists the invalid objects; empty: there are none.
-func (r bgpFacts) invalidObjects() string {
+// invalidObjectsMessage returns the end of a sentence, which lists the invalid objects; empty: there are none.
+func (r bgpFacts) invalidObjectsMessage() string {
 	if len(r.invalid) == 0 {
 		return ""
 	}
 	return "; invalid and not in effect: " + strings.Join(r.invalid, "; ")
 }
 
-// whyNoNodeDoes returns the sentence for an address of the family that nodes may announce to routers and none
+// candidatesMessage returns the sentence for an address of the family that nodes may announce to routers and none
 // does. It names these nodes, and what keeps them from announcing the address.
-func (r bgpFacts) whyNoNodeDoes(f lb.Family) string {
+func (r bgpFacts) candidatesMessage(f lb.Family) string {
 	var able []core.Announcer
 	names := make([]string, 0, len(r.plan.Announcers))
 	for _, a := range r.plan.Announcers {
@@ -160,19 +160,19 @@ func (r bgpFacts) whyNoNodeDoes(f lb.Family) string {
 		return "no router has it yet; " + nodes
 	}
 	if i := with(func(s reports.Session) bool { return s.Established }); i >= 0 {
-		return fmt.Sprintf("no session carries %s routes; %s; sessions of the node %s", f, nodes, r.sessionProblems(able[i], f))
+		return fmt.Sprintf("no session carries %s routes; %s; sessions of the node %s", f, nodes, r.sessionsMessage(able[i], f))
 	}
 	first := max(0, with(func(s reports.Session) bool { return s.LastError != "" }))
-	return fmt.Sprintf("no session is established; %s; sessions of the node %s", nodes, r.sessionProblems(able[first], f))
+	return fmt.Sprintf("no session is established; %s; sessions of the node %s", nodes, r.sessionsMessage(able[first], f))
 }
 
-// sessionProblems lists the sessions of one node, each with the reason why it carries no routes of a family.
-func (r bgpFacts) sessionProblems(a core.Announcer, f lb.Family) string {
+// sessionsMessage lists the sessions of one node, each with the reason why it carries no routes of a family.
+func (r bgpFacts) sessionsMessage(a core.Announcer, f lb.Family) string {
 	sessions := r.sessionsOf(a)
 	words := make([]string, 0, len(sessions))
 	for _, s := range sessions {
 		why := s.WhyDown()
-		if peer := r.peers[s.Peer]; peer != nil && !peer.Wants(f) {
+		if peer := r.peers[s.Peer]; peer != nil && !peer.HasFamily(f) {
 			why = fmt.Sprintf("is not for %s routes: set spec.dualStackAddressFamily of the BGPPeer", f)
 		}
 		words = append(words, fmt.Sprintf("%s (%s)", s.Peer, why))
@@ -221,5 +221,5 @@ func (f *addressFacts) mergeReasons(pool lb.PoolName, layer2, bgp bool) {
 	}
 }
 
-// listNames lists at most maxNamed names as part of a sentence, and counts the further ones.
-func listNames[T ~string](names []T) string { return bounded.Names(names, maxNamed) }
+// listNames lists at most maxListedNames names as part of a sentence, and counts the further ones.
+func listNames[T ~string](names []T) string { return bounded.Names(names, maxListedNames) }

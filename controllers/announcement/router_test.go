@@ -25,7 +25,7 @@ func routedFacts(address netip.Addr, down []lb.NodeName, list ...speakerReport) 
 		b.Put(s.Report)
 		b.PutRoutes(string(s.Node)+"-0", s.Node, s.routes)
 	}
-	f := addressFacts{AddressReport: b.AboutAddress(address, TrustedNodes{}), address: address}
+	f := addressFacts{AddressReport: b.ReportOnAddress(address, TrustedNodes{}), address: address}
 	gone := map[lb.NodeName]bool{}
 	for _, node := range down {
 		gone[node] = true

@@ -11,10 +11,10 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// nameMissingFor is how long the condition still names a node or a router that no longer takes part in the
+// missingGracePeriod is how long the condition still names a node or a router that no longer takes part in the
 // announcement of an address by BGP, while others still take part. Without this time, each restart of a
 // speaker, whose sessions come back within seconds, would cause two writes of each Service.
-const nameMissingFor = 30 * time.Second
+const missingGracePeriod = 30 * time.Second
 
 // namedAnnouncers are the nodes and routers that the condition names for an address. Each has the time from
 // which it has been missing; zero: it takes part.
@@ -28,7 +28,7 @@ type namedAnnouncers struct {
 }
 
 // addMissing adds the missing nodes and routers to the facts about an address that others still announce:
-// those that took part in the announcement less than nameMissingFor ago. It does not add nodes that have
+// those that took part in the announcement less than missingGracePeriod ago. It does not add nodes that have
 // left, see Reports.HasLeft. It returns the announcers that the condition is to name, and how long to wait
 // before the next reconcile; zero: no wait is needed.
 func addMissing(m serviceRecord, list []addressFacts, left func(lb.NodeName) bool, at time.Time) (next map[netip.Addr]namedAnnouncers, again time.Duration) {
@@ -42,8 +42,8 @@ func addMissing(m serviceRecord, list []addressFacts, left func(lb.NodeName) boo
 		if before.dropLeft(left) && before.prefix.Bits() > f.routed.prefix.Bits() {
 			before.prefix = f.routed.prefix
 		}
-		nodes, nodesAgain := withMissing(before.nodes, f.routed.nodes, at)
-		peers, peersAgain := withMissing(before.peers, f.routed.peers, at)
+		nodes, nodesAgain := mergeMissing(before.nodes, f.routed.nodes, at)
+		peers, peersAgain := mergeMissing(before.peers, f.routed.peers, at)
 		wait := backoff.ShorterWait(nodesAgain, peersAgain)
 		if wait > 0 && before.prefix.Bits() > f.routed.prefix.Bits() {
 			f.routed.prefix = before.prefix // a missing node announced this longer prefix
@@ -69,9 +69,9 @@ func (t *namedAnnouncers) dropLeft(left func(lb.NodeName) bool) bool {
 	return true
 }
 
-// withMissing returns the present items (now) together with the former items (before) that have been missing
-// for less than nameMissingFor. again is the time until the first of the missing items is to be dropped.
-func withMissing[T ~string](before map[T]time.Time, now []T, at time.Time) (next map[T]time.Time, again time.Duration) {
+// mergeMissing returns the present items (now) together with the former items (before) that have been missing
+// for less than missingGracePeriod. again is the time until the first of the missing items is to be dropped.
+func mergeMissing[T ~string](before map[T]time.Time, now []T, at time.Time) (next map[T]time.Time, again time.Duration) {
 	next = map[T]time.Time{}
 	for _, name := range now {
 		next[name] = time.Time{}
@@ -83,7 +83,7 @@ func withMissing[T ~string](before map[T]time.Time, now []T, at time.Time) (next
 		if since.IsZero() {
 			since = at
 		}
-		if left := nameMissingFor - at.Sub(since); left > 0 {
+		if left := missingGracePeriod - at.Sub(since); left > 0 {
 			next[name] = since
 			again = backoff.ShorterWait(again, left)
 		}

@@ -27,27 +27,27 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// concurrency is how many Services are reconciled at once. A reconcile spends most of its time waiting for
+// maxConcurrentReconciles is how many Services are reconciled at once. A reconcile spends most of its time waiting for
 // the API server.
-const concurrency = 16
+const maxConcurrentReconciles = 16
 
 // routeDelay is how long reports about routes are collected before the Services are reconciled: many nodes
 // report one address at about the same time.
 const routeDelay = 500 * time.Millisecond
 
-// byHolder is the index of IPAddressClaims by the Services that they name.
-const byHolder = "spec.holders"
+// holderIndex is the index of IPAddressClaims by the Services that they name.
+const holderIndex = "spec.holders"
 
-// byService is the index of EndpointSlices by the name of their Service. The cache does not index
+// serviceIndex is the index of EndpointSlices by the name of their Service. The cache does not index
 // labels: a list by label would visit all EndpointSlices of the namespace.
-const byService = "metadata.labels." + discoveryv1.LabelServiceName
+const serviceIndex = "metadata.labels." + discoveryv1.LabelServiceName
 
 // SetupWithManager starts the controller with the manager.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1beta1.IPAddressClaim{}, byHolder, holderIndexKeys); err != nil {
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1beta1.IPAddressClaim{}, holderIndex, holderIndexKeys); err != nil {
 		return fmt.Errorf("indexing the IPAddressClaims by holder: %w", err)
 	}
-	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &discoveryv1.EndpointSlice{}, byService, serviceOf); err != nil {
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &discoveryv1.EndpointSlice{}, serviceIndex, serviceIndexKeys); err != nil {
 		return fmt.Errorf("indexing the EndpointSlices by Service: %w", err)
 	}
 	waiting := handler.EnqueueRequestsFromMapFunc(r.onEligibility)
@@ -66,11 +66,11 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1beta1.Community{}, waiting, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1beta1.IPAddressPool{}, waiting, builder.WithPredicates(predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}))).
 		Watches(&v1beta1.IPAddressClaim{}, handler.EnqueueRequestsFromMapFunc(onClaim), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency, RateLimiter: &retry.Limiter{}}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: maxConcurrentReconciles, RateLimiter: &retry.Limiter{}}).
 		Complete(r)
 }
 
-func serviceOf(slice client.Object) []string {
+func serviceIndexKeys(slice client.Object) []string {
 	return []string{slice.GetLabels()[discoveryv1.LabelServiceName]}
 }
 
@@ -187,7 +187,7 @@ func (r *Reconciler) onEligibility(context.Context, client.Object) []reconcile.R
 // are needed since the report of a node does not count while the node is not ready.
 func (r *Reconciler) onNode(ctx context.Context, node client.Object) []reconcile.Request {
 	name := lb.NodeName(node.GetName())
-	return request.Services(slices.Concat(r.Records.waitingServices(), r.servicesHolding(ctx, r.Reports.OwnedBy(name)), r.servicesWithin(ctx, r.Reports.RoutesOf(name))))
+	return request.Services(slices.Concat(r.Records.waitingServices(), r.servicesHolding(ctx, r.Reports.OwnedAddresses(name)), r.servicesWithin(ctx, r.Reports.RoutesOf(name))))
 }
 
 // onEndpoints requests a reconcile of the Service that has these endpoints, and of the Services that share an

@@ -29,29 +29,29 @@ func (s *ServiceRecords) get(key lb.ServiceKey) serviceRecord {
 	return s.services[key]
 }
 
-// begin returns a mark for put. It must be called before the facts about a Service are read.
-func (s *ServiceRecords) begin() uint64 {
+// currentMark returns a mark for put. It must be called before the facts about a Service are read.
+func (s *ServiceRecords) currentMark() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.asked
 }
 
 // put records what was reported of a Service, and returns whether the Service is to be reconciled again. That
-// is so if the Service waits, and waiting Services were looked up after begin returned the mark: at that time
+// is so if the Service waits, and waiting Services were looked up after currentMark returned the mark: at that time
 // the record of the Service may not have shown yet that it waits.
 func (s *ServiceRecords) put(key lb.ServiceKey, m serviceRecord, mark uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.services[key] = m
 	s.pace.forget(key)
-	return m.waits() && s.asked != mark
+	return m.isWaiting() && s.asked != mark
 }
 
-// hold returns how long to wait before the first condition of a Service is written; zero: do not wait.
-func (s *ServiceRecords) hold(key lb.ServiceKey, at time.Time) time.Duration {
+// conditionWait returns how long to wait before the first condition of a Service is written; zero: do not wait.
+func (s *ServiceRecords) conditionWait(key lb.ServiceKey, at time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.pace.hold(key, at)
+	return s.pace.conditionWait(key, at)
 }
 
 func (s *ServiceRecords) forget(key lb.ServiceKey) {
@@ -67,7 +67,7 @@ func (s *ServiceRecords) isWaiting(key lb.ServiceKey) bool {
 	defer s.mu.Unlock()
 	s.asked++
 	m := s.services[key]
-	return m.waits()
+	return m.isWaiting()
 }
 
 // waitingServices returns the Services that are not announced, and the Services that an untrusted node
@@ -78,7 +78,7 @@ func (s *ServiceRecords) waitingServices() []lb.ServiceKey {
 	s.asked++
 	var list []lb.ServiceKey
 	for key, m := range s.services {
-		if m.waits() {
+		if m.isWaiting() {
 			list = append(list, key)
 		}
 	}

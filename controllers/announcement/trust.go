@@ -29,7 +29,7 @@ type trustRules struct {
 func (r *Reconciler) readTrustRules(ctx context.Context, held []eligibility.Address) (*trustRules, error) {
 	t := &trustRules{pools: map[lb.PoolName]*eligibility.Pool{}, labels: map[lb.NodeName]map[string]string{}}
 	for _, a := range held {
-		for _, name := range r.Reports.Reporters(a.Address) {
+		for _, name := range r.Reports.ReportingNodes(a.Address) {
 			if _, known := t.labels[name]; known {
 				continue
 			}
@@ -75,8 +75,8 @@ func (r *Reconciler) addScopes(ctx context.Context, t *trustRules) error {
 	return nil
 }
 
-// nodesOf returns the nodes that are trusted to announce addresses of a pool.
-func (t *trustRules) nodesOf(pool lb.PoolName) TrustedNodes {
+// trustedNodes returns the nodes that are trusted to announce addresses of a pool.
+func (t *trustRules) trustedNodes(pool lb.PoolName) TrustedNodes {
 	among := func(scopes []eligibility.Scope) func(lb.NodeName) bool {
 		return func(node lb.NodeName) bool {
 			labels, exists := t.labels[node]

@@ -82,7 +82,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	for i := range list.Items {
 		object := &list.Items[i]
 		f := around.factsOf(object)
-		if f.countUp() == 0 && len(f.nodes) > 0 {
+		if f.countEstablished() == 0 && len(f.nodes) > 0 {
 			since, known := r.downSince[object.Name]
 			if !known {
 				since = r.now()
@@ -130,7 +130,7 @@ func (r *Reconciler) gatherState(ctx context.Context) (clusterState, error) {
 		report := apiconv.SpeakerReport(&states.Items[i])
 		s.speakers[report.Node] = report
 	}
-	s.silent, s.left = reports.SilentNodes(s.speakers), reports.LeftNodes(s.speakers)
+	s.silent, s.left = reports.SilentNodes(s.speakers), reports.NodesWithoutSpeaker(s.speakers)
 	for i := range profiles.Items {
 		s.profiles[profiles.Items[i].Name] = &profiles.Items[i]
 	}
@@ -151,12 +151,12 @@ func (r *Reconciler) gatherState(ctx context.Context) (clusterState, error) {
 func (s clusterState) factsOf(object *v1beta1.BGPPeer) peerFacts {
 	f := peerFacts{all: len(s.nodes)}
 	if f.peer, f.wrong = apiconv.ParseBGPPeer(object); f.wrong == nil {
-		f.profile, f.secret = validity.ProfileOf(&f.peer, s.profiles), secretProblem(&f.peer, s.secrets)
+		f.profile, f.secret = validity.CheckBFDProfile(&f.peer, s.profiles), secretResult(&f.peer, s.secrets)
 	}
 	for _, n := range s.nodes {
 		report, reported := s.speakers[n.Name]
-		session, has := sessionWith(report, object.Name)
-		if f.wrong != nil && !has || f.wrong == nil && !f.peer.OnNode(n.Labels) {
+		session, has := findSession(report, object.Name)
+		if f.wrong != nil && !has || f.wrong == nil && !f.peer.SelectsNode(n.Labels) {
 			continue
 		}
 		f.selected++
@@ -168,12 +168,12 @@ func (s clusterState) factsOf(object *v1beta1.BGPPeer) peerFacts {
 			f.nodes = append(f.nodes, peerNode{name: n.Name, down: n.Down, silent: s.silent[n.Name], session: session, reported: has})
 		}
 	}
-	slices.SortFunc(f.nodes, byName)
-	slices.SortFunc(f.duplicates, byName)
+	slices.SortFunc(f.nodes, compareNames)
+	slices.SortFunc(f.duplicates, compareNames)
 	return f
 }
 
-func sessionWith(report reports.Report, peer string) (reports.Session, bool) {
+func findSession(report reports.Report, peer string) (reports.Session, bool) {
 	for _, s := range report.Sessions {
 		if string(s.Peer) == peer {
 			return s, true
@@ -188,7 +188,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, before *v1beta1.BGPPeer, f
 	now := before.DeepCopy()
 	ready, established := config.ReadyCondition(f.readyResult(), now.Generation), f.establishedCondition(now.Generation)
 	now.Status.ObservedGeneration = now.Generation
-	now.Status.Nodes, now.Status.Established = int32(len(f.nodes)), f.countUp()
+	now.Status.Nodes, now.Status.Established = int32(len(f.nodes)), f.countEstablished()
 	meta.SetStatusCondition(&now.Status.Conditions, ready)
 	meta.SetStatusCondition(&now.Status.Conditions, established)
 	same, wanted := equality.Semantic.DeepEqual(before.Status, now.Status), fmt.Sprint(ready, established, now.Status.Nodes, now.Status.Established)
@@ -199,7 +199,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, before *v1beta1.BGPPeer, f
 		return 0, client.IgnoreNotFound(err)
 	}
 	r.restoreLimiter.NoteWrite(now.UID, wanted)
-	if config.WorthAnEvent(meta.FindStatusCondition(before.Status.Conditions, ready.Type), ready) {
+	if config.IsWorthEvent(meta.FindStatusCondition(before.Status.Conditions, ready.Type), ready) {
 		r.Events.Eventf(before, nil, config.EventType(ready), ready.Reason, "CheckPeer", "%s", bounded.Note(ready.Message))
 	}
 	if reason := eventReason(before.Status, now.Status); reason != "" {

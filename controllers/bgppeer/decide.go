@@ -21,10 +21,10 @@ import (
 )
 
 const (
-	// maxNamed is how many nodes, or reasons, a message names; it counts the others.
-	maxNamed = 5
-	// maxError bounds an error in a message, in bytes.
-	maxError = 200
+	// maxNamedItems is how many nodes, or reasons, a message names; it counts the others.
+	maxNamedItems = 5
+	// maxErrorBytes bounds an error in a message, in bytes.
+	maxErrorBytes = 200
 )
 
 // peerFacts are the facts about a peer that decide its status.
@@ -68,15 +68,15 @@ func (n peerNode) isEstablished() bool {
 }
 
 // isFlapping reports whether the session of the node ends and is established again repeatedly.
-func (n peerNode) isFlapping() bool { return n.session.Flapping() && !n.down && !n.silent }
+func (n peerNode) isFlapping() bool { return n.session.IsFlapping() && !n.down && !n.silent }
 
-// sessionProblem returns why the node has no established session, or that its session is flapping; empty:
+// sessionProblemMessage returns why the node has no established session, or that its session is flapping; empty:
 // neither. If the problem has the same reason as the condition Ready, it refers to this condition.
-func (n peerNode) sessionProblem(ready string) string {
+func (n peerNode) sessionProblemMessage(ready string) string {
 	switch {
 	case n.isFlapping():
 		return fmt.Sprintf("flapping, ended %d times without staying established for %d minutes; last error: %s",
-			n.session.Flaps, int(bgp.StableAfter.Minutes()), bounded.Cut(n.session.WhyDown(), maxError))
+			n.session.Flaps, int(bgp.StableAfter.Minutes()), bounded.Cut(n.session.WhyDown(), maxErrorBytes))
 	case n.isEstablished():
 		return ""
 	case n.down:
@@ -85,15 +85,15 @@ func (n peerNode) sessionProblem(ready string) string {
 		return "the other speakers receive nothing from the speaker of this node: look at the speaker's pod"
 	case !n.reported:
 		return "the speaker has no such session, see its SpeakerState"
-	case n.session.Problem.Reason != "" && !n.session.Problem.Reason.OfRoutes() && string(n.session.Problem.Reason) == ready:
+	case n.session.Problem.Reason != "" && !n.session.Problem.Reason.IsAboutRoutes() && string(n.session.Problem.Reason) == ready:
 		return ready + ", see the condition Ready"
 	}
-	return bounded.Cut(n.session.WhyDown(), maxError)
+	return bounded.Cut(n.session.WhyDown(), maxErrorBytes)
 }
 
-// nextAttempt bounds the time to the next attempt of the node to connect; 0: there is none, or it is not
+// untilNextAttempt bounds the time to the next attempt of the node to connect; 0: there is none, or it is not
 // known.
-func (n peerNode) nextAttempt() time.Duration {
+func (n peerNode) untilNextAttempt() time.Duration {
 	if n.down || n.silent {
 		return 0
 	}
@@ -104,13 +104,13 @@ func (n peerNode) nextAttempt() time.Duration {
 func (f peerFacts) readyResult() validity.Result {
 	switch {
 	case f.wrong != nil:
-		return validity.InvalidBGPPeer(f.wrong)
+		return validity.InvalidPeerResult(f.wrong)
 	case f.profile.Reason != "":
 		return f.profile
 	case f.secret.Reason != "":
 		return f.secret
 	case f.selected == 0:
-		return validity.NoNodes(f.all)
+		return validity.NoNodesResult(f.all)
 	}
 	for _, reason := range problemReasons {
 		if v := f.problemResult(reason); v.Reason != "" {
@@ -142,21 +142,21 @@ func (f peerFacts) problemResult(reason bgp.ProblemReason) validity.Result {
 	}
 	var parts []string
 	for _, message := range messages {
-		parts = append(parts, onNodes(nodes[message])+": "+message)
+		parts = append(parts, onNodesPhrase(nodes[message])+": "+message)
 	}
-	return validity.Result{Reason: string(reason), Message: bounded.List(parts, maxNamed, "; ")}
+	return validity.Result{Reason: string(reason), Message: bounded.List(parts, maxNamedItems, "; ")}
 }
 
-// onNodes returns the names of nodes after "on the node" or "on the nodes".
-func onNodes(nodes []lb.NodeName) string {
+// onNodesPhrase returns the names of nodes after "on the node" or "on the nodes".
+func onNodesPhrase(nodes []lb.NodeName) string {
 	if len(nodes) == 1 {
 		return eligibility.Enumerate("on the node", nodes)
 	}
 	return eligibility.Enumerate("on the nodes", nodes)
 }
 
-// countUp counts the nodes whose session is established.
-func (f peerFacts) countUp() (n int32) {
+// countEstablished counts the nodes whose session is established.
+func (f peerFacts) countEstablished() (n int32) {
 	for _, node := range f.nodes {
 		if node.isEstablished() {
 			n++
@@ -186,7 +186,7 @@ func (f peerFacts) untilNextReason() time.Duration {
 // establishedCondition returns the condition Established: whether all sessions are established.
 func (f peerFacts) establishedCondition(generation int64) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionEstablished, Status: metav1.ConditionFalse, ObservedGeneration: generation}
-	up := f.countUp()
+	up := f.countEstablished()
 	switch {
 	case f.selected == len(f.duplicates):
 		c.Reason, c.Message = v1beta1.ReasonNoNodes, "no node should have a session: see the condition Ready"
@@ -221,18 +221,18 @@ func (f peerFacts) sessionsMessage(up int32) string {
 	var reasons []string
 	nodes, retry, ready := map[string][]lb.NodeName{}, map[string]time.Duration{}, f.readyResult().Reason
 	for _, n := range f.nodes {
-		why := n.sessionProblem(ready)
+		why := n.sessionProblemMessage(ready)
 		if why == "" {
 			continue
 		}
 		if nodes[why] == nil {
 			reasons = append(reasons, why)
 		}
-		nodes[why], retry[why] = append(nodes[why], n.name), max(retry[why], n.nextAttempt())
+		nodes[why], retry[why] = append(nodes[why], n.name), max(retry[why], n.untilNextAttempt())
 	}
 	more := 0
 	for i, why := range reasons {
-		if i >= maxNamed {
+		if i >= maxNamedItems {
 			more += len(nodes[why])
 			continue
 		}
@@ -248,8 +248,8 @@ func (f peerFacts) sessionsMessage(up int32) string {
 	return strings.Join(parts, "; ")
 }
 
-// secretProblem returns what is wrong with the Secret that a peer names.
-func secretProblem(peer *apiconv.BGPPeer, secrets map[string]*corev1.Secret) validity.Result {
+// secretResult returns what is wrong with the Secret that a peer names.
+func secretResult(peer *apiconv.BGPPeer, secrets map[string]*corev1.Secret) validity.Result {
 	const consequence = "an established session stays, and no new one begins"
 	if peer.PasswordSecret == "" {
 		return validity.Result{}
@@ -268,4 +268,4 @@ func secretProblem(peer *apiconv.BGPPeer, secrets map[string]*corev1.Secret) val
 	return validity.Result{}
 }
 
-func byName(x, y peerNode) int { return cmp.Compare(x.name, y.name) }
+func compareNames(x, y peerNode) int { return cmp.Compare(x.name, y.name) }

@@ -180,8 +180,8 @@ func TestEstablished(t *testing.T) {
 		if c.Reason != tt.reason || (c.Status == metav1.ConditionTrue) != (tt.reason == v1beta1.ReasonAllEstablished) || c.Message != tt.message || c.ObservedGeneration != 3 {
 			t.Errorf("%s: got %+v, want %s: %q", tt.name, c, tt.reason, tt.message)
 		}
-		if int(f.countUp()) != tt.up || len(f.nodes) != tt.nodes {
-			t.Errorf("%s: got %d of %d, want %d of %d", tt.name, f.countUp(), len(f.nodes), tt.up, tt.nodes)
+		if int(f.countEstablished()) != tt.up || len(f.nodes) != tt.nodes {
+			t.Errorf("%s: got %d of %d, want %d of %d", tt.name, f.countEstablished(), len(f.nodes), tt.up, tt.nodes)
 		}
 	}
 }
@@ -215,7 +215,7 @@ func TestEstablished_ReasonFollowsHowLongNoSessionIsEstablished(t *testing.T) {
 		if c.Reason != tt.reason || c.Message != tt.message || (c.Status == metav1.ConditionTrue) != (tt.reason == v1beta1.ReasonAllEstablished) {
 			t.Errorf("%s: got %+v, want %s: %q", tt.name, c, tt.reason, tt.message)
 		}
-		if f.countUp() == 0 && f.untilNextReason() != tt.next {
+		if f.countEstablished() == 0 && f.untilNextReason() != tt.next {
 			t.Errorf("%s: the reason changes in %s, want %s", tt.name, f.untilNextReason(), tt.next)
 		}
 	}
@@ -234,8 +234,8 @@ func TestInvalidPeer_SessionsThatStayedCount(t *testing.T) {
 		{"nobody has", cluster("n1 silent", "n2"), 0, "no node should have a session: see the condition Ready"},
 	} {
 		f := tt.cluster.factsOf(tor(func(s *v1beta1.BGPPeerSpec) { s.PeerAddress = "router" }))
-		if c := f.establishedCondition(1); c.Message != tt.message || f.countUp() != tt.up {
-			t.Errorf("%s: got %d, %q, want %d, %q", tt.name, f.countUp(), c.Message, tt.up, tt.message)
+		if c := f.establishedCondition(1); c.Message != tt.message || f.countEstablished() != tt.up {
+			t.Errorf("%s: got %d, %q, want %d, %q", tt.name, f.countEstablished(), c.Message, tt.up, tt.message)
 		}
 		if v := f.readyResult(); v.Reason != v1beta1.ReasonInvalidPeer || v.Ready {
 			t.Errorf("%s: got %+v, want %s", tt.name, v, v1beta1.ReasonInvalidPeer)

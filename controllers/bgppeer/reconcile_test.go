@@ -63,7 +63,7 @@ func TestReconcile_SessionsThatEndAndComeBack(t *testing.T) {
 		if look.do != nil {
 			look.do()
 		}
-		result, err := r.Reconcile(t.Context(), request.All)
+		result, err := r.Reconcile(t.Context(), request.AllObjects)
 		if err != nil || result.RequeueAfter != look.again {
 			t.Errorf("%s: got %v, %v, want to look again after %s", look.name, result, err, look.again)
 		}

@@ -30,11 +30,11 @@ const collectDelay = 500 * time.Millisecond
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("bgppeer").
-		Watches(&v1beta1.BGPPeer{}, request.OnAny(), builder.WithPredicates(peerChanged)).
-		Watches(&v1beta1.SpeakerState{}, request.OnAnyLater(collectDelay), builder.WithPredicates(sessionsChanged)).
-		Watches(&corev1.Node{}, request.OnAny(), builder.WithPredicates(config.NodeChanged)).
-		Watches(&v1beta1.BFDProfile{}, request.OnAny(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&corev1.Secret{}, request.OnAny()).
+		Watches(&v1beta1.BGPPeer{}, request.OnAnyChange(), builder.WithPredicates(peerChanged)).
+		Watches(&v1beta1.SpeakerState{}, request.OnAnyChangeLater(collectDelay), builder.WithPredicates(sessionsChanged)).
+		Watches(&corev1.Node{}, request.OnAnyChange(), builder.WithPredicates(config.NodeChanged)).
+		Watches(&v1beta1.BFDProfile{}, request.OnAnyChange(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&corev1.Secret{}, request.OnAnyChange()).
 		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).
 		Complete(r)
 	if err != nil {

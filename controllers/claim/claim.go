@@ -73,7 +73,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 
 // needsStatus reports whether a claim should have a status, or has one that may be outdated.
 func (r *Reconciler) needsStatus(object client.Object) bool {
-	return byAdministrator(object) || r.inConflict(object) || r.needsReadyCheck(object)
+	return isAdministratorClaim(object) || r.isInConflict(object) || r.needsReadyCheck(object)
 }
 
 // needsReadyCheck reports whether a claim has holders and an address that no pool gives for another reason
@@ -95,9 +95,9 @@ func (r *Reconciler) needsReadyCheck(object client.Object) bool {
 	return !gives && !foreign
 }
 
-// byAdministrator reports whether a claim belongs to an administrator, who created it or removed all of its
+// isAdministratorClaim reports whether a claim belongs to an administrator, who created it or removed all of its
 // holders.
-func byAdministrator(object client.Object) bool {
+func isAdministratorClaim(object client.Object) bool {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	return ok && (object.GetLabels()[v1beta1.LabelManagedBy] != v1beta1.ManagedByController || len(claim.Spec.Holders) == 0)
 }
@@ -150,7 +150,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if !r.needsStatus(object) {
 		return reconcile.Result{}, nil
 	}
-	if byAdministrator(object) && object.Labels[v1beta1.LabelManagedBy] == v1beta1.ManagedByController {
+	if isAdministratorClaim(object) && object.Labels[v1beta1.LabelManagedBy] == v1beta1.ManagedByController {
 		wait, err := r.handOver(ctx, object)
 		return reconcile.Result{RequeueAfter: wait}, err
 	}
@@ -184,7 +184,7 @@ func statusFingerprint(claim *v1beta1.IPAddressClaim) string {
 func (r *Reconciler) desiredClaim(object *v1beta1.IPAddressClaim) *v1beta1.IPAddressClaim {
 	next := object.DeepCopy()
 	next.Status.ObservedGeneration = object.Generation
-	if f := r.gatherFacts(object); byAdministrator(object) || f.pool == "" {
+	if f := r.gatherFacts(object); isAdministratorClaim(object) || f.pool == "" {
 		meta.SetStatusCondition(&next.Status.Conditions, readyCondition(object, f))
 	} else {
 		meta.RemoveStatusCondition(&next.Status.Conditions, v1beta1.ConditionReady)

@@ -96,7 +96,7 @@ func TestTheMessageFitsIntoAStatus(t *testing.T) {
 
 func TestGather(t *testing.T) {
 	observed := func(l *allocations.View, holders ...allocations.Holder) {
-		l.ClaimChanged(allocations.ClaimContent{}, allocations.ClaimContent{Address: netip.MustParseAddr(at), Pool: "p", Holders: holders})
+		l.RecordClaim(allocations.ClaimContent{}, allocations.ClaimContent{Address: netip.MustParseAddr(at), Pool: "p", Holders: holders})
 	}
 	tests := []struct {
 		name  string
@@ -116,8 +116,8 @@ func TestGather(t *testing.T) {
 		{name: "what else the holders have does not count", fill: func(l *allocations.View) {
 			observed(l, allocations.Holder{Service: key("a")})
 			two := netip.MustParseAddr("10.0.0.2")
-			l.ClaimChanged(allocations.ClaimContent{}, allocations.ClaimContent{Address: two, Holders: []allocations.Holder{{Service: key("c")}, {Service: key("a")}}})
-			l.ClaimChanged(allocations.ClaimContent{}, allocations.ClaimContent{Address: netip.MustParseAddr("10.0.0.3"), Holders: []allocations.Holder{{Service: key("a"), Reserved: true}}})
+			l.RecordClaim(allocations.ClaimContent{}, allocations.ClaimContent{Address: two, Holders: []allocations.Holder{{Service: key("c")}, {Service: key("a")}}})
+			l.RecordClaim(allocations.ClaimContent{}, allocations.ClaimContent{Address: netip.MustParseAddr("10.0.0.3"), Holders: []allocations.Holder{{Service: key("a"), Reserved: true}}})
 		}, claim: claim(at, "a"), want: claimFacts{pool: "p", holders: keys("a")}},
 		{name: "one whose name is not its address", fill: func(*allocations.View) {}, claim: &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: "x"}, Spec: v1beta1.IPAddressClaimSpec{Address: at}}},
 	}
@@ -184,7 +184,7 @@ func TestByAdministrator(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c := claim(at)
 			c.Labels, c.Spec.Holders = tt.labels, tt.holders
-			if got := byAdministrator(c); got != tt.want {
+			if got := isAdministratorClaim(c); got != tt.want {
 				t.Errorf("an administrator's: got %v, want %v", got, tt.want)
 			}
 		})

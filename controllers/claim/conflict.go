@@ -17,9 +17,9 @@ import (
 	"github.com/lbstack/lbstack/internal/ipam"
 )
 
-// inConflict reports whether a foreign host uses the address of a claim, or the claim still has the condition
+// isInConflict reports whether a foreign host uses the address of a claim, or the claim still has the condition
 // Conflict.
-func (r *Reconciler) inConflict(object client.Object) bool {
+func (r *Reconciler) isInConflict(object client.Object) bool {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {
 		return false
@@ -65,7 +65,7 @@ func onForeignStatus(_ context.Context, objects ...client.Object) []reconcile.Re
 	if len(objects) > 1 {
 		now = foreignAddresses(objects[1])
 	}
-	return append(requestDiffering(before, now), requestDiffering(now, before)...)
+	return append(differingRequests(before, now), differingRequests(now, before)...)
 }
 
 func foreignAddresses(object client.Object) map[string]v1beta1.ForeignAddress {
@@ -78,9 +78,9 @@ func foreignAddresses(object client.Object) map[string]v1beta1.ForeignAddress {
 	return list
 }
 
-// requestDiffering returns the requests for the claims of the addresses whose entry in list differs from the
+// differingRequests returns the requests for the claims of the addresses whose entry in list differs from the
 // entry in others, or is missing there.
-func requestDiffering(list, others map[string]v1beta1.ForeignAddress) (requests []reconcile.Request) {
+func differingRequests(list, others map[string]v1beta1.ForeignAddress) (requests []reconcile.Request) {
 	for text, f := range list {
 		address, err := apiconv.ParseAddress(text)
 		if other, ok := others[text]; err != nil || (ok && equality.Semantic.DeepEqual(f, other)) {

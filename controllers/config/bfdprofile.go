@@ -26,5 +26,5 @@ func checkBFDProfiles(ctx context.Context, reader client.Reader) ([]CheckedObjec
 	if err := reader.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("listing the BFDProfiles: %w", err)
 	}
-	return withResults(list.Items, validity.BFDProfile), nil
+	return pairResults(list.Items, validity.BFDProfileResult), nil
 }

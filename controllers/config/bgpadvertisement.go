@@ -60,17 +60,17 @@ func checkBGPAdvertisements(ctx context.Context, reader client.Reader) ([]Checke
 	if len(ads.Items) == 0 {
 		return nil, nil
 	}
-	around, err := gatherBGP(ctx, reader, ads.Items)
+	around, err := gatherBGPObjects(ctx, reader, ads.Items)
 	if err != nil {
 		return nil, err
 	}
-	results := validity.BGPAdvertisements(around)
-	return withResults(ads.Items, func(o *v1beta1.BGPAdvertisement) validity.Result { return results[o.Name] }), nil
+	results := validity.BGPAdvertisementResults(around)
+	return pairResults(ads.Items, func(o *v1beta1.BGPAdvertisement) validity.Result { return results[o.Name] }), nil
 }
 
-// gatherBGP reads the objects that the advertisements refer to or select. It reads Services and Namespaces
+// gatherBGPObjects reads the objects that the advertisements refer to or select. It reads Services and Namespaces
 // only if an advertisement has selectors for them.
-func gatherBGP(ctx context.Context, reader client.Reader, ads []v1beta1.BGPAdvertisement) (*validity.Objects, error) {
+func gatherBGPObjects(ctx context.Context, reader client.Reader, ads []v1beta1.BGPAdvertisement) (*validity.Objects, error) {
 	var pools v1beta1.IPAddressPoolList
 	var peers v1beta1.BGPPeerList
 	var communities v1beta1.CommunityList

@@ -26,6 +26,6 @@ func checkCommunities(ctx context.Context, reader client.Reader) ([]CheckedObjec
 	if err := reader.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("listing the Communities: %w", err)
 	}
-	results := validity.Communities(list.Items)
-	return withResults(list.Items, func(o *v1beta1.Community) validity.Result { return results[o.Name] }), nil
+	results := validity.CommunityResults(list.Items)
+	return pairResults(list.Items, func(o *v1beta1.Community) validity.Result { return results[o.Name] }), nil
 }

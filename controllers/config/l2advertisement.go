@@ -61,6 +61,6 @@ func checkL2Advertisements(ctx context.Context, reader client.Reader) ([]Checked
 	if err != nil {
 		return nil, err
 	}
-	results := validity.L2Advertisements(&validity.Objects{L2Advertisements: ads.Items, Pools: pools.Items, States: states.Items, Nodes: nodes})
-	return withResults(ads.Items, func(o *v1beta1.L2Advertisement) validity.Result { return results[o.Name] }), nil
+	results := validity.L2AdvertisementResults(&validity.Objects{L2Advertisements: ads.Items, Pools: pools.Items, States: states.Items, Nodes: nodes})
+	return pairResults(ads.Items, func(o *v1beta1.L2Advertisement) validity.Result { return results[o.Name] }), nil
 }

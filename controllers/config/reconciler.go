@@ -38,8 +38,8 @@ type CheckedObject[T client.Object] struct {
 	validity.Result
 }
 
-// withResults pairs objects with their results.
-func withResults[O any, T interface {
+// pairResults pairs objects with their results.
+func pairResults[O any, T interface {
 	*O
 	client.Object
 }](objects []O, result func(T) validity.Result) []CheckedObject[T] {
@@ -88,9 +88,9 @@ type WatchedKind struct {
 
 // addToManager adds the controller to the manager; object is an empty object of the kind.
 func (r *Reconciler[T]) addToManager(mgr ctrl.Manager, object T) error {
-	b := ctrl.NewControllerManagedBy(mgr).Named(strings.ToLower(r.Kind)).Watches(object, request.OnAny(), builder.WithPredicates(r.specOrStatusChanged()))
+	b := ctrl.NewControllerManagedBy(mgr).Named(strings.ToLower(r.Kind)).Watches(object, request.OnAnyChange(), builder.WithPredicates(r.specOrStatusChanged()))
 	for _, w := range r.Watches {
-		b = b.Watches(w.Object, request.OnAny(), builder.WithPredicates(w.Changed))
+		b = b.Watches(w.Object, request.OnAnyChange(), builder.WithPredicates(w.Changed))
 	}
 	if err := b.WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).Complete(r); err != nil {
 		return fmt.Errorf("adding the controller of %ss: %w", r.Kind, err)
@@ -147,7 +147,7 @@ func (r *Reconciler[T]) writeStatus(ctx context.Context, checked CheckedObject[T
 		return 0, client.IgnoreNotFound(err)
 	}
 	r.restoreLimiter.NoteWrite(now.GetUID(), wanted)
-	if WorthAnEvent(had, ready) {
+	if IsWorthEvent(had, ready) {
 		r.Events.Eventf(before, nil, EventType(ready), ready.Reason, r.Action, "%s", bounded.Note(ready.Message))
 	}
 	return 0, nil
@@ -164,8 +164,8 @@ func ReadyCondition(v validity.Result, generation int64) metav1.Condition {
 	return c
 }
 
-// WorthAnEvent reports whether the reason or the message of a condition Ready has changed.
-func WorthAnEvent(before *metav1.Condition, now metav1.Condition) bool {
+// IsWorthEvent reports whether the reason or the message of a condition Ready has changed.
+func IsWorthEvent(before *metav1.Condition, now metav1.Condition) bool {
 	return before == nil || before.Reason != now.Reason || before.Message != now.Message
 }
 

@@ -49,7 +49,7 @@ func TestReconcile_WritesAndRecordsOnce(t *testing.T) {
 	}
 	var versions []string
 	look := func() *v1beta1.Community {
-		if _, err := r.Reconcile(t.Context(), request.All); err != nil {
+		if _, err := r.Reconcile(t.Context(), request.AllObjects); err != nil {
 			t.Fatal(err)
 		}
 		got := read()
@@ -103,7 +103,7 @@ func TestReconcile_RestoresWithBackoff(t *testing.T) {
 		}
 		var writes []time.Duration
 		for start := time.Now(); time.Since(start) < time.Minute; {
-			result, err := r.Reconcile(t.Context(), request.All)
+			result, err := r.Reconcile(t.Context(), request.AllObjects)
 			if err != nil {
 				t.Fatal(err)
 			}

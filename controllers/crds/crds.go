@@ -31,7 +31,7 @@ import (
 // stored. A downgrade may lose fields. If the components run a newer version, Upgrade therefore changes
 // nothing unless the downgrade is permitted (decision 0084).
 func Upgrade(ctx context.Context, c client.Client, files fs.FS, version string) error {
-	if err := permitted(ctx, c, version); err != nil {
+	if err := checkDowngrade(ctx, c, version); err != nil {
 		return err
 	}
 	names, err := fs.Glob(files, "crd/bases/*.yaml")
@@ -55,9 +55,9 @@ func Upgrade(ctx context.Context, c client.Client, files fs.FS, version string) 
 	return errors.Join(failed...)
 }
 
-// permitted returns an error if the components run a newer version than the given one and the stack does not
+// checkDowngrade returns an error if the components run a newer version than the given one and the stack does not
 // have the annotation that permits a downgrade.
-func permitted(ctx context.Context, c client.Client, version string) error {
+func checkDowngrade(ctx context.Context, c client.Client, version string) error {
 	stack := &unstructured.Unstructured{}
 	stack.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("LoadBalancerStack"))
 	err := c.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack)

@@ -14,9 +14,9 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// maxNamed bounds the listed addresses in a message, the shared addresses in it, and the Services that it
+// maxNamedItems bounds the listed addresses in a message, the shared addresses in it, and the Services that it
 // names for each address. The message counts the others.
-const maxNamed = 3
+const maxNamedItems = 3
 
 // serviceFacts are the facts about a Service that decide its condition.
 type serviceFacts struct {
@@ -25,7 +25,7 @@ type serviceFacts struct {
 	// listed are the addresses in its spec.externalIPs that belong to a pool.
 	listed []listedAddress
 	// shared are the addresses that the Service has from a pool and that other Services list.
-	shared []listedByOthers
+	shared []sharedAddress
 	// more means that its spec.externalIPs has more items than are read.
 	more bool
 	// over means that none of its spec.externalIPs are compared, since the index is full and its
@@ -40,8 +40,8 @@ type listedAddress struct {
 	holders []lb.ServiceKey // that have the address
 }
 
-// listedByOthers is an address that a Service has from a pool, and that other Services list.
-type listedByOthers struct {
+// sharedAddress is an address that a Service has from a pool, and that other Services list.
+type sharedAddress struct {
 	address netip.Addr
 	by      []lb.ServiceKey
 }
@@ -50,13 +50,13 @@ type listedByOthers struct {
 func conflictCondition(f serviceFacts) *metav1.Condition {
 	c := &metav1.Condition{Type: v1beta1.ServiceExternalIPConflict, Status: metav1.ConditionTrue}
 	var sentences []string
-	for _, l := range f.listed[:min(len(f.listed), maxNamed)] {
+	for _, l := range f.listed[:min(len(f.listed), maxNamedItems)] {
 		sentences = append(sentences, l.sentence(f.namespace))
 	}
-	for _, s := range f.shared[:min(len(f.shared), maxNamed)] {
+	for _, s := range f.shared[:min(len(f.shared), maxNamedItems)] {
 		sentences = append(sentences, s.sentence(f.namespace))
 	}
-	if n := max(0, len(f.listed)-maxNamed) + max(0, len(f.shared)-maxNamed); n > 0 {
+	if n := max(0, len(f.listed)-maxNamedItems) + max(0, len(f.shared)-maxNamedItems); n > 0 {
 		sentences = append(sentences, fmt.Sprintf("further addresses with such a conflict: %d", n))
 	}
 	switch {
@@ -73,7 +73,7 @@ func conflictCondition(f serviceFacts) *metav1.Condition {
 		sentences = append(sentences, fmt.Sprintf("spec.externalIPs has more than %d items: the items after the first %d are not compared with the pools: remove some", apiconv.MaxExternalIPs, apiconv.MaxExternalIPs))
 	}
 	if f.over {
-		sentences = append(sentences, fmt.Sprintf("spec.externalIPs is not compared with the pools: at most %d addresses of all Services are compared, and the Services of this namespace list the most: remove some of these addresses", maxAddresses))
+		sentences = append(sentences, fmt.Sprintf("spec.externalIPs is not compared with the pools: at most %d addresses of all Services are compared, and the Services of this namespace list the most: remove some of these addresses", maxIndexedAddresses))
 	}
 	c.Message = bounded.Message(strings.Join(sentences, "; "))
 	return c
@@ -86,7 +86,7 @@ func (l listedAddress) sentence(namespace string) string {
 	return fmt.Sprintf("spec.externalIPs: %s is an address of the pool %q and in use by %s: kube-proxy sends its connections to the Pods of either Service: remove the address from spec.externalIPs", l.address, l.pool, describeServices(l.holders, namespace))
 }
 
-func (s listedByOthers) sentence(namespace string) string {
+func (s sharedAddress) sentence(namespace string) string {
 	return fmt.Sprintf("%s is also in spec.externalIPs of %s: kube-proxy sends its connections to the Pods of either Service: remove the address from spec.externalIPs there; a ValidatingAdmissionPolicy can forbid such externalIPs", s.address, describeServices(s.by, namespace))
 }
 
@@ -95,14 +95,14 @@ func describeServices(keys []lb.ServiceKey, namespace string) string {
 	var parts []string
 	unnamed := 0
 	for _, key := range slices.SortedFunc(slices.Values(keys), lb.ServiceKey.Compare) {
-		if key.Namespace == namespace && len(parts) < maxNamed {
+		if key.Namespace == namespace && len(parts) < maxNamedItems {
 			parts = append(parts, key.DescribeTo(namespace))
 		} else {
 			unnamed++
 		}
 	}
 	switch {
-	case unnamed == 1 && len(parts) < maxNamed:
+	case unnamed == 1 && len(parts) < maxNamedItems:
 		parts = append(parts, lb.ServiceKey{}.DescribeTo(namespace))
 	case unnamed > 0:
 		parts = append(parts, fmt.Sprintf("%d other Services", unnamed))

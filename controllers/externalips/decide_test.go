@@ -40,15 +40,15 @@ func TestDecide(t *testing.T) {
 			[]string{"in use by a Service of another namespace: "},
 		},
 		"own address listed by others": {
-			serviceFacts{shared: []listedByOthers{{a1, []lb.ServiceKey{elsewhere, old}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressInExternalIPs,
+			serviceFacts{shared: []sharedAddress{{a1, []lb.ServiceKey{elsewhere, old}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressInExternalIPs,
 			[]string{"10.9.0.1 is also in spec.externalIPs of the Service shop/old and a Service of another namespace: " + either + ": remove the address from spec.externalIPs there"},
 		},
 		"own address listed by several of other namespaces": {
-			serviceFacts{shared: []listedByOthers{{a1, []lb.ServiceKey{elsewhere, {Namespace: "other", Name: "x"}}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressInExternalIPs,
+			serviceFacts{shared: []sharedAddress{{a1, []lb.ServiceKey{elsewhere, {Namespace: "other", Name: "x"}}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressInExternalIPs,
 			[]string{"in spec.externalIPs of 2 other Services: "},
 		},
 		"lists one, and another is listed: the own fault is the reason": {
-			serviceFacts{listed: []listedAddress{{a2, "first", nil}}, shared: []listedByOthers{{a1, []lb.ServiceKey{old}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool,
+			serviceFacts{listed: []listedAddress{{a2, "first", nil}}, shared: []sharedAddress{{a1, []lb.ServiceKey{old}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool,
 			[]string{"10.9.0.2 is an address of the pool", "; 10.9.0.1 is also in"},
 		},
 		"many": {
@@ -61,7 +61,7 @@ func TestDecide(t *testing.T) {
 			serviceFacts{over: true}, metav1.ConditionUnknown, v1beta1.ReasonTooManyExternalIPs, []string{"spec.externalIPs is not compared with the pools: at most 32768 addresses of all Services are compared, and the Services of this namespace list the most: remove some of these addresses"},
 		},
 		"left out, and listed by others": {
-			serviceFacts{over: true, shared: []listedByOthers{{a1, []lb.ServiceKey{old}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressInExternalIPs, []string{"10.9.0.1 is also in", "is not compared"},
+			serviceFacts{over: true, shared: []sharedAddress{{a1, []lb.ServiceKey{old}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressInExternalIPs, []string{"10.9.0.1 is also in", "is not compared"},
 		},
 		"more items than are read, and a conflict": {
 			serviceFacts{more: true, listed: many[:1]}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool, []string{"10.9.0.1 is an address", "more than 64 items"},

@@ -17,8 +17,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// maxAddresses bounds the addresses in the index: some 10 MiB.
-const maxAddresses = 1 << 15
+// maxIndexedAddresses bounds the addresses in the index: some 10 MiB.
+const maxIndexedAddresses = 1 << 15
 
 // serviceEntry has the externalIPs of a Service. The Services in the index are not of type LoadBalancer.
 type serviceEntry struct {
@@ -96,14 +96,14 @@ func (x *serviceIndex) put(key lb.ServiceKey, next serviceEntry) (touched []neti
 			next.over, next.addresses = len(next.addresses), nil
 			break
 		}
-		other := x.largestOf(most)
+		other := x.largestService(most)
 		gone := x.services[other]
 		touched = append(touched, x.removeEntry(other)...)
 		gone.over, gone.addresses = len(gone.addresses), nil
-		x.add(other, gone)
+		x.addEntry(other, gone)
 		evicted = append(evicted, other)
 	}
-	x.add(key, next)
+	x.addEntry(key, next)
 	return append(touched, next.addresses...), evicted
 }
 
@@ -117,12 +117,12 @@ func (x *serviceIndex) readmit(key lb.ServiceKey, next serviceEntry) bool {
 		return false
 	}
 	x.removeEntry(key)
-	x.add(key, next)
+	x.addEntry(key, next)
 	return true
 }
 
-// fittingServices returns Services whose addresses were left out and for which there is room now.
-func (x *serviceIndex) fittingServices() (keys []lb.ServiceKey) {
+// servicesToReadmit returns Services whose addresses were left out and for which there is room now.
+func (x *serviceIndex) servicesToReadmit() (keys []lb.ServiceKey) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	room := x.most - x.count
@@ -135,8 +135,8 @@ func (x *serviceIndex) fittingServices() (keys []lb.ServiceKey) {
 	return keys
 }
 
-// fits reports whether there is room for the addresses of a Service that were left out.
-func (x *serviceIndex) fits(e serviceEntry) bool {
+// hasRoomFor reports whether there is room for the addresses of a Service that were left out.
+func (x *serviceIndex) hasRoomFor(e serviceEntry) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.count+e.over <= x.most
@@ -156,8 +156,8 @@ func (x *serviceIndex) largestNamespace(own string, more int) string {
 	return most
 }
 
-// largestOf returns the Service with the most addresses in a namespace; of several, the first by name.
-func (x *serviceIndex) largestOf(namespace string) lb.ServiceKey {
+// largestService returns the Service with the most addresses in a namespace; of several, the first by name.
+func (x *serviceIndex) largestService(namespace string) lb.ServiceKey {
 	return slices.MinFunc(slices.Collect(maps.Keys(x.namespaces[namespace].services)), func(a, b lb.ServiceKey) int {
 		return cmp.Or(cmp.Compare(len(x.services[b].addresses), len(x.services[a].addresses)), a.Compare(b))
 	})
@@ -170,8 +170,8 @@ func (x *serviceIndex) remove(key lb.ServiceKey) []netip.Addr {
 	return x.removeEntry(key)
 }
 
-// add adds the entry of a Service that has none. The caller has made sure that there is room.
-func (x *serviceIndex) add(key lb.ServiceKey, e serviceEntry) {
+// addEntry adds the entry of a Service that has none. The caller has made sure that there is room.
+func (x *serviceIndex) addEntry(key lb.ServiceKey, e serviceEntry) {
 	if e.isEmpty() {
 		return
 	}

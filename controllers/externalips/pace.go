@@ -47,9 +47,9 @@ func (p *writePacer) note(key lb.ServiceKey, now time.Time) {
 	p.writes[key] = slices.Clone(recent[max(0, len(recent)-writeBurst):])
 }
 
-// causedByOthers reports whether other Services alone caused a change of the condition. A condition is nil if
+// isCausedByOthers reports whether other Services alone caused a change of the condition. A condition is nil if
 // there is none.
-func causedByOthers(was, now *metav1.Condition) bool {
+func isCausedByOthers(was, now *metav1.Condition) bool {
 	about := func(c *metav1.Condition) bool { return c == nil || c.Reason == v1beta1.ReasonAddressInExternalIPs }
 	return about(was) && about(now)
 }

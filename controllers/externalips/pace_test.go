@@ -52,7 +52,7 @@ func TestByOthers(t *testing.T) {
 		"it lists more than are read":        {nil, of(v1beta1.ReasonTooManyExternalIPs), false},
 		"it lists some, and others list its": {of(v1beta1.ReasonAddressInExternalIPs), of(v1beta1.ReasonAddressOfPool), false},
 	} {
-		if got := causedByOthers(tt.was, tt.now); got != tt.want {
+		if got := isCausedByOthers(tt.was, tt.now); got != tt.want {
 			t.Errorf("%s: got %v, want %v", name, got, tt.want)
 		}
 	}

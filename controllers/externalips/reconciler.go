@@ -30,8 +30,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// indexRetry is how long a reconcile waits while the index is not complete.
-const indexRetry = time.Second
+// indexRetryInterval is how long a reconcile waits while the index is not complete.
+const indexRetryInterval = time.Second
 
 // Reconciler compares the externalIPs of one Service. Make it with New.
 type Reconciler struct {
@@ -53,7 +53,7 @@ type Reconciler struct {
 // New returns a Reconciler. It reads Services of type LoadBalancer from the cache of c, other
 // Services from the API server by reader, and holders of addresses from view, which load fills.
 func New(c client.Client, reader client.Reader, recorder events.EventRecorder, view *allocations.View, load func(context.Context) error) *Reconciler {
-	return &Reconciler{client: c, reader: reader, events: recorder, allocations: view, load: load, others: newServiceIndex(maxAddresses), now: time.Now,
+	return &Reconciler{client: c, reader: reader, events: recorder, allocations: view, load: load, others: newServiceIndex(maxIndexedAddresses), now: time.Now,
 		conditions: &servicecondition.Writer{Client: c, Type: v1beta1.ServiceExternalIPConflict}}
 }
 
@@ -63,7 +63,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, err
 	}
 	if !r.others.isListed() {
-		return reconcile.Result{RequeueAfter: indexRetry}, nil
+		return reconcile.Result{RequeueAfter: indexRetryInterval}, nil
 	}
 	key := lb.ServiceKey{Namespace: req.Namespace, Name: req.Name}
 	svc, e, err := r.readService(ctx, key)
@@ -86,7 +86,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 // Services alone caused the change and have caused too many writes, see writePacer.
 func (r *Reconciler) setCondition(ctx context.Context, svc *corev1.Service, now *metav1.Condition) (reconcile.Result, error) {
 	key, was := apiconv.KeyOf(svc), meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceExternalIPConflict)
-	others := causedByOthers(was, now)
+	others := isCausedByOthers(was, now)
 	if wait := r.pace.wait(key, r.now()); others && wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
@@ -121,7 +121,7 @@ func (r *Reconciler) readService(ctx context.Context, key lb.ServiceKey) (*corev
 	if !ok {
 		return nil, serviceEntry{}, nil
 	}
-	if e.over > 0 && r.others.fits(e) {
+	if e.over > 0 && r.others.hasRoomFor(e) {
 		if e, err = r.readmit(ctx, key, e); err != nil {
 			return nil, serviceEntry{}, err
 		}
@@ -170,7 +170,7 @@ func (r *Reconciler) gatherFacts(ctx context.Context, key lb.ServiceKey, address
 		}
 		holders := r.holdersOf(h.Address)
 		if by = slices.DeleteFunc(by, func(k lb.ServiceKey) bool { return slices.Contains(holders, k) }); len(by) > 0 {
-			f.shared = append(f.shared, listedByOthers{h.Address, by})
+			f.shared = append(f.shared, sharedAddress{h.Address, by})
 		}
 	}
 	return f, nil
@@ -206,10 +206,10 @@ func (r *Reconciler) servicesListing(ctx context.Context, address netip.Addr) ([
 	return append(keys, r.others.servicesListing(address)...), err
 }
 
-// loadBalancersListing returns the Services of type LoadBalancer with a value in the index byExternalIP.
+// loadBalancersListing returns the Services of type LoadBalancer with a value in the index externalIPIndex.
 func (r *Reconciler) loadBalancersListing(ctx context.Context, value string) (keys []lb.ServiceKey, err error) {
 	var services corev1.ServiceList
-	if err := r.client.List(ctx, &services, client.MatchingFields{byExternalIP: value}, client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.client.List(ctx, &services, client.MatchingFields{externalIPIndex: value}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the Services of type LoadBalancer with externalIPs: %w", err)
 	}
 	for i := range services.Items {

@@ -31,8 +31,8 @@ const (
 	// the view of allocations first.
 	poolDelay = 2 * time.Second
 
-	// byExternalIP is the index in the cache of Services of type LoadBalancer by their externalIPs.
-	byExternalIP = "spec.externalIPs"
+	// externalIPIndex is the index in the cache of Services of type LoadBalancer by their externalIPs.
+	externalIPIndex = "spec.externalIPs"
 	// anyExternalIP is the value in this index of all Services that have externalIPs.
 	anyExternalIP = "*"
 )
@@ -45,7 +45,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err != nil {
 		return fmt.Errorf("making a client that watches Services: %w", err)
 	}
-	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &corev1.Service{}, byExternalIP, externalIPsOf); err != nil {
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &corev1.Service{}, externalIPIndex, externalIPsOf); err != nil {
 		return fmt.Errorf("indexing the Services by externalIPs: %w", err)
 	}
 	reflect := source.Func(func(ctx context.Context, q request.Queue) error {
@@ -55,7 +55,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 			}
 		}
 		s := &indexStore{index: r.others, changed: r.changed}
-		reflector := cache.NewReflectorWithOptions(listerWatcher(watching), &corev1.Service{}, s, cache.ReflectorOptions{Name: "externalips"})
+		reflector := cache.NewReflectorWithOptions(newListerWatcher(watching), &corev1.Service{}, s, cache.ReflectorOptions{Name: "externalips"})
 		go reflector.RunWithContext(ctx)
 		return nil
 	})

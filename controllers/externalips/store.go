@@ -18,9 +18,9 @@ import (
 	"github.com/lbstack/lbstack/internal/paged"
 )
 
-// listerWatcher lists and watches the Services that are not of type LoadBalancer. Where the
+// newListerWatcher lists and watches the Services that are not of type LoadBalancer. Where the
 // API server does not stream them, it lists them in pages, which are trimmed as they come.
-func listerWatcher(c client.WithWatch) cache.ListerWatcher {
+func newListerWatcher(c client.WithWatch) cache.ListerWatcher {
 	others := fields.OneTermNotEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer))
 	list := func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 		into := &corev1.ServiceList{}
@@ -49,7 +49,7 @@ func trimService(in any) (any, error) {
 
 // indexStore updates the index for a reflector. It calls changed for each Service that is added, updated
 // or removed, with the addresses that it listed before and lists now. It also calls changed, without
-// addresses, for each other Service whose addresses the full index (maxAddresses) leaves out now, or
+// addresses, for each other Service whose addresses the full index (maxIndexedAddresses) leaves out now, or
 // has room for again.
 type indexStore struct {
 	index   *serviceIndex
@@ -76,7 +76,7 @@ func (s *indexStore) Add(object any) error {
 	for _, other := range evicted {
 		s.changed(other, nil)
 	}
-	s.requestFitting()
+	s.requestReadmissions()
 	return nil
 }
 
@@ -92,14 +92,14 @@ func (s *indexStore) Delete(object any) error {
 	key := apiconv.KeyOf(svc)
 	if _, had := s.index.get(key); had {
 		s.changed(key, s.index.remove(key))
-		s.requestFitting()
+		s.requestReadmissions()
 	}
 	return nil
 }
 
-// requestFitting calls changed for the Services that the index left out and has room for now.
-func (s *indexStore) requestFitting() {
-	for _, key := range s.index.fittingServices() {
+// requestReadmissions calls changed for the Services that the index left out and has room for now.
+func (s *indexStore) requestReadmissions() {
+	for _, key := range s.index.servicesToReadmit() {
 		s.changed(key, nil)
 	}
 }

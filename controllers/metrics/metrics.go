@@ -48,8 +48,8 @@ func New(l *allocations.View) *Metrics {
 	}
 }
 
-// ServiceArrived records that the controller saw a Service without an address.
-func (m *Metrics) ServiceArrived(service lb.ServiceKey) {
+// NoteArrival records that the controller saw a Service without an address.
+func (m *Metrics) NoteArrival(service lb.ServiceKey) {
 	if m == nil {
 		return
 	}
@@ -60,9 +60,9 @@ func (m *Metrics) ServiceArrived(service lb.ServiceKey) {
 	}
 }
 
-// ServiceReconciled records that a Service was reconciled. allocated means that its address was written just
+// NoteReconciled records that a Service was reconciled. allocated means that its address was written just
 // now.
-func (m *Metrics) ServiceReconciled(service lb.ServiceKey, allocated bool) {
+func (m *Metrics) NoteReconciled(service lb.ServiceKey, allocated bool) {
 	if m == nil {
 		return
 	}
@@ -75,9 +75,9 @@ func (m *Metrics) ServiceReconciled(service lb.ServiceKey, allocated bool) {
 	}
 }
 
-// ClaimRefused records whether the API server refuses the claim for an address of the Service. The view of
+// SetClaimRefused records whether the API server refuses the claim for an address of the Service. The view of
 // allocations does not count such a Service as pending, since the Service has the address in the view.
-func (m *Metrics) ClaimRefused(service lb.ServiceKey, refused bool) {
+func (m *Metrics) SetClaimRefused(service lb.ServiceKey, refused bool) {
 	if m == nil {
 		return
 	}
@@ -90,8 +90,8 @@ func (m *Metrics) ClaimRefused(service lb.ServiceKey, refused bool) {
 
 // Forget removes a Service that requests no address any more.
 func (m *Metrics) Forget(service lb.ServiceKey) {
-	m.ServiceReconciled(service, false)
-	m.ClaimRefused(service, false)
+	m.NoteReconciled(service, false)
+	m.SetClaimRefused(service, false)
 }
 
 // CountConflict counts an address that belongs to another Service than the one that was to have it.
@@ -101,8 +101,8 @@ func (m *Metrics) CountConflict() {
 	}
 }
 
-// PoolConflicts sets how many conflicts each pool has.
-func (m *Metrics) PoolConflicts(pools map[lb.PoolName]int) {
+// SetPoolConflicts sets how many conflicts each pool has.
+func (m *Metrics) SetPoolConflicts(pools map[lb.PoolName]int) {
 	if m == nil {
 		return
 	}
@@ -120,17 +120,17 @@ func (m *Metrics) SetNotAnnounced(count func() map[string]int) {
 }
 
 var (
-	servicesPending = prometheus.NewDesc("lbstack_services_pending",
+	servicesPendingDesc = prometheus.NewDesc("lbstack_services_pending",
 		"Services that lack an address that they request, by the reason of their condition lbstack.io/AddressAllocated.", []string{"reason"}, nil)
-	poolAddresses = prometheus.NewDesc("lbstack_pool_addresses",
+	poolAddressesDesc = prometheus.NewDesc("lbstack_pool_addresses",
 		"Addresses that a pool gives, free or not.", []string{"pool", "family"}, nil)
-	poolUsed = prometheus.NewDesc("lbstack_pool_addresses_in_use",
+	poolUsedDesc = prometheus.NewDesc("lbstack_pool_addresses_in_use",
 		"Addresses of a pool that are claimed.", []string{"pool", "family"}, nil)
-	poolConflicts = prometheus.NewDesc("lbstack_pool_conflicts",
+	poolConflictsDesc = prometheus.NewDesc("lbstack_pool_conflicts",
 		"Ranges of a pool that are not given because they belong to something else.", []string{"pool"}, nil)
-	notAnnounced = prometheus.NewDesc("lbstack_announcement_services_not_announced",
+	notAnnouncedDesc = prometheus.NewDesc("lbstack_announcement_services_not_announced",
 		"Services with an address that no node announces, by the reason of their condition lbstack.io/Announced.", []string{"reason"}, nil)
-	poolOutside = prometheus.NewDesc("lbstack_pool_addresses_outside",
+	poolOutsideDesc = prometheus.NewDesc("lbstack_pool_addresses_outside",
 		"Addresses of Services that come from the pool and are not in it any more.", []string{"pool"}, nil)
 )
 
@@ -138,7 +138,7 @@ var (
 func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
 	m.allocation.Describe(out)
 	m.conflicts.Describe(out)
-	for _, d := range []*prometheus.Desc{servicesPending, poolAddresses, poolUsed, poolConflicts, poolOutside, notAnnounced} {
+	for _, d := range []*prometheus.Desc{servicesPendingDesc, poolAddressesDesc, poolUsedDesc, poolConflictsDesc, poolOutsideDesc, notAnnouncedDesc} {
 		out <- d
 	}
 }
@@ -148,27 +148,27 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 	m.allocation.Collect(out)
 	m.conflicts.Collect(out)
 	for reason, n := range m.allocations.CountWaiting() {
-		out <- prometheus.MustNewConstMetric(servicesPending, prometheus.GaugeValue, float64(n), string(reason))
+		out <- prometheus.MustNewConstMetric(servicesPendingDesc, prometheus.GaugeValue, float64(n), string(reason))
 	}
 	for name, state := range m.allocations.PoolStates() {
 		for family, usage := range state.Usage {
 			total, _ := usage.Total.Float64()
-			out <- prometheus.MustNewConstMetric(poolAddresses, prometheus.GaugeValue, total, string(name), family.String())
-			out <- prometheus.MustNewConstMetric(poolUsed, prometheus.GaugeValue, float64(usage.Used), string(name), family.String())
+			out <- prometheus.MustNewConstMetric(poolAddressesDesc, prometheus.GaugeValue, total, string(name), family.String())
+			out <- prometheus.MustNewConstMetric(poolUsedDesc, prometheus.GaugeValue, float64(usage.Used), string(name), family.String())
 		}
-		out <- prometheus.MustNewConstMetric(poolOutside, prometheus.GaugeValue, float64(len(state.OutsidePool)), string(name))
+		out <- prometheus.MustNewConstMetric(poolOutsideDesc, prometheus.GaugeValue, float64(len(state.OutsidePool)), string(name))
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if n := len(m.refused); n > 0 {
-		out <- prometheus.MustNewConstMetric(servicesPending, prometheus.GaugeValue, float64(n), v1beta1.ReasonClaimRefused)
+		out <- prometheus.MustNewConstMetric(servicesPendingDesc, prometheus.GaugeValue, float64(n), v1beta1.ReasonClaimRefused)
 	}
 	if m.notAnnounced != nil {
 		for reason, n := range m.notAnnounced() {
-			out <- prometheus.MustNewConstMetric(notAnnounced, prometheus.GaugeValue, float64(n), reason)
+			out <- prometheus.MustNewConstMetric(notAnnouncedDesc, prometheus.GaugeValue, float64(n), reason)
 		}
 	}
 	for name, n := range m.pools {
-		out <- prometheus.MustNewConstMetric(poolConflicts, prometheus.GaugeValue, float64(n), string(name))
+		out <- prometheus.MustNewConstMetric(poolConflictsDesc, prometheus.GaugeValue, float64(n), string(name))
 	}
 }

@@ -83,12 +83,12 @@ func TestEverythingIsCounted(t *testing.T) {
 	m := New(l)
 	m.CountConflict()
 	m.CountConflict()
-	m.PoolConflicts(map[lb.PoolName]int{"gone": 9})
-	m.PoolConflicts(map[lb.PoolName]int{"both": 0, "shrunk": 3})
+	m.SetPoolConflicts(map[lb.PoolName]int{"gone": 9})
+	m.SetPoolConflicts(map[lb.PoolName]int{"both": 0, "shrunk": 3})
 	for _, name := range []string{"a", "b", "gone"} {
-		m.ClaimRefused(key(name), true)
+		m.SetClaimRefused(key(name), true)
 	}
-	m.ClaimRefused(key("a"), false)
+	m.SetClaimRefused(key("a"), false)
 	m.Forget(key("gone"))
 	want := []string{
 		`lbstack_address_conflicts_total{} 2`,
@@ -122,36 +122,36 @@ func TestAllocationIsTimedOfThoseThatDidNotWait(t *testing.T) {
 		story func(*Metrics)
 		want  string
 	}{
-		{name: "one that gets its address", story: func(m *Metrics) { m.ServiceArrived(a); after(m, time.Second); m.ServiceReconciled(a, true) }, want: "1 in 1"},
+		{name: "one that gets its address", story: func(m *Metrics) { m.NoteArrival(a); after(m, time.Second); m.NoteReconciled(a, true) }, want: "1 in 1"},
 		{name: "from when it was first seen", story: func(m *Metrics) {
-			m.ServiceArrived(a)
+			m.NoteArrival(a)
 			after(m, time.Second)
-			m.ServiceArrived(a)
+			m.NoteArrival(a)
 			after(m, time.Second)
-			m.ServiceReconciled(a, true)
+			m.NoteReconciled(a, true)
 		}, want: "1 in 2"},
 		{name: "once", story: func(m *Metrics) {
-			m.ServiceArrived(a)
+			m.NoteArrival(a)
 			after(m, time.Second)
-			m.ServiceReconciled(a, true)
-			m.ServiceReconciled(a, true)
+			m.NoteReconciled(a, true)
+			m.NoteReconciled(a, true)
 		}, want: "1 in 1"},
 		{name: "each by itself", story: func(m *Metrics) {
-			m.ServiceArrived(a)
+			m.NoteArrival(a)
 			after(m, time.Second)
-			m.ServiceArrived(b)
+			m.NoteArrival(b)
 			after(m, time.Second)
-			m.ServiceReconciled(b, true)
-			m.ServiceReconciled(a, true)
+			m.NoteReconciled(b, true)
+			m.NoteReconciled(a, true)
 		}, want: "2 in 3"},
 		{name: "not one that was refused at first", story: func(m *Metrics) {
-			m.ServiceArrived(a)
-			m.ServiceReconciled(a, false)
+			m.NoteArrival(a)
+			m.NoteReconciled(a, false)
 			after(m, time.Hour)
-			m.ServiceReconciled(a, true)
+			m.NoteReconciled(a, true)
 		}, want: "0 in 0"},
-		{name: "not one that had its address all the time", story: func(m *Metrics) { m.ServiceReconciled(a, true) }, want: "0 in 0"},
-		{name: "not one that went", story: func(m *Metrics) { m.ServiceArrived(a); m.Forget(a); after(m, time.Hour); m.ServiceReconciled(a, true) }, want: "0 in 0"},
+		{name: "not one that had its address all the time", story: func(m *Metrics) { m.NoteReconciled(a, true) }, want: "0 in 0"},
+		{name: "not one that went", story: func(m *Metrics) { m.NoteArrival(a); m.Forget(a); after(m, time.Hour); m.NoteReconciled(a, true) }, want: "0 in 0"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -171,11 +171,11 @@ func TestAllocationIsTimedOfThoseThatDidNotWait(t *testing.T) {
 
 func TestNilCountsNothing(t *testing.T) {
 	var m *Metrics
-	m.ServiceArrived(key("a"))
-	m.ServiceReconciled(key("a"), true)
+	m.NoteArrival(key("a"))
+	m.NoteReconciled(key("a"), true)
 	m.Forget(key("a"))
 	m.CountConflict()
-	m.PoolConflicts(nil)
+	m.SetPoolConflicts(nil)
 }
 
 func TestMetricsAreSafeForConcurrentUse(t *testing.T) {
@@ -185,10 +185,10 @@ func TestMetricsAreSafeForConcurrentUse(t *testing.T) {
 		group.Go(func() {
 			for n := range 100 {
 				k := key(fmt.Sprint(i, n))
-				m.ServiceArrived(k)
-				m.ServiceReconciled(k, true)
+				m.NoteArrival(k)
+				m.NoteReconciled(k, true)
 				m.CountConflict()
-				m.PoolConflicts(map[lb.PoolName]int{"p": n})
+				m.SetPoolConflicts(map[lb.PoolName]int{"p": n})
 			}
 		})
 	}

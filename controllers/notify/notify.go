@@ -25,9 +25,9 @@ const (
 	eventBurst = 25
 	// budgetRefill is the time after which one more event about the object can be sent.
 	budgetRefill = 5 * time.Minute
-	// maxRemembered is how many budgets are stored, and also how many sent events. The least recently used
+	// maxCacheEntries is how many budgets are stored, and also how many sent events. The least recently used
 	// one is dropped first.
-	maxRemembered = 4096
+	maxCacheEntries = 4096
 )
 
 // Recorder passes events on to another recorder, but no repetitions and no more than the budgets permit. Make
@@ -47,20 +47,20 @@ type eventKey struct {
 
 // New returns a recorder that passes events on to the recorder next.
 func New(next events.EventRecorder) *Recorder {
-	return &Recorder{next: next, budgets: lru.New(maxRemembered), sent: lru.New(maxRemembered)}
+	return &Recorder{next: next, budgets: lru.New(maxCacheEntries), sent: lru.New(maxCacheEntries)}
 }
 
 // Eventf implements events.EventRecorder.
 func (r *Recorder) Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any) {
 	text := fmt.Sprintf(note, args...)
-	if r.allows(regarding, reason, text) {
+	if r.admit(regarding, reason, text) {
 		r.next.Eventf(regarding, related, kind, reason, action, "%s", text)
 	}
 }
 
-// allows reports whether an event may be sent: it is not a repetition, and the budget of the object permits it.
+// admit reports whether an event may be sent: it is not a repetition, and the budget of the object permits it.
 // It counts the event if so.
-func (r *Recorder) allows(regarding runtime.Object, reason, note string) bool {
+func (r *Recorder) admit(regarding runtime.Object, reason, note string) bool {
 	object, err := meta.Accessor(regarding)
 	if err != nil {
 		return true // the next recorder refuses what is not an API object

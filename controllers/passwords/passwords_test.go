@@ -69,7 +69,7 @@ func TestReconcile_CopiesWhatBGPPeersName(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c, writes := newClient(t, tt.there...)
 			r := &Reconciler{Client: c, Namespace: namespace}
-			if _, err := r.Reconcile(t.Context(), request.All); err != nil {
+			if _, err := r.Reconcile(t.Context(), request.AllObjects); err != nil {
 				t.Fatal(err)
 			}
 			got := copies(nil)
@@ -97,7 +97,7 @@ func TestReconcile_CopiesWhatBGPPeersName(t *testing.T) {
 func TestReconcile_WithoutTheSecret(t *testing.T) {
 	c, writes := newClient(t, peer("a", "tor"), basicAuth(namespace, "tor", "one"))
 	r := &Reconciler{Client: c, Namespace: namespace}
-	if _, err := r.Reconcile(t.Context(), request.All); err != nil || *writes != 0 {
+	if _, err := r.Reconcile(t.Context(), request.AllObjects); err != nil || *writes != 0 {
 		t.Errorf("got %d writes and the error %v, want none: the operator makes the Secret", *writes, err)
 	}
 }
@@ -113,7 +113,7 @@ func TestReconcile_BacksOffAgainstAnotherWriter(t *testing.T) {
 		r := &Reconciler{Client: c, Namespace: namespace}
 		reconcile := func() time.Duration {
 			t.Helper()
-			result, err := r.Reconcile(t.Context(), request.All)
+			result, err := r.Reconcile(t.Context(), request.AllObjects)
 			if err != nil {
 				t.Fatal(err)
 			}

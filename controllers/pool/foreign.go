@@ -17,11 +17,11 @@ import (
 )
 
 const (
-	// holdBack is how long an address is not given after a foreign host was last reported
+	// holdBackPeriod is how long an address is not given after a foreign host was last reported
 	// for it: while no node owns the address, no speaker notices the host.
-	holdBack = 10 * time.Minute
-	// maxForeign is the bound of status.foreign.
-	maxForeign = 256
+	holdBackPeriod = 10 * time.Minute
+	// maxForeignAddresses is the bound of status.foreign.
+	maxForeignAddresses = 256
 )
 
 // foreignHost is a host that uses an address, or did so a short time ago.
@@ -34,7 +34,7 @@ type foreignHost struct {
 }
 
 // rememberHosts returns the foreign hosts by address: the hosts that the speakers report now and, for
-// holdBack, the hosts that they reported before. A host that is not reported any more is dropped at once if
+// holdBackPeriod, the hosts that they reported before. A host that is not reported any more is dropped at once if
 // the node that reported it, or a later owner, announces the address without a conflict.
 func rememberHosts(before map[netip.Addr]foreignHost, now reports.MergedReports, at time.Time) map[netip.Addr]foreignHost {
 	next := map[netip.Addr]foreignHost{}
@@ -48,7 +48,7 @@ func rememberHosts(before map[netip.Addr]foreignHost, now reports.MergedReports,
 			continue
 		}
 		if was.until.IsZero() {
-			was.until = at.Add(holdBack).Truncate(time.Second)
+			was.until = at.Add(holdBackPeriod).Truncate(time.Second)
 		}
 		if was.until.After(at) {
 			next[address] = was
@@ -57,8 +57,8 @@ func rememberHosts(before map[netip.Addr]foreignHost, now reports.MergedReports,
 	return next
 }
 
-// takenByHosts returns the addresses of foreign hosts as ranges that no pool can give, in order.
-func takenByHosts(hosts map[netip.Addr]foreignHost) []ipam.TakenRange {
+// takenHostRanges returns the addresses of foreign hosts as ranges that no pool can give, in order.
+func takenHostRanges(hosts map[netip.Addr]foreignHost) []ipam.TakenRange {
 	var list []ipam.TakenRange
 	for address, f := range hosts {
 		list = append(list, ipam.TakenRange{Range: lb.Range{First: address, Last: address}, By: f.Describe(!f.until.IsZero()), Remedy: f.Remedy(), Foreign: true, InUse: f.InUse, ReportedOnly: f.reportedOnly})
@@ -67,7 +67,7 @@ func takenByHosts(hosts map[netip.Addr]foreignHost) []ipam.TakenRange {
 	return list
 }
 
-// foreignStatus returns status.foreign of a pool. It lists the first maxForeign addresses of the pool that
+// foreignStatus returns status.foreign of a pool. It lists at most maxForeignAddresses of its addresses that
 // foreign hosts use.
 func foreignStatus(p ipam.Pool, hosts map[netip.Addr]foreignHost) []v1beta1.ForeignAddress {
 	var list []foreignHost
@@ -76,7 +76,7 @@ func foreignStatus(p ipam.Pool, hosts map[netip.Addr]foreignHost) []v1beta1.Fore
 	}
 	slices.SortFunc(list, func(x, y foreignHost) int { return x.Address.Compare(y.Address) })
 	var entries []v1beta1.ForeignAddress
-	for _, f := range list[:min(maxForeign, len(list))] {
+	for _, f := range list[:min(maxForeignAddresses, len(list))] {
 		entries = append(entries, statusOf(f))
 	}
 	return entries
@@ -109,7 +109,7 @@ func storedHosts(pools []v1beta1.IPAddressPool) map[netip.Addr]foreignHost {
 	known := map[netip.Addr]foreignHost{}
 	for i := range pools {
 		for _, s := range pools[i].Status.Foreign {
-			host, err := apiconv.ForeignAddress(s)
+			host, err := apiconv.ParseForeignHost(s)
 			if err != nil {
 				continue // the status was edited
 			}
@@ -153,8 +153,8 @@ func listsAddress(p eligibility.Pool, address netip.Addr) bool {
 	return rangesContain(p.Listed, address) && !rangesContain(p.Excluded, address)
 }
 
-// listingPool returns the name of a pool that lists an address; empty if there is none.
-func listingPool(pools []v1beta1.IPAddressPool, address netip.Addr) lb.PoolName {
+// poolWithAddress returns the name of a pool that lists an address; empty if there is none.
+func poolWithAddress(pools []v1beta1.IPAddressPool, address netip.Addr) lb.PoolName {
 	for i := range pools {
 		if p := apiconv.AdvertisedPool(&pools[i]); listsAddress(p, address) {
 			return p.Name
@@ -182,8 +182,8 @@ func storedLosses(pools []v1beta1.IPAddressPool, now time.Time) ipam.Losses {
 	return losses
 }
 
-// nextReturn returns when the next address is given again; zero: no address is held back.
-func nextReturn(hosts map[netip.Addr]foreignHost) time.Time {
+// nextReturnTime returns when the next address is given again; zero: no address is held back.
+func nextReturnTime(hosts map[netip.Addr]foreignHost) time.Time {
 	var next time.Time
 	for _, f := range hosts {
 		if !f.until.IsZero() && (next.IsZero() || f.until.Before(next)) {

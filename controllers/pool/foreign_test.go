@@ -95,7 +95,7 @@ func TestRemember(t *testing.T) {
 func TestForeignHostsInPoolStatusOutliveTheController(t *testing.T) {
 	hosts := map[netip.Addr]foreignHost{one: until(host(), 15)}
 	pools := []v1beta1.IPAddressPool{object("p", 1, "10.0.0.1-10.0.0.9"), object("other", 1, "10.0.1.0/30")}
-	plan, results := validity.Pools(pools, takenByHosts(hosts))
+	plan, results := validity.Pools(pools, takenHostRanges(hosts))
 	for i := range pools {
 		for _, p := range plan {
 			if string(p.Name) == pools[i].Name {
@@ -143,7 +143,7 @@ func TestPoolConditionOfForeignHosts(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, reason, message := conflictOf(tt.conflicts)
+			_, reason, message := conflictCondition(tt.conflicts)
 			if reason != tt.reason || message != tt.message {
 				t.Errorf("got  %s: %s\nwant %s: %s", reason, message, tt.reason, tt.message)
 			}
@@ -252,7 +252,7 @@ func TestLosses_CountAfterARestart(t *testing.T) {
 		after time.Duration
 		want  int
 	}{
-		{"after 11 minutes", holdBack + time.Minute, ipam.MaxLosses},
+		{"after 11 minutes", holdBackPeriod + time.Minute, ipam.MaxLosses},
 		{"before the hour ends", ipam.LossPeriod - time.Second, ipam.MaxLosses},
 		{"after the hour", ipam.LossPeriod, 0},
 		{"times in the future count for an hour from now", -2 * time.Hour, ipam.MaxLosses},
@@ -285,7 +285,7 @@ func TestCommon_NamesTheHostOfMostAddresses(t *testing.T) {
 		{uses("a", "b", "b"), "the host with the MAC b uses 2 of the 3 addresses in status.foreign: "},
 		{uses("b", "a", "b", "a"), "the host with the MAC a uses 2 of the 4 addresses in status.foreign: "},
 	} {
-		if got := commonMAC(tt.list); got != tt.want {
+		if got := commonMACMessage(tt.list); got != tt.want {
 			t.Errorf("commonMAC(%v): got %q, want %q", tt.list, got, tt.want)
 		}
 	}

@@ -24,7 +24,7 @@ func Read(ctx context.Context, reader client.Reader) ([]ipam.Pool, error) {
 	if err := reader.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("listing the IPAddressPools: %w", err)
 	}
-	taken, err := ReadTaken(ctx, reader)
+	taken, err := ReadTakenRanges(ctx, reader)
 	if err != nil {
 		return nil, err
 	}
@@ -36,14 +36,14 @@ func Read(ctx context.Context, reader client.Reader) ([]ipam.Pool, error) {
 	}
 	hosts := rememberHosts(known, reported, at)
 	limitLosses(hosts, known, list.Items, storedLosses(list.Items, at), at)
-	pools, _ := validity.Pools(list.Items, append(taken, takenByHosts(hosts)...))
+	pools, _ := validity.Pools(list.Items, append(taken, takenHostRanges(hosts)...))
 	return pools, nil
 }
 
-// ReadTaken reads which addresses the cluster itself needs: those of its nodes, the network and broadcast
+// ReadTakenRanges reads which addresses the cluster itself needs: those of its nodes, the network and broadcast
 // addresses of their subnets, and the networks of pods and Services.
-func ReadTaken(ctx context.Context, reader client.Reader) ([]ipam.TakenRange, error) {
-	list, err := takenByNodes(ctx, reader)
+func ReadTakenRanges(ctx context.Context, reader client.Reader) ([]ipam.TakenRange, error) {
+	list, err := readNodeRanges(ctx, reader)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func ReadTaken(ctx context.Context, reader client.Reader) ([]ipam.TakenRange, er
 	return append(list, apiconv.ServiceNetworks(networks.Items)...), nil
 }
 
-func takenByNodes(ctx context.Context, reader client.Reader) ([]ipam.TakenRange, error) {
+func readNodeRanges(ctx context.Context, reader client.Reader) ([]ipam.TakenRange, error) {
 	var nodes corev1.NodeList
 	if err := reader.List(ctx, &nodes); err != nil {
 		return nil, fmt.Errorf("listing the nodes: %w", err)
@@ -75,7 +75,7 @@ func takenByNodes(ctx context.Context, reader client.Reader) ([]ipam.TakenRange,
 	for i := range nodes.Items {
 		list = append(list, apiconv.NodeNetworks(&nodes.Items[i], stateOf[nodes.Items[i].Name]))
 	}
-	return ipam.TakenByNodes(list), nil
+	return ipam.NodeRanges(list), nil
 }
 
 // readAnnouncementObjects reads the objects that decide whether hosts of the local network can reach the

@@ -52,7 +52,7 @@ func TestTakenByNodes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := ReadTaken(t.Context(), fake.NewClientBuilder().WithScheme(scheme).WithObjects(tt.objects...).Build())
+			got, err := ReadTakenRanges(t.Context(), fake.NewClientBuilder().WithScheme(scheme).WithObjects(tt.objects...).Build())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -132,7 +132,7 @@ func TestWorthAnEvent(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := worthAnEvent(tt.before, tt.now); got != tt.want {
+			if got := isWorthEvent(tt.before, tt.now); got != tt.want {
 				t.Errorf("worth an event: got %v, want %v", got, tt.want)
 			}
 			if got := eventType(tt.now); got != tt.kind {

@@ -81,7 +81,7 @@ func (r *Reconciler) now() time.Time {
 
 // SetupWithManager starts the controller with the manager.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	onAny := request.OnAny()
+	onAny := request.OnAnyChange()
 	changed := builder.WithPredicates(predicate.GenerationChangedPredicate{})
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("pool").
@@ -92,7 +92,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1beta1.BGPPeer{}, onAny, changed).                                                          // without peers nothing is announced by BGP
 		Watches(&v1beta1.Community{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})). // they decide whether BGPAdvertisements are valid
 		Watches(&v1beta1.SpeakerState{}, onAny, builder.WithPredicates(reportChanged)).
-		Watches(&v1beta1.IPAddressClaim{}, request.OnAnyLater(usageDelay))
+		Watches(&v1beta1.IPAddressClaim{}, request.OnAnyChangeLater(usageDelay))
 	kind := networkingv1.SchemeGroupVersion.WithKind("ServiceCIDR")
 	switch _, err := mgr.GetRESTMapper().RESTMapping(kind.GroupKind(), kind.Version); {
 	case err == nil:
@@ -145,7 +145,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	if err := r.Client.List(ctx, &list); err != nil {
 		return reconcile.Result{}, fmt.Errorf("listing the IPAddressPools: %w", err)
 	}
-	taken, err := ReadTaken(ctx, r.Client)
+	taken, err := ReadTakenRanges(ctx, r.Client)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -160,7 +160,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	}
 	hosts := rememberHosts(known, now, at)
 	limitLosses(hosts, known, list.Items, r.losses, at)
-	pools, results := validity.Pools(list.Items, append(taken, takenByHosts(hosts)...))
+	pools, results := validity.Pools(list.Items, append(taken, takenHostRanges(hosts)...))
 	r.hosts = hostsInPools(hosts, pools)
 	around, err := readAnnouncementObjects(ctx, r.Client)
 	if err != nil {
@@ -168,7 +168,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	}
 	for i := range list.Items {
 		p := apiconv.AdvertisedPool(&list.Items[i])
-		results[p.Name] = results[p.Name].WithSubnets(around.UnreachedFamilies(&p))
+		results[p.Name] = results[p.Name].WithSubnetWarning(around.UnreachedFamilies(&p))
 	}
 	for _, p := range pools {
 		v := results[p.Name]
@@ -201,13 +201,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		}
 	}
 	r.restoreLimiter.Retain(func(uid types.UID) bool { return exist[uid] })
-	r.Metrics.PoolConflicts(conflicts)
+	r.Metrics.SetPoolConflicts(conflicts)
 	return again, errors.Join(failed...)
 }
 
 // untilNextReconcile returns how long until the next reconcile if no watched object changes.
 func (r *Reconciler) untilNextReconcile() time.Duration {
-	if end := nextReturn(r.hosts); !end.IsZero() {
+	if end := nextReturnTime(r.hosts); !end.IsZero() {
 		return max(time.Millisecond, min(recheckDelay, end.Sub(r.now())))
 	}
 	return recheckDelay
@@ -233,7 +233,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, object *v1beta1.IPAddressP
 	r.restoreLimiter.NoteWrite(object.UID, wanted)
 	for _, now := range next.Conditions {
 		before := meta.FindStatusCondition(object.Status.Conditions, now.Type)
-		if worthAnEvent(before, now) {
+		if isWorthEvent(before, now) {
 			r.Events.Eventf(object, nil, eventType(now), now.Reason, "CheckPool", "%s", bounded.Note(now.Message))
 		}
 	}
@@ -251,9 +251,9 @@ func statusFingerprint(object *v1beta1.IPAddressPool, result validity.PoolResult
 	return string(text), err
 }
 
-// worthAnEvent reports whether a condition has changed in a way that requires an event. A new condition
+// isWorthEvent reports whether a condition has changed in a way that requires an event. A new condition
 // requires one if it is Ready, or if something is wrong.
-func worthAnEvent(before *metav1.Condition, now metav1.Condition) bool {
+func isWorthEvent(before *metav1.Condition, now metav1.Condition) bool {
 	if before == nil {
 		return now.Type == v1beta1.ConditionReady || isBad(now)
 	}

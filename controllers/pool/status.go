@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// maxImpact is the bound of status.impact.
-	maxImpact = 64
+	// maxImpactEntries is the bound of status.impact.
+	maxImpactEntries = 64
 	// fewFreeDivisor decides when few addresses of a pool are free: when at most one in fewFreeDivisor is
 	// free.
 	fewFreeDivisor = 10
@@ -46,11 +46,11 @@ func desiredStatus(object *v1beta1.IPAddressPool, result validity.PoolResult, st
 		}
 		meta.SetStatusCondition(&next.Conditions, c)
 	}
-	set(v1beta1.ConditionReady, result.Ready(), result.Reason, result.Message)
+	set(v1beta1.ConditionReady, result.IsReady(), result.Reason, result.Message)
 
 	const more = "add addresses to spec.addresses, or delete Services that have an address of the pool (kubectl get lbip lists them)"
 	none, few := scarceFamilies(state.Usage)
-	if givesNothing(state.Usage) {
+	if hasNothingToGive(state.Usage) {
 		set(v1beta1.ConditionExhausted, false, v1beta1.ReasonNothingToGive, "the pool gives no addresses at all: see the condition Ready")
 		set(v1beta1.ConditionNearlyExhausted, false, v1beta1.ReasonNothingToGive, "the pool gives no addresses at all: see the condition Ready")
 	} else {
@@ -58,8 +58,8 @@ func desiredStatus(object *v1beta1.IPAddressPool, result validity.PoolResult, st
 		setScarce(set, v1beta1.ConditionNearlyExhausted, v1beta1.ReasonFewFree, few, "at most one in ten %s addresses is free: "+more)
 	}
 
-	is, reason, message := conflictOf(result.Conflicts)
-	message = commonMAC(result.Foreign) + message
+	is, reason, message := conflictCondition(result.Conflicts)
+	message = commonMACMessage(result.Foreign) + message
 	set(v1beta1.ConditionConflict, is, reason, message)
 	if n := len(state.OutsidePool); n > 0 {
 		set(v1beta1.ConditionAddressesOutsidePool, true, v1beta1.ReasonKept,
@@ -70,9 +70,9 @@ func desiredStatus(object *v1beta1.IPAddressPool, result validity.PoolResult, st
 	return next
 }
 
-// commonMAC returns the beginning of a message about the MAC that uses more of the addresses than any other;
+// commonMACMessage returns the beginning of a message about the MAC that uses more of the addresses than any other;
 // empty if each MAC uses only one.
-func commonMAC(list []v1beta1.ForeignAddress) string {
+func commonMACMessage(list []v1beta1.ForeignAddress) string {
 	uses, most := map[string]int{}, ""
 	for _, f := range list {
 		uses[f.HardwareAddress]++
@@ -86,10 +86,10 @@ func commonMAC(list []v1beta1.ForeignAddress) string {
 	return fmt.Sprintf("the host with the MAC %s uses %d of the %d addresses in status.foreign: ", most, uses[most], len(list))
 }
 
-// conflictOf returns the condition Conflict, for addresses of the pool that foreign hosts, nodes or other
+// conflictCondition returns the condition Conflict, for addresses of the pool that foreign hosts, nodes or other
 // pools have. Foreign hosts are named first: an administrator does not expect them. Addresses that no host
 // can have, such as the network address of a subnet, are in the message but are no conflict.
-func conflictOf(conflicts []ipam.Conflict) (is bool, reason, message string) {
+func conflictCondition(conflicts []ipam.Conflict) (is bool, reason, message string) {
 	var hosts, given, overlaps, unconfirmed, edges []ipam.Conflict
 	for _, c := range conflicts {
 		switch {
@@ -140,7 +140,7 @@ func setScarce(set func(kind string, is bool, reason, message string), kind, rea
 	set(kind, false, v1beta1.ReasonAddressesFree, "there are free addresses")
 }
 
-func givesNothing(usage map[lb.Family]ipam.Usage) bool {
+func hasNothingToGive(usage map[lb.Family]ipam.Usage) bool {
 	for _, u := range usage {
 		if u.Total.Sign() > 0 {
 			return false
@@ -167,8 +167,8 @@ func scarceFamilies(usage map[lb.Family]ipam.Usage) (none, few []string) {
 	return none, few
 }
 
-func poolImpact(kept []ipam.OutsidePool) (list []v1beta1.PoolImpact) {
-	for _, k := range kept[:min(maxImpact, len(kept))] {
+func poolImpact(kept []ipam.OutsideHolding) (list []v1beta1.PoolImpact) {
+	for _, k := range kept[:min(maxImpactEntries, len(kept))] {
 		list = append(list, v1beta1.PoolImpact{Namespace: k.Service.Namespace, Name: k.Service.Name, Address: k.Address.String(), Why: k.Why})
 	}
 	return list
@@ -182,16 +182,16 @@ func addressUsage(usage map[lb.Family]ipam.Usage, family lb.Family) *v1beta1.Add
 	return &v1beta1.AddressUsage{Total: u.Total.String(), Used: u.Used, Free: u.Free().String()}
 }
 
-// maxListed is how many items a message lists; the rest is counted.
-const maxListed = 8
+// maxListedItems is how many items a message lists; the rest is counted.
+const maxListedItems = 8
 
 // joinItems joins items into a sentence.
 func joinItems[T fmt.Stringer](items []T) string {
 	var words []string
-	for _, item := range items[:min(maxListed, len(items))] {
+	for _, item := range items[:min(maxListedItems, len(items))] {
 		words = append(words, item.String())
 	}
-	if n := len(items) - maxListed; n > 0 {
+	if n := len(items) - maxListedItems; n > 0 {
 		words = append(words, fmt.Sprintf("and %d more", n))
 	}
 	return strings.Join(words, "; ")

@@ -132,9 +132,9 @@ func conflicts(n int) (list []ipam.Conflict) {
 }
 
 func TestPoolStatus(t *testing.T) {
-	keep := func(n int) (list []ipam.OutsidePool) {
+	keep := func(n int) (list []ipam.OutsideHolding) {
 		for i := range n {
-			list = append(list, ipam.OutsidePool{Holding: ipam.Holding{Address: conflicts(1)[0].Range.Last, Service: lb.ServiceKey{Namespace: "n", Name: fmt.Sprint(i)}}, Why: "it is excluded"})
+			list = append(list, ipam.OutsideHolding{Holding: ipam.Holding{Address: conflicts(1)[0].Range.Last, Service: lb.ServiceKey{Namespace: "n", Name: fmt.Sprint(i)}}, Why: "it is excluded"})
 		}
 		return list
 	}
@@ -188,7 +188,7 @@ func TestUnchangedStatusHasTheSameBytes(t *testing.T) {
 	p.Status.Conditions = []metav1.Condition{other, {Type: v1beta1.ConditionReady, Status: metav1.ConditionTrue, Reason: "x", LastTransitionTime: since}}
 	before := p.DeepCopy()
 	result := validity.PoolResult{Reason: v1beta1.ReasonPoolReady, Message: "fine", Conflicts: conflicts(9)}
-	state := ipam.PoolState{Usage: usage{lb.IPv4: counts(9, 9), lb.IPv6: counts(1, 0)}, Held: 3, OutsidePool: []ipam.OutsidePool{{Why: "x"}}}
+	state := ipam.PoolState{Usage: usage{lb.IPv4: counts(9, 9), lb.IPv6: counts(1, 0)}, Held: 3, OutsidePool: []ipam.OutsideHolding{{Why: "x"}}}
 	first := desiredStatus(&p, result, state)
 	if diff := cmp.Diff(before, &p); diff != "" {
 		t.Errorf("the pool that was passed has changed (-before +after):\n%s", diff)

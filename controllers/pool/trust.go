@@ -81,7 +81,7 @@ func readTrustRules(ctx context.Context, reader client.Reader, pools []v1beta1.I
 		err := reader.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(address)}, &claim)
 		switch {
 		case apierrors.IsNotFound(err):
-			if p := listingPool(pools, address); p != "" {
+			if p := poolWithAddress(pools, address); p != "" {
 				from[address] = p
 			}
 		case err != nil:

@@ -18,9 +18,9 @@ import (
 // Queue is the queue of a controller.
 type Queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// All is the only request of a controller that reconciles all objects of a kind together. Such a controller
+// AllObjects is the only request of a controller that reconciles all objects of a kind together. Such a controller
 // exists where the validity of an object depends on other objects of the kind.
-var All = reconcile.Request{}
+var AllObjects = reconcile.Request{}
 
 // Service returns the request to reconcile a Service.
 func Service(key lb.ServiceKey) reconcile.Request {
@@ -36,15 +36,15 @@ func Services(keys []lb.ServiceKey) []reconcile.Request {
 	return requests
 }
 
-// OnAny returns a handler that requests All after any change.
-func OnAny() handler.EventHandler {
-	return handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request { return []reconcile.Request{All} })
+// OnAnyChange returns a handler that requests AllObjects after any change.
+func OnAnyChange() handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request { return []reconcile.Request{AllObjects} })
 }
 
-// OnAnyLater returns a handler that requests All some time (delay) after any change. Changes during the delay
+// OnAnyChangeLater returns a handler that requests AllObjects some time (delay) after any change. Changes during the delay
 // lead to one request.
-func OnAnyLater(delay time.Duration) handler.EventHandler {
-	return EnqueueLater(delay, func(context.Context, ...client.Object) []reconcile.Request { return []reconcile.Request{All} })
+func OnAnyChangeLater(delay time.Duration) handler.EventHandler {
+	return EnqueueLater(delay, func(context.Context, ...client.Object) []reconcile.Request { return []reconcile.Request{AllObjects} })
 }
 
 // EnqueueLater returns a handler that calls requests for each changed object, and adds the requests that it

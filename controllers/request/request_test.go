@@ -50,7 +50,7 @@ func TestLater(t *testing.T) {
 		"delete requests what is for the object": {later, func(h handler.EventHandler, q request.Queue) {
 			h.Delete(t.Context(), event.DeleteEvent{Object: named("b")}, q)
 		}, map[string]time.Duration{"b": time.Second}},
-		"all are requested together": {request.OnAnyLater(time.Minute), func(h handler.EventHandler, q request.Queue) {
+		"all are requested together": {request.OnAnyChangeLater(time.Minute), func(h handler.EventHandler, q request.Queue) {
 			h.Update(t.Context(), event.UpdateEvent{ObjectOld: named("a"), ObjectNew: named("b")}, q)
 		}, map[string]time.Duration{"": time.Minute}},
 	} {

@@ -116,8 +116,8 @@ func (r *RestoreLimiter[K]) NoteWrite(key K, wanted string) {
 	}
 }
 
-// SetBy records which writer undid the last write.
-func (r *RestoreLimiter[K]) SetBy(key K, by string) {
+// SetOverwriter records which writer undid the last write.
+func (r *RestoreLimiter[K]) SetOverwriter(key K, by string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if x := r.keys[key]; x != nil {

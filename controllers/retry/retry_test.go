@@ -127,7 +127,7 @@ func TestWhoUndidIt(t *testing.T) {
 		r.Compare(1, "x", true, at)
 		r.Compare(1, "x", false, at)
 	}
-	r.SetBy(1, "kubectl-patch")
+	r.SetOverwriter(1, "kubectl-patch")
 	for _, tt := range []struct {
 		after time.Duration
 		by    string

@@ -32,10 +32,10 @@ type Adopter struct {
 	Pools func(context.Context, client.Reader) ([]ipam.Pool, error)
 	// Allocations is the view to fill.
 	Allocations *allocations.View
-	// Class of the Services that are served; see apiconv.ServedBy.
+	// Class of the Services that are served; see apiconv.IsServedBy.
 	Class string
 
-	changes atomic.Int64 // number of changed claims; BeforeChange counts
+	changes atomic.Int64 // number of changed claims; NoteClaimChange counts
 	mu      sync.Mutex
 	done    bool            // the view is filled
 	holders []lb.ServiceKey // Services to enqueue, once enqueue is set
@@ -93,7 +93,7 @@ func (a *Adopter) Load(ctx context.Context) error {
 		}
 	}
 	for _, svc := range found.services {
-		a.Allocations.StatusRead(apiconv.KeyOf(svc), apiconv.StatusAddresses(svc))
+		a.Allocations.RecordReadStatus(apiconv.KeyOf(svc), apiconv.StatusAddresses(svc))
 	}
 	a.done = true
 	a.enqueueHolders()
@@ -101,20 +101,20 @@ func (a *Adopter) Load(ctx context.Context) error {
 	return nil
 }
 
-// maxReads is how often fillView reads the cluster before it gives up because claims change during each read.
-const maxReads = 10
+// maxClusterReads is how often fillView reads the cluster before it gives up because claims change during each read.
+const maxClusterReads = 10
 
 // fillView reads the cluster and fills the view with the result. If a claim changes during the read, the older
 // content of the claim may have overwritten the change in the view: fillView then reads everything again.
 func (a *Adopter) fillView(ctx context.Context) (f clusterState, claimed []allocations.ClaimContent, err error) {
-	for range maxReads {
+	for range maxClusterReads {
 		changes := a.changes.Load()
 		if f, err = a.readCluster(ctx); err != nil {
 			return clusterState{}, nil, err
 		}
 		claimed = nil
 		for i := range f.claims {
-			c, err := claimedBy(&f.claims[i])
+			c, err := parseClaim(&f.claims[i])
 			if err != nil {
 				log.FromContext(ctx).Info("ignoring an IPAddressClaim", "claim", f.claims[i].Name, "why", err.Error())
 				continue
@@ -126,11 +126,11 @@ func (a *Adopter) fillView(ctx context.Context) (f clusterState, claimed []alloc
 			return f, claimed, nil
 		}
 	}
-	return clusterState{}, nil, fmt.Errorf("reading the IPAddressClaims to adopt: IPAddressClaims changed during each of %d reads", maxReads)
+	return clusterState{}, nil, fmt.Errorf("reading the IPAddressClaims to adopt: IPAddressClaims changed during each of %d reads", maxClusterReads)
 }
 
-// BeforeChange records that a changed claim is about to be passed to the view.
-func (a *Adopter) BeforeChange() { a.changes.Add(1) }
+// NoteClaimChange records that a changed claim is about to be passed to the view.
+func (a *Adopter) NoteClaimChange() { a.changes.Add(1) }
 
 // clusterState has the objects that were read from the API server.
 type clusterState struct {
@@ -169,7 +169,7 @@ func (a *Adopter) readCluster(ctx context.Context) (clusterState, error) {
 	}
 	for i := range services {
 		svc := &services[i]
-		ours := apiconv.ServedBy(svc, a.Class) || svc.Spec.Type == corev1.ServiceTypeLoadBalancer && holders[svc.UID]
+		ours := apiconv.IsServedBy(svc, a.Class) || svc.Spec.Type == corev1.ServiceTypeLoadBalancer && holders[svc.UID]
 		if svc.DeletionTimestamp.IsZero() && ours {
 			f.services = append(f.services, svc)
 		}

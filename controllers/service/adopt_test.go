@@ -148,7 +148,7 @@ func TestAddressOfAnotherServiceIsTakenUpOnlyAfterThatServiceIsDeleted(t *testin
 	if err := a.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got, yes := a.Allocations.PreviousService(addr("10.0.0.1"), other); !yes || got != web {
+	if got, yes := a.Allocations.WakePreviousService(addr("10.0.0.1"), other); !yes || got != web {
 		t.Errorf("who still shows it: got %s, %v, want %s", got, yes, web)
 	}
 }
@@ -219,7 +219,7 @@ func TestAClaimThatIsDeletedWhileTheClusterIsReadIsNotAdopted(t *testing.T) {
 	l := &lists{claims: []v1beta1.IPAddressClaim{*c}}
 	a := adopter(l, "", pools3())
 	a.Reader = &deleting{lists: l, report: func() {
-		claimHandler{allocations: a.Allocations, changed: a.BeforeChange}.Delete(t.Context(), event.DeleteEvent{Object: c}, &asked{})
+		claimHandler{allocations: a.Allocations, changed: a.NoteClaimChange}.Delete(t.Context(), event.DeleteEvent{Object: c}, &asked{})
 	}}
 	if err := a.Load(t.Context()); err != nil {
 		t.Fatal(err)

@@ -21,20 +21,20 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// errTaken means that the holders of a claim do not let the Service share the address. The view has been
+// errAddressTaken means that the holders of a claim do not let the Service share the address. The view has been
 // corrected, and the decision must be made again.
-var errTaken = errors.New("the address is claimed by another Service")
+var errAddressTaken = errors.New("the address is claimed by another Service")
 
-// errStale means that the cache is behind the API server: an action based on it could
+// errStaleCache means that the cache is behind the API server: an action based on it could
 // take an address from a Service that still has it.
-var errStale = errors.New("the cache is behind the API server")
+var errStaleCache = errors.New("the cache is behind the API server")
 
-// errHandOver means that the status of another Service still has an address that this Service is to get.
-var errHandOver = errors.New("the address is still in the status of another Service")
+// errNotHandedOver means that the status of another Service still has an address that this Service is to get.
+var errNotHandedOver = errors.New("the address is still in the status of another Service")
 
-// claimFor returns the claim to create when an address has no claim yet.
-func claimFor(h ipam.Holding, holder v1beta1.ClaimHolder, terms lb.Sharing) *v1beta1.IPAddressClaim {
-	return claimWith(&v1beta1.IPAddressClaim{
+// newClaim returns the claim to create when an address has no claim yet.
+func newClaim(h ipam.Holding, holder v1beta1.ClaimHolder, terms lb.Sharing) *v1beta1.IPAddressClaim {
+	return claimWithHolder(&v1beta1.IPAddressClaim{
 		ObjectMeta: metav1.ObjectMeta{
 			Name:   apiconv.ClaimName(h.Address),
 			Labels: map[string]string{v1beta1.LabelManagedBy: v1beta1.ManagedByController},
@@ -43,9 +43,9 @@ func claimFor(h ipam.Holding, holder v1beta1.ClaimHolder, terms lb.Sharing) *v1b
 	}, h, holder, terms)
 }
 
-// claimWith returns a copy of a claim to which the holder was added, or in which it was updated. The other
+// claimWithHolder returns a copy of a claim to which the holder was added, or in which it was updated. The other
 // holders stay.
-func claimWith(have *v1beta1.IPAddressClaim, h ipam.Holding, holder v1beta1.ClaimHolder, terms lb.Sharing) *v1beta1.IPAddressClaim {
+func claimWithHolder(have *v1beta1.IPAddressClaim, h ipam.Holding, holder v1beta1.ClaimHolder, terms lb.Sharing) *v1beta1.IPAddressClaim {
 	want := have.DeepCopy()
 	want.Spec.Pool = v1beta1.ObjectName(h.Pool)
 	want.Spec.State = v1beta1.ClaimInUse
@@ -57,20 +57,20 @@ func claimWith(have *v1beta1.IPAddressClaim, h ipam.Holding, holder v1beta1.Clai
 	} else {
 		want.Spec.Holders[i] = holder
 	}
-	want.Spec.Others = otherHolders(want.Spec.Holders)
+	want.Spec.Others = otherHoldersText(want.Spec.Holders)
 	return want
 }
 
-// maxOthers is the maximum length of spec.others, in bytes.
-const maxOthers = 1024
+// maxOthersBytes is the maximum length of spec.others, in bytes.
+const maxOthersBytes = 1024
 
-// otherHolders returns the content of spec.others: the keys of all holders but the first.
-func otherHolders(holders []v1beta1.ClaimHolder) string {
+// otherHoldersText returns the content of spec.others: the keys of all holders but the first.
+func otherHoldersText(holders []v1beta1.ClaimHolder) string {
 	var names []string
 	for _, h := range holders[min(1, len(holders)):] {
 		names = append(names, apiconv.HolderKey(h).String())
 	}
-	return bounded.Cut(strings.Join(names, ","), maxOthers)
+	return bounded.Cut(strings.Join(names, ","), maxOthersBytes)
 }
 
 // ensureClaim makes sure that the claim for a holding exists and names the Service. The API server refuses a
@@ -78,10 +78,10 @@ func otherHolders(holders []v1beta1.ClaimHolder) string {
 // on the cache only for a claim that the view has as confirmed.
 func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev1.Service, terms lb.Sharing) error {
 	holder := apiconv.ClaimHolderOf(svc, terms)
-	want := claimFor(h, holder, terms)
+	want := newClaim(h, holder, terms)
 	var have v1beta1.IPAddressClaim
 	err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), &have)
-	if err == nil && r.Allocations.Confirmed(h.Address, h.Service) && equality.Semantic.DeepEqual(have.Spec, claimWith(&have, h, holder, terms).Spec) {
+	if err == nil && r.Allocations.IsConfirmed(h.Address, h.Service) && equality.Semantic.DeepEqual(have.Spec, claimWithHolder(&have, h, holder, terms).Spec) {
 		return nil
 	}
 	if apierrors.IsNotFound(err) {
@@ -93,7 +93,7 @@ func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev
 	// The cache is behind, or the claim differs: ask the API server.
 	err = r.Reader.Get(ctx, client.ObjectKeyFromObject(want), &have)
 	if apierrors.IsNotFound(err) {
-		return errStale // the claim was deleted just now: create it when the cache has the deletion
+		return errStaleCache // the claim was deleted just now: create it when the cache has the deletion
 	}
 	if err != nil {
 		return fmt.Errorf("reading the IPAddressClaim %s: %w", want.Name, err)
@@ -107,9 +107,9 @@ func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev
 // createClaim creates a claim that the cache does not have. If the view has the claim as confirmed, the cache
 // may only be behind: this write then does not count as one that repeats an undone write.
 func (r *Reconciler) createClaim(ctx context.Context, h ipam.Holding, want *v1beta1.IPAddressClaim, holder v1beta1.ClaimHolder) error {
-	create := func() error { return writeError(want, r.Client.Create(ctx, want)) }
+	create := func() error { return wrapWriteError(want, r.Client.Create(ctx, want)) }
 	var err error
-	if r.Allocations.Confirmed(h.Address, h.Service) {
+	if r.Allocations.IsConfirmed(h.Address, h.Service) {
 		err = create()
 	} else {
 		err = r.writeHolder(h, want, holder, nil, create)
@@ -122,11 +122,11 @@ func (r *Reconciler) createClaim(ctx context.Context, h ipam.Holding, want *v1be
 
 // writeHolder calls write, which makes a claim name the Service as a holder; see writeClaim.
 func (r *Reconciler) writeHolder(h ipam.Holding, want *v1beta1.IPAddressClaim, holder v1beta1.ClaimHolder, found *v1beta1.IPAddressClaim, write func() error) error {
-	r.claimWrites.Forget(claimWrite{claim: want.Name, service: h.Service, what: leaveClaim})
+	r.claimWrites.Forget(claimWrite{claim: want.Name, service: h.Service, what: kindLeaveClaim})
 	return r.writeClaim(holderWrite(h.Address, h.Service), fmt.Sprint(h.Pool, want.Spec.SharingKey, holder), found, write)
 }
 
-// verifyClaim reads the claim of a reserved address from the API server, and returns errTaken if the claim
+// verifyClaim reads the claim of a reserved address from the API server, and returns errAddressTaken if the claim
 // does not name the Service any more. It does not make the claim InUse, which happens after the status of the
 // Service is written. It deletes a claim that was retained for a Service of a namespace which was deleted
 // since.
@@ -136,16 +136,16 @@ func (r *Reconciler) verifyClaim(ctx context.Context, h ipam.Holding) error {
 	err := r.Reader.Get(ctx, client.ObjectKey{Name: name}, &have)
 	if apierrors.IsNotFound(err) {
 		r.Allocations.Release(h.Address, h.Service)
-		return errTaken
+		return errAddressTaken
 	}
 	if err != nil {
 		return fmt.Errorf("reading the IPAddressClaim %s: %w", name, err)
 	}
-	claimed, err := claimedBy(&have)
+	claimed, err := parseClaim(&have)
 	if err != nil {
 		return fmt.Errorf("the IPAddressClaim %s: %w", name, err)
 	}
-	inherited, err := r.isInherited(ctx, &have)
+	inherited, err := r.isOfDeletedNamespace(ctx, &have)
 	if err != nil {
 		return err
 	}
@@ -156,25 +156,25 @@ func (r *Reconciler) verifyClaim(ctx context.Context, h ipam.Holding) error {
 	}
 	if inherited || !claimed.Names(h.Service) || !r.Allocations.AcceptClaim(claimed, h.Service) {
 		r.Allocations.Release(h.Address, h.Service)
-		return errTaken
+		return errAddressTaken
 	}
 	return nil
 }
 
-// correctClaim makes an existing claim name the Service. It returns errTaken if the holders of the claim do
+// correctClaim makes an existing claim name the Service. It returns errAddressTaken if the holders of the claim do
 // not let the Service share the address.
 func (r *Reconciler) correctClaim(ctx context.Context, h ipam.Holding, have *v1beta1.IPAddressClaim, holder v1beta1.ClaimHolder, terms lb.Sharing) error {
-	claimed, err := claimedBy(have)
+	claimed, err := parseClaim(have)
 	if err != nil {
 		return fmt.Errorf("the IPAddressClaim %s: %w", have.Name, err)
 	}
 	if !r.Allocations.AcceptClaim(claimed, h.Service) {
 		r.Metrics.CountConflict()
-		return errTaken
+		return errAddressTaken
 	}
-	want := claimWith(have, h, holder, terms)
+	want := claimWithHolder(have, h, holder, terms)
 	if !equality.Semantic.DeepEqual(have.Spec, want.Spec) {
-		err := r.writeHolder(h, want, holder, have, func() error { return writeError(want, r.Client.Update(ctx, want)) })
+		err := r.writeHolder(h, want, holder, have, func() error { return wrapWriteError(want, r.Client.Update(ctx, want)) })
 		if err != nil {
 			return err
 		}
@@ -183,9 +183,9 @@ func (r *Reconciler) correctClaim(ctx context.Context, h ipam.Holding, have *v1b
 	return nil
 }
 
-// claimedBy returns the content of a claim, or an error if the name of the claim does not match its address.
+// parseClaim returns the content of a claim, or an error if the name of the claim does not match its address.
 // A holder with invalid ports does not share the address.
-func claimedBy(claim *v1beta1.IPAddressClaim) (allocations.ClaimContent, error) {
+func parseClaim(claim *v1beta1.IPAddressClaim) (allocations.ClaimContent, error) {
 	address, err := apiconv.ClaimAddress(claim)
 	if err != nil {
 		return allocations.ClaimContent{}, err

@@ -28,7 +28,7 @@ func TestClaimFor(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h := holding(tt.address, "auto", web)
-			got := claimFor(h, apiconv.ClaimHolderOf(service(), tt.terms), tt.terms)
+			got := newClaim(h, apiconv.ClaimHolderOf(service(), tt.terms), tt.terms)
 			want := &v1beta1.IPAddressClaim{
 				ObjectMeta: metav1.ObjectMeta{Name: tt.claim, Labels: map[string]string{"app.kubernetes.io/managed-by": "lbstack-controller"}},
 				Spec:       v1beta1.IPAddressClaimSpec{Address: tt.address, Pool: "auto", State: v1beta1.ClaimInUse, SharingKey: tt.terms.Key, Holders: []v1beta1.ClaimHolder{tt.holder}},
@@ -36,7 +36,7 @@ func TestClaimFor(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("claim (-want +got):\n%s", diff)
 			}
-			c, err := claimedBy(got)
+			c, err := parseClaim(got)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -87,7 +87,7 @@ func TestClaimWith(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			have := &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: at, ResourceVersion: "7", Labels: map[string]string{"a": "b"}}, Spec: tt.have}
 			passed := have.DeepCopy()
-			got := claimWith(have, holding(at, "auto", web), me, lb.Sharing{Key: "k"})
+			got := claimWithHolder(have, holding(at, "auto", web), me, lb.Sharing{Key: "k"})
 			want := passed.DeepCopy()
 			want.Spec = tt.want
 			if diff := cmp.Diff(want, got); diff != "" {
@@ -126,7 +126,7 @@ func TestClaimedBy(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := claimedBy(tt.claim)
+			got, err := parseClaim(tt.claim)
 			if (err != nil) != tt.fail {
 				t.Errorf("error: got %v, want one: %v", err, tt.fail)
 			}

@@ -27,8 +27,8 @@ func (e *errClaimRefused) Error() string {
 
 func (e *errClaimRefused) Unwrap() error { return e.err }
 
-// writeError wraps the error with which the API server answered the write of a claim. It returns nil for nil.
-func writeError(claim *v1beta1.IPAddressClaim, err error) error {
+// wrapWriteError wraps the error with which the API server answered the write of a claim. It returns nil for nil.
+func wrapWriteError(claim *v1beta1.IPAddressClaim, err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -38,14 +38,14 @@ func writeError(claim *v1beta1.IPAddressClaim, err error) error {
 	return fmt.Errorf("writing the IPAddressClaim %s: %w", claim.Name, err)
 }
 
-// maxAnswer is the maximum length of the API server's answer in a condition, in bytes.
-const maxAnswer = 1024
+// maxAnswerBytes is the maximum length of the API server's answer in a condition, in bytes.
+const maxAnswerBytes = 1024
 
-// sentence returns the message about the refusal for the condition of the Service. The answer of the API
+// refusalMessage returns the message about the refusal for the condition of the Service. The answer of the API
 // server can name the other holders of a shared address. If a holder is in another namespace, the message
 // does not have the answer.
-func (e *errClaimRefused) sentence(svc *corev1.Service) string {
-	answer := bounded.Cut(e.err.Error(), maxAnswer)
+func (e *errClaimRefused) refusalMessage(svc *corev1.Service) string {
+	answer := bounded.Cut(e.err.Error(), maxAnswerBytes)
 	if slices.ContainsFunc(e.claim.Spec.Holders, func(h v1beta1.ClaimHolder) bool { return h.Namespace != svc.Namespace }) {
 		answer = "see the log of the controller"
 	}
@@ -60,10 +60,10 @@ func (r *Reconciler) dropUnclaimed(svc *corev1.Service, d serviceDecision, refus
 	shows := apiconv.StatusAddresses(svc)
 	has := func(h ipam.Holding) bool {
 		return slices.Contains(shows, h.Address) ||
-			(r.Allocations.Confirmed(h.Address, h.Service) && !slices.Contains(d.TakenUp, h.Address))
+			(r.Allocations.IsConfirmed(h.Address, h.Service) && !slices.Contains(d.TakenUp, h.Address))
 	}
 	isLost := func(h ipam.Holding) bool {
-		return slices.ContainsFunc(d.Lost, func(l ipam.OutsidePool) bool { return l.Holding == h })
+		return slices.ContainsFunc(d.Lost, func(l ipam.OutsideHolding) bool { return l.Holding == h })
 	}
 	var keep, drop []ipam.Holding
 	for _, h := range d.Keep {
@@ -81,7 +81,7 @@ func (r *Reconciler) dropUnclaimed(svc *corev1.Service, d serviceDecision, refus
 	slices.SortFunc(keep, func(x, y ipam.Holding) int { return x.Address.Compare(y.Address) })
 	d.Keep, d.Drop, d.Fled, d.TakenUp = keep, drop, nil, nil
 	d.Missing, d.claimRefused = nil, refused
-	d.Refusal = &ipam.Refusal{Reason: v1beta1.ReasonClaimRefused, Message: refused.sentence(svc)}
+	d.Refusal = &ipam.Refusal{Reason: v1beta1.ReasonClaimRefused, Message: refused.refusalMessage(svc)}
 	return d
 }
 

@@ -25,9 +25,9 @@ type claimWrite struct {
 type writeKind string
 
 const (
-	addHolder     writeKind = "name"     // add the Service to the holders
-	leaveClaim    writeKind = "leave"    // remove the Service from the holders, or delete the claim
-	giveClaimBack writeKind = "giveBack" // restore the former holders, since the new ones do not exist
+	kindAddHolder  writeKind = "name"     // add the Service to the holders
+	kindLeaveClaim writeKind = "leave"    // remove the Service from the holders, or delete the claim
+	kindGiveBack   writeKind = "giveBack" // restore the former holders, since the new ones do not exist
 )
 
 // errUndone means that another writer undoes each write of a claim.
@@ -59,7 +59,7 @@ func (r *Reconciler) writeClaim(key claimWrite, wanted string, found *v1beta1.IP
 		if found != nil {
 			by = writerOf(found.ManagedFields, "")
 		}
-		r.claimWrites.SetBy(key, by)
+		r.claimWrites.SetOverwriter(key, by)
 	}
 	if undone.Wait > 0 {
 		return &errUndone{claim: key.claim, wait: undone.Wait}
@@ -73,12 +73,12 @@ func (r *Reconciler) writeClaim(key claimWrite, wanted string, found *v1beta1.IP
 
 // holderWrite returns the key of the write that adds the Service to the holders of the claim for an address.
 func holderWrite(address netip.Addr, service lb.ServiceKey) claimWrite {
-	return claimWrite{claim: apiconv.ClaimName(address), service: service, what: addHolder}
+	return claimWrite{claim: apiconv.ClaimName(address), service: service, what: kindAddHolder}
 }
 
-// claimOverwritten returns a sentence if another writer deletes or changes the claim of one of these holdings
+// claimOverwrittenMessage returns a sentence if another writer deletes or changes the claim of one of these holdings
 // again and again; empty: there is no such claim. calm is how long the disagreement still lasts.
-func (r *Reconciler) claimOverwritten(holdings []ipam.Holding) (sentence string, calm time.Duration) {
+func (r *Reconciler) claimOverwrittenMessage(holdings []ipam.Holding) (sentence string, calm time.Duration) {
 	for _, h := range holdings {
 		key := holderWrite(h.Address, h.Service)
 		if by, left := r.claimWrites.Disagreement(key, r.now()); left > 0 {

@@ -53,13 +53,13 @@ func decideService(l *allocations.View, svc *corev1.Service, namespaceLabels map
 	req, err := apiconv.ParseRequest(svc, namespaceLabels)
 	if err != nil {
 		refusal := &ipam.Refusal{Reason: v1beta1.ReasonInvalidRequest, Message: err.Error()}
-		return serviceDecision{Outcome: l.RefuseInvalid(req, refusal), invalid: true}.withShown(l, svc)
+		return serviceDecision{Outcome: l.RefuseInvalid(req, refusal), invalid: true}.withStatusAddresses(l, svc)
 	}
-	return serviceDecision{Outcome: l.Assign(req)}.withShown(l, svc)
+	return serviceDecision{Outcome: l.Assign(req)}.withStatusAddresses(l, svc)
 }
 
-// withShown adds each address that is in the status but not held by the Service to leave or to lost.
-func (d serviceDecision) withShown(l *allocations.View, svc *corev1.Service) serviceDecision {
+// withStatusAddresses adds each address that is in the status but not held by the Service to leave or to lost.
+func (d serviceDecision) withStatusAddresses(l *allocations.View, svc *corev1.Service) serviceDecision {
 	key := apiconv.KeyOf(svc)
 	for _, address := range apiconv.StatusAddresses(svc) {
 		holders, taken := l.Holders(address)
@@ -88,7 +88,7 @@ func (d serviceDecision) dropUntilFree(l *allocations.View, svc *corev1.Service)
 	shows := apiconv.StatusAddresses(svc)
 	var mine []ipam.Holding
 	for _, h := range d.Keep {
-		other, leaving := l.PreviousService(h.Address, h.Service)
+		other, leaving := l.WakePreviousService(h.Address, h.Service)
 		if !leaving || slices.Contains(shows, h.Address) {
 			mine = append(mine, h)
 			continue
@@ -101,7 +101,7 @@ func (d serviceDecision) dropUntilFree(l *allocations.View, svc *corev1.Service)
 		return d
 	}
 	for _, h := range d.Drop { // until then the Service keeps its addresses
-		if !slices.ContainsFunc(d.Lost, func(l ipam.OutsidePool) bool { return l.Holding == h }) {
+		if !slices.ContainsFunc(d.Lost, func(l ipam.OutsideHolding) bool { return l.Holding == h }) {
 			mine = append(mine, h)
 		}
 	}

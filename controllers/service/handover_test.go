@@ -18,7 +18,7 @@ func TestAddressThatAnotherServiceShowsIsTakenUpLater(t *testing.T) {
 	const at = "10.0.0.1"
 	old, handed := holding("10.0.0.3", "auto", web), holding(at, "auto", web)
 	lost := kept(handed)
-	lost.Drop, lost.Lost = list{old}, []ipam.OutsidePool{{Holding: old, Why: "it conflicts"}}
+	lost.Drop, lost.Lost = list{old}, []ipam.OutsideHolding{{Holding: old, Why: "it conflicts"}}
 	replaced := kept(handed)
 	replaced.Drop = list{old}
 	tests := []struct {
@@ -41,7 +41,7 @@ func TestAddressThatAnotherServiceShowsIsTakenUpLater(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			l := filled(t, handed)
 			if tt.leaves != (lb.ServiceKey{}) {
-				l.StatusRead(tt.leaves, []netip.Addr{addr(at)})
+				l.RecordReadStatus(tt.leaves, []netip.Addr{addr(at)})
 			}
 			got := tt.d.dropUntilFree(l, tt.svc)
 			if diff := cmp.Diff(tt.keep, got.Keep, byAddr); diff != "" {
@@ -69,15 +69,15 @@ func TestAddressThatAnotherServiceShowsIsTakenUpLater(t *testing.T) {
 func TestTwoServicesThatSwapTheirAddressesBothGetThere(t *testing.T) {
 	one, two := "10.0.0.1", "10.0.0.2"
 	l := filled(t, holding(one, "auto", web), holding(two, "auto", other))
-	l.ClaimChanged(recorded(holding(one, "auto", web)), recorded(holding(one, "auto", other)))
-	l.ClaimChanged(recorded(holding(two, "auto", other)), recorded(holding(two, "auto", web)))
+	l.RecordClaim(recorded(holding(one, "auto", web)), recorded(holding(one, "auto", other)))
+	l.RecordClaim(recorded(holding(two, "auto", other)), recorded(holding(two, "auto", web)))
 	first, second := showing(service(), given(one)), showing(service(), given(two))
 	second.Name = other.Name
 
 	round := func(svc *corev1.Service) (next *corev1.Service) {
 		d := decideService(l, svc, nil).dropUntilFree(l, svc)
 		next = desiredService(svc, d)
-		l.StatusWritten(apiconv.KeyOf(svc), apiconv.StatusAddresses(next))
+		l.RecordWrittenStatus(apiconv.KeyOf(svc), apiconv.StatusAddresses(next))
 		return next
 	}
 	for range 3 {

@@ -95,7 +95,7 @@ func on(t *testing.T, c *cluster) *Reconciler {
 	t.Helper()
 	var claims []allocations.ClaimContent
 	for _, claim := range c.claims {
-		recorded, err := claimedBy(claim)
+		recorded, err := parseClaim(claim)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -177,7 +177,7 @@ func TestLeaveRefused(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c := clusterOf(tt.claim)
 			r := on(t, c)
-			if err := r.leaveRefused(t.Context(), web); err != nil {
+			if err := r.leaveRefusedClaims(t.Context(), web); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(tt.wrote, c.wrote); diff != "" {
@@ -236,8 +236,8 @@ func TestTheOrderOfWrites(t *testing.T) {
 func TestReservedAddressStaysReservedWhileAnotherServiceShowsIt(t *testing.T) {
 	const at = "10.0.0.1"
 	l := filled(t, holding("10.0.0.3", "auto", web))
-	l.ClaimChanged(allocations.ClaimContent{}, allocations.ClaimContent{Address: addr(at), Pool: "auto", Holders: []allocations.Holder{{Service: web, Reserved: true}}})
-	l.StatusRead(other, []netip.Addr{addr(at)})
+	l.RecordClaim(allocations.ClaimContent{}, allocations.ClaimContent{Address: addr(at), Pool: "auto", Holders: []allocations.Holder{{Service: web, Reserved: true}}})
+	l.RecordReadStatus(other, []netip.Addr{addr(at)})
 	svc := showing(service(), given("10.0.0.3"))
 	for range 2 {
 		d := decideService(l, svc, nil).dropUntilFree(l, svc)
@@ -249,7 +249,7 @@ func TestReservedAddressStaysReservedWhileAnotherServiceShowsIt(t *testing.T) {
 			t.Errorf("kept for the Service (-want +got):\n%s", diff)
 		}
 	}
-	l.StatusWritten(other, nil)
+	l.RecordWrittenStatus(other, nil)
 	d := decideService(l, svc, nil).dropUntilFree(l, svc)
 	if diff := cmp.Diff(addrs(at), d.TakenUp, byAddr); diff != "" {
 		t.Errorf("taken up (-want +got):\n%s", diff)

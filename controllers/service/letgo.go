@@ -22,11 +22,11 @@ func (r *Reconciler) releaseUnserved(ctx context.Context, svc *corev1.Service) (
 	key := apiconv.KeyOf(svc)
 	held, kept := r.Allocations.HeldBy(key)
 	if len(held) > 0 || isMarked(svc) {
-		if err := r.isUnserved(ctx, key, held); err != nil {
+		if err := r.checkUnserved(ctx, key, held); err != nil {
 			return reconcile.Result{}, err
 		}
-		lost := serviceDecision{}.withShown(r.Allocations, svc).lost
-		own := ownedBy(slices.Concat(held, kept)) // the status may have an address that is only reserved in the view
+		lost := serviceDecision{}.withStatusAddresses(r.Allocations, svc).lost
+		own := addressMatcher(slices.Concat(held, kept)) // the status may have an address that is only reserved in the view
 		changed, err := r.writeService(ctx, svc, apiconv.WithoutOwnData(svc, func(a netip.Addr) bool { return own(a) || slices.Contains(lost, a) }))
 		if err != nil {
 			return reconcile.Result{}, err
@@ -59,7 +59,7 @@ func (r *Reconciler) handleMissing(ctx context.Context, key lb.ServiceKey) (reco
 		return r.releaseDeleted(ctx, key)
 	}
 	if served, err := r.isServed(ctx, svc); err != nil || served {
-		return reconcile.Result{}, cmp.Or(err, errStale) // the cache is behind
+		return reconcile.Result{}, cmp.Or(err, errStaleCache) // the cache is behind
 	}
 	defer r.stale.forget(key)
 	return r.releaseUnserved(ctx, svc)
@@ -70,15 +70,15 @@ func (r *Reconciler) releaseDeleted(ctx context.Context, key lb.ServiceKey) (rec
 	r.stale.forget(key)
 	r.retries.Forget(request.Service(key))
 	held, _ := r.Allocations.HeldBy(key)
-	if err := r.isUnserved(ctx, key, held); err != nil {
+	if err := r.checkUnserved(ctx, key, held); err != nil {
 		return reconcile.Result{}, err
 	}
 	return r.releaseAll(ctx, key, held)
 }
 
-// isUnserved returns errStale if a Service that is about to lose its addresses is served according to the API
+// checkUnserved returns errStaleCache if a Service that is about to lose its addresses is served according to the API
 // server. The check is needed since the cache of a new leader may be older than the claims that it adopted.
-func (r *Reconciler) isUnserved(ctx context.Context, key lb.ServiceKey, held []ipam.Holding) error {
+func (r *Reconciler) checkUnserved(ctx context.Context, key lb.ServiceKey, held []ipam.Holding) error {
 	if len(held) == 0 {
 		return nil
 	}
@@ -90,7 +90,7 @@ func (r *Reconciler) isUnserved(ctx context.Context, key lb.ServiceKey, held []i
 		return nil
 	}
 	if served, err := r.isServed(ctx, svc); err != nil || served {
-		return cmp.Or(err, errStale)
+		return cmp.Or(err, errStaleCache)
 	}
 	return nil
 }
@@ -98,7 +98,7 @@ func (r *Reconciler) isUnserved(ctx context.Context, key lb.ServiceKey, held []i
 // releaseAll releases all addresses of a Service that requests none.
 func (r *Reconciler) releaseAll(ctx context.Context, key lb.ServiceKey, held []ipam.Holding) (reconcile.Result, error) {
 	r.restoreLimiter.Forget(key)
-	r.Allocations.StatusWritten(key, nil)
+	r.Allocations.RecordWrittenStatus(key, nil)
 	r.Allocations.Forget(key)
 	r.Metrics.Forget(key)
 	for _, h := range held {
@@ -106,7 +106,7 @@ func (r *Reconciler) releaseAll(ctx context.Context, key lb.ServiceKey, held []i
 			return reconcile.Result{}, err
 		}
 	}
-	if err := r.leaveRefused(ctx, key); err != nil {
+	if err := r.leaveRefusedClaims(ctx, key); err != nil {
 		return reconcile.Result{}, err
 	}
 	again, err := r.expireRetained(ctx, key)

@@ -30,11 +30,11 @@ import (
 )
 
 const (
-	// firstRetry is how long after its refusal a Service is tried again, even if no change was noticed. The
+	// firstRetryWait is how long after its refusal a Service is tried again, even if no change was noticed. The
 	// time doubles with each further refusal.
-	firstRetry = 10 * time.Second
-	// lastRetry is the longest time between two attempts.
-	lastRetry = 10 * time.Minute
+	firstRetryWait = 10 * time.Second
+	// longestRetryWait is the longest time between two attempts.
+	longestRetryWait = 10 * time.Minute
 	// maxClaimAttempts is how often one reconcile makes its decision while the chosen address turns out to
 	// be claimed by another Service.
 	maxClaimAttempts = 8
@@ -52,7 +52,7 @@ type Reconciler struct {
 	Allocations *allocations.View
 	// Load fills the view at its first call. Each reconcile calls it before it reads the view.
 	Load func(context.Context) error
-	// Class of the Services that are served; see apiconv.ServedBy.
+	// Class of the Services that are served; see apiconv.IsServedBy.
 	Class string
 	// Metrics counts what the controller does; nil: nothing is counted.
 	Metrics *metrics.Metrics
@@ -86,7 +86,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("reading the Service %s: %w", req.NamespacedName, err)
 	case r.stale.isStale(svc):
-		return r.retryLater(req)(reconcile.Result{}, errStale)
+		return r.retryLater(req)(reconcile.Result{}, errStaleCache)
 	}
 	served, err := r.isServed(ctx, svc)
 	switch {
@@ -105,9 +105,9 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	d.otherClass = !apiconv.ServedBy(svc, r.Class)
+	d.otherClass = !apiconv.IsServedBy(svc, r.Class)
 	var calmClaims time.Duration
-	d.claimOverwritten, calmClaims = r.claimOverwritten(d.Keep)
+	d.claimOverwritten, calmClaims = r.claimOverwrittenMessage(d.Keep)
 	next, wait, calm, err := r.planWrite(ctx, svc, &d)
 	if err != nil || wait > 0 {
 		return reconcile.Result{RequeueAfter: backoff.ShorterWait(wait, d.claimUndone)}, err
@@ -121,11 +121,11 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 	for _, address := range d.TakenUp { // until now these addresses were reserved
 		r.Allocations.TakeUp(address, key)
 	}
-	if err := r.reportShown(ctx, key, next, changed); err != nil {
+	if err := r.reportStatusAddresses(ctx, key, next, changed); err != nil {
 		return reconcile.Result{}, err
 	}
-	r.Metrics.ServiceReconciled(key, d.Refusal == nil && changed)
-	r.Metrics.ClaimRefused(key, d.claimRefused != nil)
+	r.Metrics.NoteReconciled(key, d.Refusal == nil && changed)
+	r.Metrics.SetClaimRefused(key, d.claimRefused != nil)
 	for _, h := range d.Keep {
 		if !slices.Contains(d.TakenUp, h.Address) {
 			continue
@@ -133,8 +133,8 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		// The claim becomes InUse only after the status was written. If the controller restarts between
 		// the two writes, the claim, still Reserved or Retained, shows to which address the Service moves.
 		err := r.ensureClaim(ctx, h, svc, r.Allocations.SharingTerms(h.Address, key))
-		if errors.Is(err, errTaken) {
-			return reconcile.Result{}, errStale // no claim is released before the next attempt
+		if errors.Is(err, errAddressTaken) {
+			return reconcile.Result{}, errStaleCache // no claim is released before the next attempt
 		}
 		if wait := undoneWait(err); wait > 0 {
 			d.claimUndone, err = backoff.ShorterWait(d.claimUndone, wait), nil
@@ -152,23 +152,23 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 			return reconcile.Result{}, err
 		}
 	}
-	if err := r.leaveRefused(ctx, key); err != nil {
+	if err := r.leaveRefusedClaims(ctx, key); err != nil {
 		return reconcile.Result{}, err
 	}
 	if d.claimRefused != nil {
 		return reconcile.Result{}, d.claimRefused // try again: no event reports that a policy has changed
 	}
 	if d.handOver {
-		return reconcile.Result{}, errHandOver // a Service that waits for another Service keeps its reserved addresses
+		return reconcile.Result{}, errNotHandedOver // a Service that waits for another Service keeps its reserved addresses
 	}
 	again, err := r.expireRetained(ctx, key)
-	return reconcile.Result{RequeueAfter: backoff.ShorterWait(backoff.ShorterWait(d.claimUndone, calm), backoff.ShorterWait(again, retryAfter(d)))}, err
+	return reconcile.Result{RequeueAfter: backoff.ShorterWait(backoff.ShorterWait(d.claimUndone, calm), backoff.ShorterWait(again, retryWait(d)))}, err
 }
 
-// reportShown passes the addresses in the status of a Service to the view. If the status was not written just
+// reportStatusAddresses passes the addresses in the status of a Service to the view. If the status was not written just
 // now, it is from the cache and may be outdated. If the status may have an address that the Service does not
-// hold, and for which another Service may wait, reportShown therefore also reads it from the API server.
-func (r *Reconciler) reportShown(ctx context.Context, key lb.ServiceKey, svc *corev1.Service, written bool) error {
+// hold, and for which another Service may wait, reportStatusAddresses therefore also reads it from the API server.
+func (r *Reconciler) reportStatusAddresses(ctx context.Context, key lb.ServiceKey, svc *corev1.Service, written bool) error {
 	shows := apiconv.StatusAddresses(svc)
 	if !written && r.Allocations.ShowsLostAddress(key) {
 		fresh, err := r.readService(ctx, key)
@@ -179,20 +179,20 @@ func (r *Reconciler) reportShown(ctx context.Context, key lb.ServiceKey, svc *co
 			shows = append(shows, apiconv.StatusAddresses(fresh)...)
 		}
 	}
-	r.Allocations.StatusWritten(key, shows)
+	r.Allocations.RecordWrittenStatus(key, shows)
 	return nil
 }
 
-// retryAfter returns how long to wait before a Service that lacks addresses is tried again; zero: it is tried
+// retryWait returns how long to wait before a Service that lacks addresses is tried again; zero: it is tried
 // again only after a change.
-func retryAfter(d serviceDecision) time.Duration {
+func retryWait(d serviceDecision) time.Duration {
 	if d.invalid || d.Attempts == 0 {
 		return 0
 	}
-	wait := firstRetry
+	wait := firstRetryWait
 	for range d.Attempts - 1 {
-		if wait *= 2; wait > lastRetry {
-			return lastRetry
+		if wait *= 2; wait > longestRetryWait {
+			return longestRetryWait
 		}
 	}
 	return wait
@@ -224,7 +224,7 @@ func (r *Reconciler) ensureClaims(ctx context.Context, svc *corev1.Service) (ser
 		}
 		refused := asClaimRefused(err)
 		switch {
-		case errors.Is(err, errTaken):
+		case errors.Is(err, errAddressTaken):
 			continue
 		case refused != nil:
 			return r.dropUnclaimed(svc, d, refused), nil
@@ -233,7 +233,7 @@ func (r *Reconciler) ensureClaims(ctx context.Context, svc *corev1.Service) (ser
 		}
 		return d, nil
 	}
-	return serviceDecision{}, fmt.Errorf("claiming an address for the Service %s: %w", apiconv.KeyOf(svc), errTaken)
+	return serviceDecision{}, fmt.Errorf("claiming an address for the Service %s: %w", apiconv.KeyOf(svc), errAddressTaken)
 }
 
 // namespaceLabels returns the labels of a namespace, which decide which pools may serve a Service. If the
@@ -260,7 +260,7 @@ func (r *Reconciler) isServed(ctx context.Context, svc *corev1.Service) (bool, e
 	if !svc.DeletionTimestamp.IsZero() || svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		return false, nil
 	}
-	if apiconv.ServedBy(svc, r.Class) {
+	if apiconv.IsServedBy(svc, r.Class) {
 		return true, nil
 	}
 	held, _ := r.Allocations.HeldBy(apiconv.KeyOf(svc))
@@ -271,7 +271,7 @@ func (r *Reconciler) isServed(ctx context.Context, svc *corev1.Service) (bool, e
 			if client.IgnoreNotFound(err) != nil {
 				return false, fmt.Errorf("reading the IPAddressClaim %s: %w", apiconv.ClaimName(h.Address), err)
 			}
-			if err == nil && holdsByUID(&claim, svc) {
+			if err == nil && hasHolderUID(&claim, svc) {
 				return true, nil
 			}
 		}
@@ -279,8 +279,8 @@ func (r *Reconciler) isServed(ctx context.Context, svc *corev1.Service) (bool, e
 	return false, nil
 }
 
-// holdsByUID reports whether a claim names the Service with its UID.
-func holdsByUID(claim *v1beta1.IPAddressClaim, svc *corev1.Service) bool {
+// hasHolderUID reports whether a claim names the Service with its UID.
+func hasHolderUID(claim *v1beta1.IPAddressClaim, svc *corev1.Service) bool {
 	return slices.ContainsFunc(claim.Spec.Holders, func(h v1beta1.ClaimHolder) bool {
 		return apiconv.HolderKey(h) == apiconv.KeyOf(svc) && h.UID != "" && h.UID == svc.UID
 	})
@@ -291,7 +291,7 @@ func holdsByUID(claim *v1beta1.IPAddressClaim, svc *corev1.Service) bool {
 // cache, and an address that another Service still has.
 func (r *Reconciler) retryLater(req reconcile.Request) func(reconcile.Result, error) (reconcile.Result, error) {
 	return func(result reconcile.Result, err error) (reconcile.Result, error) {
-		if apierrors.IsConflict(err) || errors.Is(err, errStale) || errors.Is(err, errHandOver) {
+		if apierrors.IsConflict(err) || errors.Is(err, errStaleCache) || errors.Is(err, errNotHandedOver) {
 			return reconcile.Result{RequeueAfter: r.retries.When(req)}, nil
 		}
 		if wait := undoneWait(err); wait > 0 {

@@ -22,7 +22,7 @@ import (
 )
 
 // releaseClaim releases an address of a Service. It changes the claim before the view, so that no other
-// Service gets an address whose claim still exists. It returns errStale if the API server still has the
+// Service gets an address whose claim still exists. It returns errStaleCache if the API server still has the
 // address in the status of the Service. If the Service does not exist any more (gone) and the pool retains
 // addresses, the claim reserves the address for the next Service of that name.
 func (r *Reconciler) releaseClaim(ctx context.Context, h ipam.Holding, gone bool) error {
@@ -30,8 +30,8 @@ func (r *Reconciler) releaseClaim(ctx context.Context, h ipam.Holding, gone bool
 	if err != nil {
 		return err
 	}
-	if svc != nil && slices.Contains(apiconv.StatusAddresses(svc), h.Address) && apiconv.ServedBy(svc, r.Class) {
-		return errStale
+	if svc != nil && slices.Contains(apiconv.StatusAddresses(svc), h.Address) && apiconv.IsServedBy(svc, r.Class) {
+		return errStaleCache
 	}
 	claim := &v1beta1.IPAddressClaim{}
 	err = r.Reader.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(h.Address)}, claim)
@@ -72,7 +72,7 @@ func (r *Reconciler) withoutHolder(ctx context.Context, claim *v1beta1.IPAddress
 	spec := &next.Spec
 	if len(spec.Holders) > 1 {
 		spec.Holders = slices.Delete(spec.Holders, at, at+1)
-		spec.Others = otherHolders(spec.Holders)
+		spec.Others = otherHoldersText(spec.Holders)
 		return next, false, nil
 	}
 	spec.Holders = []v1beta1.ClaimHolder{{Namespace: spec.Holders[0].Namespace, Name: spec.Holders[0].Name}}
@@ -120,7 +120,7 @@ func (r *Reconciler) replaceClaim(ctx context.Context, service lb.ServiceKey, ha
 	if next != nil {
 		wanted = fmt.Sprint(next.Spec.State, next.Spec.Pool)
 	}
-	return r.writeClaim(claimWrite{claim: have.Name, service: service, what: leaveClaim}, wanted, have, func() error {
+	return r.writeClaim(claimWrite{claim: have.Name, service: service, what: kindLeaveClaim}, wanted, have, func() error {
 		if next != nil {
 			if err := r.Client.Update(ctx, next); err != nil {
 				return fmt.Errorf("updating the IPAddressClaim %s: %w", have.Name, err)
@@ -157,7 +157,7 @@ func (r *Reconciler) expireRetained(ctx context.Context, key lb.ServiceKey) (nex
 		if err != nil || claim.Spec.State != v1beta1.ClaimRetained {
 			continue
 		}
-		inherited, err := r.isInherited(ctx, claim)
+		inherited, err := r.isOfDeletedNamespace(ctx, claim)
 		if err != nil {
 			return 0, err
 		}
@@ -178,9 +178,9 @@ func (r *Reconciler) expireRetained(ctx context.Context, key lb.ServiceKey) (nex
 	return next, nil
 }
 
-// isInherited reports whether an address is retained for a Service of a namespace that was deleted since. It
+// isOfDeletedNamespace reports whether an address is retained for a Service of a namespace that was deleted since. It
 // does not matter whether the namespace was created again.
-func (r *Reconciler) isInherited(ctx context.Context, claim *v1beta1.IPAddressClaim) (bool, error) {
+func (r *Reconciler) isOfDeletedNamespace(ctx context.Context, claim *v1beta1.IPAddressClaim) (bool, error) {
 	if len(claim.Spec.Holders) != 1 || claim.Spec.Holders[0].NamespaceUID == "" {
 		return false, nil
 	}
@@ -204,9 +204,9 @@ func (r *Reconciler) namespaceUID(ctx context.Context, name string) (types.UID, 
 	return namespace.UID, nil
 }
 
-// leaveRefused removes the Service from the claims that name it although it cannot have the address. It does
+// leaveRefusedClaims removes the Service from the claims that name it although it cannot have the address. It does
 // not change claims that an administrator wrote: their condition reports the problem.
-func (r *Reconciler) leaveRefused(ctx context.Context, key lb.ServiceKey) error {
+func (r *Reconciler) leaveRefusedClaims(ctx context.Context, key lb.ServiceKey) error {
 	for _, address := range r.Allocations.RefusedAddresses(key) {
 		claim := &v1beta1.IPAddressClaim{}
 		err := r.Client.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(address)}, claim)
@@ -236,7 +236,7 @@ func (r *Reconciler) readService(ctx context.Context, key lb.ServiceKey) (*corev
 	return svc, nil
 }
 
-func ownedBy(holdings []ipam.Holding) func(netip.Addr) bool {
+func addressMatcher(holdings []ipam.Holding) func(netip.Addr) bool {
 	return func(a netip.Addr) bool {
 		return slices.ContainsFunc(holdings, func(h ipam.Holding) bool { return h.Address == a })
 	}

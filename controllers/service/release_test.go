@@ -158,7 +158,7 @@ func TestRetainedAddressesEndWithTheNamespace(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c := claim("10.0.0.1", "10.0.0.1", web)
 			c.Spec.Holders[0].NamespaceUID = tt.recorded
-			got, err := (&Reconciler{Reader: onePool{namespace: tt.exists}}).isInherited(t.Context(), c)
+			got, err := (&Reconciler{Reader: onePool{namespace: tt.exists}}).isOfDeletedNamespace(t.Context(), c)
 			if err != nil || got != tt.want {
 				t.Errorf("got %v, %v, want %v", got, err, tt.want)
 			}
@@ -190,7 +190,7 @@ func TestRetryAfterDoublesUpToABound(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := retryAfter(tt.d); got != tt.want {
+			if got := retryWait(tt.d); got != tt.want {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
 		})
@@ -207,10 +207,10 @@ func TestRetryThatIsNoErrorBacksOff(t *testing.T) {
 		fail error
 	}{
 		{name: "another writer was faster", err: errors.Join(conflict)},
-		{name: "the cache is behind", err: errors.Join(errStale)},
-		{name: "another Service still shows the address", err: errHandOver},
+		{name: "the cache is behind", err: errors.Join(errStaleCache)},
+		{name: "another Service still shows the address", err: errNotHandedOver},
 		{name: "an error is the queue's to try again", err: away, fail: away},
-		{name: "another Service has the address, time and again", err: errTaken, fail: errTaken},
+		{name: "another Service has the address, time and again", err: errAddressTaken, fail: errAddressTaken},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -75,15 +75,15 @@ func ingressEntry(svc *corev1.Service, address netip.Addr) corev1.LoadBalancerIn
 	return entry
 }
 
-// maxRefusal is the maximum length of the refusal in the message of a condition, in bytes. It leaves room for
+// maxRefusalBytes is the maximum length of the refusal in the message of a condition, in bytes. It leaves room for
 // the addresses that the Service keeps.
-const maxRefusal = 2048
+const maxRefusalBytes = 2048
 
 func allocatedCondition(svc *corev1.Service, d serviceDecision) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ServiceAddressAllocated, ObservedGeneration: svc.Generation}
 	switch {
 	case d.Refusal != nil:
-		c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(d.Refusal.Reason), bounded.Cut(d.Refusal.Message, maxRefusal)
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(d.Refusal.Reason), bounded.Cut(d.Refusal.Message, maxRefusalBytes)
 		if len(d.Keep) > 0 {
 			c.Message += fmt.Sprintf("; until then the Service keeps %s", joinAddresses(d.Keep))
 		}
@@ -94,7 +94,7 @@ func allocatedCondition(svc *corev1.Service, d serviceDecision) metav1.Condition
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonAllocated
 		c.Message = allocatedMessage(d)
 	}
-	c.Message += unknownAnnotations(svc)
+	c.Message += unknownAnnotationsMessage(svc)
 	if d.otherClass {
 		c.Message += fmt.Sprintf("; spec.loadBalancerClass is %s, and lbstack serves another class now: the Service keeps its addresses; create the Service again with the served class, since the field is immutable", serviceClass(svc))
 	}
@@ -102,7 +102,7 @@ func allocatedCondition(svc *corev1.Service, d serviceDecision) metav1.Condition
 		if c.Status == metav1.ConditionTrue {
 			c.Reason = v1beta1.ReasonStatusOverwritten
 		}
-		c.Message += "; " + overwrittenBy(d.overwriter)
+		c.Message += "; " + overwrittenMessage(d.overwriter)
 	}
 	if d.claimOverwritten != "" {
 		if c.Reason == v1beta1.ReasonAllocated {
@@ -119,18 +119,18 @@ func allocatedMessage(d serviceDecision) string {
 	return fmt.Sprintf("the Service has %s", addressesWithPools(d.Keep))
 }
 
-// maxUnknown is how many unknown annotations a message names. It only counts the further ones.
-const maxUnknown = 3
+// maxUnknownAnnotations is how many unknown annotations a message names. It only counts the further ones.
+const maxUnknownAnnotations = 3
 
-// unknownAnnotations returns the end of a message, which names the unknown annotations of a Service; empty:
+// unknownAnnotationsMessage returns the end of a message, which names the unknown annotations of a Service; empty:
 // there are none. See apiconv.UnknownAnnotations.
-func unknownAnnotations(svc *corev1.Service) string {
+func unknownAnnotationsMessage(svc *corev1.Service) string {
 	var b strings.Builder
 	unknown := apiconv.UnknownAnnotations(svc)
-	for _, u := range unknown[:min(len(unknown), maxUnknown)] {
+	for _, u := range unknown[:min(len(unknown), maxUnknownAnnotations)] {
 		fmt.Fprintf(&b, "; the annotation %q is unknown and has no effect: rename it, perhaps to %q, or remove it", u.Key, u.Nearest)
 	}
-	if more := len(unknown) - maxUnknown; more > 0 {
+	if more := len(unknown) - maxUnknownAnnotations; more > 0 {
 		fmt.Fprintf(&b, "; %d more annotations are unknown", more)
 	}
 	return b.String()
@@ -185,8 +185,8 @@ func joinResults(results []ipam.PoolResult) string {
 	return strings.Join(words, "; ")
 }
 
-// sameAsWritten reports whether the status and the annotations are already as they are to be written.
-func sameAsWritten(svc, next *corev1.Service) bool {
+// isAsWritten reports whether the status and the annotations are already as they are to be written.
+func isAsWritten(svc, next *corev1.Service) bool {
 	return equality.Semantic.DeepEqual(svc.Status, next.Status) && equality.Semantic.DeepEqual(svc.Annotations, next.Annotations)
 }
 
@@ -194,13 +194,13 @@ func sameAsWritten(svc, next *corev1.Service) bool {
 // the status subresource of a Service accepts annotations as well. It fails if the Service has changed since
 // it was read.
 func (r *Reconciler) writeService(ctx context.Context, svc, next *corev1.Service) (changed bool, err error) {
-	if sameAsWritten(svc, next) {
+	if isAsWritten(svc, next) {
 		return false, nil
 	}
 	patch := client.MergeFromWithOptions(svc, client.MergeFromWithOptimisticLock{})
 	err = r.Client.Status().Patch(ctx, next, patch)
 	if apierrors.IsNotFound(err) {
-		return false, errStale // the Service was deleted, and the cache does not have the deletion yet
+		return false, errStaleCache // the Service was deleted, and the cache does not have the deletion yet
 	}
 	if err != nil {
 		return false, fmt.Errorf("writing the status of the Service %s: %w", apiconv.KeyOf(svc), err)
@@ -224,7 +224,7 @@ func (r *Reconciler) sendEvents(svc *corev1.Service, d serviceDecision) {
 		r.sendWarning(svc, v1beta1.ReasonAddressLost, sentence)
 	}
 	if d.restoredFrom != "" {
-		r.sendWarning(svc, v1beta1.ReasonStatusOverwritten, overwrittenBy(d.restoredFrom))
+		r.sendWarning(svc, v1beta1.ReasonStatusOverwritten, overwrittenMessage(d.restoredFrom))
 	}
 	now := allocatedCondition(svc, d)
 	before := meta.FindStatusCondition(svc.Status.Conditions, now.Type)

@@ -26,7 +26,7 @@ func (r *Reconciler) planWrite(ctx context.Context, svc *corev1.Service, d *serv
 	key, now := apiconv.KeyOf(svc), r.now()
 	d.overwriter, calm = r.restoreLimiter.Disagreement(key, now)
 	next = desiredService(svc, *d)
-	undone := r.restoreLimiter.Compare(key, statusFingerprint(next), sameAsWritten(svc, next), now)
+	undone := r.restoreLimiter.Compare(key, statusFingerprint(next), isAsWritten(svc, next), now)
 	if !undone.Is || undone.Wait > 0 {
 		return next, undone.Wait, calm, nil
 	}
@@ -38,14 +38,14 @@ func (r *Reconciler) planWrite(ctx context.Context, svc *corev1.Service, d *serv
 		}
 		by = otherWriter(fresh)
 	}
-	r.restoreLimiter.SetBy(key, by)
+	r.restoreLimiter.SetOverwriter(key, by)
 	d.restoredFrom = by
 	d.overwriter, calm = r.restoreLimiter.Disagreement(key, now)
 	return desiredService(svc, *d), 0, calm, nil
 }
 
-// overwrittenBy returns the message that another writer (who) overwrites the addresses in the status.
-func overwrittenBy(who string) string {
+// overwrittenMessage returns the message that another writer (who) overwrites the addresses in the status.
+func overwrittenMessage(who string) string {
 	return fmt.Sprintf("%s overwrites status.loadBalancer; kube-proxy forwards only the addresses in that field, so that connections fail until lbstack has restored them: "+
 		"turn the other controller off, or create the Service again with a spec.loadBalancerClass that only one of the two serves", who)
 }

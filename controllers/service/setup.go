@@ -22,9 +22,9 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// concurrency is how many Services are reconciled at once. A reconcile spends most of its time waiting for
+// maxConcurrentReconciles is how many Services are reconciled at once. A reconcile spends most of its time waiting for
 // the API server.
-const concurrency = 16
+const maxConcurrentReconciles = 16
 
 // Setup starts the controller with the manager. It connects the queue of the controller with the view, which
 // requests reconciles of Services, and with the adopter, which requests the first reconciles.
@@ -38,10 +38,10 @@ func Setup(mgr ctrl.Manager, r *Reconciler, adopter *Adopter) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("service").
 		For(&corev1.Service{}, builder.WithPredicates(r.arrivalPredicate())).
-		Watches(&v1beta1.IPAddressClaim{}, claimHandler{allocations: r.Allocations, changed: adopter.BeforeChange, cached: r.cachedService}).
-		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.servicesIn), builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		Watches(&v1beta1.IPAddressClaim{}, claimHandler{allocations: r.Allocations, changed: adopter.NoteClaimChange, cached: r.cachedService}).
+		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.servicesOfNamespace), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WatchesRawSource(woken).
-		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency, RateLimiter: &retry.Limiter{}}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: maxConcurrentReconciles, RateLimiter: &retry.Limiter{}}).
 		Complete(r)
 }
 
@@ -49,16 +49,16 @@ func Setup(mgr ctrl.Manager, r *Reconciler, adopter *Adopter) error {
 // address to the metrics.
 func (r *Reconciler) arrivalPredicate() predicate.Predicate {
 	return predicate.NewPredicateFuncs(func(object client.Object) bool {
-		if svc, ok := object.(*corev1.Service); ok && svc.DeletionTimestamp.IsZero() && apiconv.ServedBy(svc, r.Class) && len(svc.Status.LoadBalancer.Ingress) == 0 {
-			r.Metrics.ServiceArrived(apiconv.KeyOf(svc))
+		if svc, ok := object.(*corev1.Service); ok && svc.DeletionTimestamp.IsZero() && apiconv.IsServedBy(svc, r.Class) && len(svc.Status.LoadBalancer.Ingress) == 0 {
+			r.Metrics.NoteArrival(apiconv.KeyOf(svc))
 		}
 		return true
 	})
 }
 
-// servicesIn returns the requests for the Services of a namespace. They are needed since the labels of the
+// servicesOfNamespace returns the requests for the Services of a namespace. They are needed since the labels of the
 // namespace can decide which pools serve its Services.
-func (r *Reconciler) servicesIn(ctx context.Context, namespace client.Object) []reconcile.Request {
+func (r *Reconciler) servicesOfNamespace(ctx context.Context, namespace client.Object) []reconcile.Request {
 	var services corev1.ServiceList
 	if err := r.Client.List(ctx, &services, client.InNamespace(namespace.GetName())); err != nil {
 		return nil // reading the cache fails only when the program ends
@@ -70,7 +70,7 @@ func (r *Reconciler) servicesIn(ctx context.Context, namespace client.Object) []
 		}
 	}
 	if !namespace.GetDeletionTimestamp().IsZero() { // retained addresses are released with the namespace
-		for _, key := range r.Allocations.ReservedIn(namespace.GetName()) {
+		for _, key := range r.Allocations.ServicesWithReservations(namespace.GetName()) {
 			requests = append(requests, request.Service(key))
 		}
 	}
@@ -91,7 +91,7 @@ type claimHandler struct {
 func (c claimHandler) Create(_ context.Context, e event.CreateEvent, q request.Queue) {
 	if now, ok := claimContent(e.Object); ok {
 		c.changed()
-		c.allocations.ClaimChanged(allocations.ClaimContent{}, now)
+		c.allocations.RecordClaim(allocations.ClaimContent{}, now)
 	}
 	enqueueHolders(e.Object, q)
 }
@@ -99,26 +99,26 @@ func (c claimHandler) Create(_ context.Context, e event.CreateEvent, q request.Q
 // Update implements handler.EventHandler.
 func (c claimHandler) Update(ctx context.Context, e event.UpdateEvent, q request.Queue) {
 	before, _ := claimContent(e.ObjectOld)
-	if now, ok := claimContent(e.ObjectNew); ok && !c.isRefused(ctx, e.ObjectNew) {
+	if now, ok := claimContent(e.ObjectNew); ok && !c.isRefusedTakeOver(ctx, e.ObjectNew) {
 		c.changed()
-		c.allocations.ClaimChanged(before, now)
+		c.allocations.RecordClaim(before, now)
 	}
 	enqueueHolders(e.ObjectOld, q)
 	enqueueHolders(e.ObjectNew, q)
 }
 
-// isRefused reports whether a claim hands an address in use over to Services that do not exist in the cache.
+// isRefusedTakeOver reports whether a claim hands an address in use over to Services that do not exist in the cache.
 // Such a change is not passed to the view, since the reconcile of a present holder undoes the change, see
 // refuseTakeOver.
-func (c claimHandler) isRefused(ctx context.Context, object client.Object) bool {
+func (c claimHandler) isRefusedTakeOver(ctx context.Context, object client.Object) bool {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {
 		return false
 	}
-	if address, err := apiconv.ClaimAddress(claim); err != nil || !c.allocations.InUse(address) {
+	if address, err := apiconv.ClaimAddress(claim); err != nil || !c.allocations.IsInUse(address) {
 		return false // no Service has the address and would undo the change
 	}
-	is, err := namesNoService(claim, func(key lb.ServiceKey) (*corev1.Service, error) { return c.cached(ctx, key) })
+	is, err := hasOnlyMissingHolders(claim, func(key lb.ServiceKey) (*corev1.Service, error) { return c.cached(ctx, key) })
 	return is && err == nil
 }
 
@@ -126,7 +126,7 @@ func (c claimHandler) isRefused(ctx context.Context, object client.Object) bool 
 func (c claimHandler) Delete(_ context.Context, e event.DeleteEvent, q request.Queue) {
 	if gone, ok := claimContent(e.Object); ok {
 		c.changed()
-		c.allocations.ClaimDeleted(gone)
+		c.allocations.RecordClaimDeletion(gone)
 	}
 	enqueueHolders(e.Object, q)
 }
@@ -140,7 +140,7 @@ func claimContent(object client.Object) (allocations.ClaimContent, bool) {
 	if !ok {
 		return allocations.ClaimContent{}, false
 	}
-	c, err := claimedBy(claim)
+	c, err := parseClaim(claim)
 	return c, err == nil
 }
 

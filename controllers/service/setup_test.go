@@ -164,7 +164,7 @@ func TestServiceThatArrivesWithoutAnAddressIsTimed(t *testing.T) {
 			if !r.arrivalPredicate().Create(event.CreateEvent{Object: tt.svc}) {
 				t.Error("the event: got held back, want it to pass")
 			}
-			r.Metrics.ServiceReconciled(web, true)
+			r.Metrics.NoteReconciled(web, true)
 			if got := timed(t, r.Metrics); got != tt.want {
 				t.Errorf("timed: got %d, want %d", got, tt.want)
 			}

@@ -46,8 +46,8 @@ func reconciledWithStaleClaim(t *testing.T, api *cluster, was *v1beta1.IPAddress
 	api.svc = service()
 	r := on(t, clusterOf())
 	r.Reader, r.Client = api, cached{cluster: api, claim: was}
-	recorded, _ := claimedBy(was)
-	r.Allocations.ClaimChanged(allocations.ClaimContent{}, recorded)
+	recorded, _ := parseClaim(was)
+	r.Allocations.RecordClaim(allocations.ClaimContent{}, recorded)
 	res, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(api.svc)})
 	t.Log(res, err, api.wrote)
 	return r, recorded
@@ -62,8 +62,8 @@ func TestReservationThatOnlyTheCacheHasIsNotTakenUp(t *testing.T) {
 		t.Errorf("web shows %v; the claim in the cluster names %v", got, api.claims[at].Spec.Holders)
 	}
 	// now the event arrives
-	now, _ := claimedBy(is)
-	r.Allocations.ClaimChanged(recorded, now)
+	now, _ := parseClaim(is)
+	r.Allocations.RecordClaim(recorded, now)
 	o := service()
 	o.Name = "other"
 	d := decideService(r.Allocations, o, nil).dropUntilFree(r.Allocations, o)
@@ -80,7 +80,7 @@ func TestReservationWhoseClaimWasDeletedIsNotTakenUp(t *testing.T) {
 	if got := apiconv.StatusAddresses(api.svc); len(got) > 0 {
 		t.Errorf("web shows %v; claims in the cluster: %v", got, api.claims)
 	}
-	r.Allocations.ClaimDeleted(recorded)
+	r.Allocations.RecordClaimDeletion(recorded)
 	o := service()
 	o.Name = "other"
 	d := decideService(r.Allocations, o, nil).dropUntilFree(r.Allocations, o)
@@ -100,12 +100,12 @@ func TestReleaseThatOnlyTheCacheHasIsNotTrusted(t *testing.T) {
 	before := desiredService(svc, decideService(empty, svc, nil))
 	api.svc = shows(before.DeepCopy(), at) // what really is (simplified)
 	r.Client = cached{cluster: api, svc: before}
-	x, _ := claimedBy(taken(claim(at, at, web)))
-	y, _ := claimedBy(claim(at, at, other))
-	r.Allocations.ClaimChanged(x, y)
-	_, leaving := r.Allocations.PreviousService(addr(at), other)
+	x, _ := parseClaim(taken(claim(at, at, web)))
+	y, _ := parseClaim(claim(at, at, other))
+	r.Allocations.RecordClaim(x, y)
+	_, leaving := r.Allocations.WakePreviousService(addr(at), other)
 	res, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(svc)})
-	_, still := r.Allocations.PreviousService(addr(at), other)
+	_, still := r.Allocations.WakePreviousService(addr(at), other)
 	t.Log(res, err, api.wrote, leaving, still)
 	if !still {
 		t.Errorf("web shows %v, and other need not wait", apiconv.StatusAddresses(api.svc))

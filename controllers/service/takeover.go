@@ -15,9 +15,9 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// takesOver reports whether a claim hands its address over: takeOver is set, and all holders are Services that
+// isTakeOver reports whether a claim hands its address over: takeOver is set, and all holders are Services that
 // do not use the address yet. A claim without holders only reserves its address.
-func takesOver(claim *v1beta1.IPAddressClaim) bool {
+func isTakeOver(claim *v1beta1.IPAddressClaim) bool {
 	if !claim.Spec.TakeOver || len(claim.Spec.Holders) == 0 {
 		return false
 	}
@@ -29,21 +29,21 @@ func takesOver(claim *v1beta1.IPAddressClaim) bool {
 	return true
 }
 
-// canTake reports whether a Service can use an address. It returns false for nil, which stands for a Service
+// mayTakeAddress reports whether a Service can use an address. It returns false for nil, which stands for a Service
 // that does not exist.
-func canTake(svc *corev1.Service) bool {
+func mayTakeAddress(svc *corev1.Service) bool {
 	return svc != nil && svc.DeletionTimestamp.IsZero() && svc.Spec.Type == corev1.ServiceTypeLoadBalancer
 }
 
-// namesNoService reports whether a claim hands its address over, and none of the Services that it names
+// hasOnlyMissingHolders reports whether a claim hands its address over, and none of the Services that it names
 // exists.
-func namesNoService(claim *v1beta1.IPAddressClaim, read func(lb.ServiceKey) (*corev1.Service, error)) (bool, error) {
-	if !takesOver(claim) {
+func hasOnlyMissingHolders(claim *v1beta1.IPAddressClaim, read func(lb.ServiceKey) (*corev1.Service, error)) (bool, error) {
+	if !isTakeOver(claim) {
 		return false, nil
 	}
 	for _, h := range claim.Spec.Holders {
 		svc, err := read(apiconv.HolderKey(h))
-		if err != nil || canTake(svc) {
+		if err != nil || mayTakeAddress(svc) {
 			return false, err
 		}
 	}
@@ -51,14 +51,14 @@ func namesNoService(claim *v1beta1.IPAddressClaim, read func(lb.ServiceKey) (*co
 }
 
 // refuseTakeOver restores the holders of a claim that hands its address over to Services of which none exists.
-// The view still has the former holders, see claimHandler.isRefused. refuseTakeOver reports whether it
+// The view still has the former holders, see claimHandler.isRefusedTakeOver. refuseTakeOver reports whether it
 // restored them.
 func (r *Reconciler) refuseTakeOver(ctx context.Context, h ipam.Holding, have *v1beta1.IPAddressClaim) (bool, error) {
-	if !r.Allocations.Confirmed(h.Address, h.Service) {
+	if !r.Allocations.IsConfirmed(h.Address, h.Service) {
 		return false, nil
 	}
 	fresh := func(key lb.ServiceKey) (*corev1.Service, error) { return r.readService(ctx, key) }
-	if is, err := namesNoService(have, fresh); err != nil || !is {
+	if is, err := hasOnlyMissingHolders(have, fresh); err != nil || !is {
 		return false, err
 	}
 	named := apiconv.HolderKey(have.Spec.Holders[0])
@@ -70,15 +70,15 @@ func (r *Reconciler) refuseTakeOver(ctx context.Context, h ipam.Holding, have *v
 		if err != nil {
 			return false, err
 		}
-		if canTake(svc) {
+		if mayTakeAddress(svc) {
 			terms := r.Allocations.SharingTerms(h.Address, holding.Service)
-			want = claimWith(want, holding, apiconv.ClaimHolderOf(svc, terms), terms)
+			want = claimWithHolder(want, holding, apiconv.ClaimHolderOf(svc, terms), terms)
 		}
 	}
 	if len(want.Spec.Holders) == 0 {
 		return false, nil
 	}
-	key := claimWrite{claim: have.Name, service: h.Service, what: giveClaimBack}
+	key := claimWrite{claim: have.Name, service: h.Service, what: kindGiveBack}
 	err := r.writeClaim(key, named.String(), have, func() error { return r.Client.Update(ctx, want) })
 	if err != nil {
 		return false, fmt.Errorf("giving the IPAddressClaim %s back to %s: %w", have.Name, h.Service, err)

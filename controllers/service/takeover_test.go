@@ -49,7 +49,7 @@ func TestUnfounded(t *testing.T) {
 		"reservation that takes nothing by force": {false, holders("wbe"), false, nil},
 	} {
 		claim := &v1beta1.IPAddressClaim{Spec: v1beta1.IPAddressClaimSpec{TakeOver: tt.takeOver, Holders: tt.holders}}
-		if got, err := namesNoService(claim, read); got != tt.want || !errors.Is(err, tt.err) {
+		if got, err := hasOnlyMissingHolders(claim, read); got != tt.want || !errors.Is(err, tt.err) {
 			t.Errorf("%s: got %v, %v, want %v, %v", name, got, err, tt.want, tt.err)
 		}
 	}

@@ -34,7 +34,7 @@ func TestReportEvents(t *testing.T) {
 	partly, passed, losing := kept(mine), kept(mine), kept(mine)
 	partly.Missing = &ipam.Refusal{Reason: ipam.ReasonPoolExhausted, Message: "no IPv6"}
 	passed.PassedPools = []ipam.PoolResult{{Pool: "a", Why: `"a" is draining`}, {Pool: "b", Why: `"b" is full`}}
-	losing.Lost = []ipam.OutsidePool{{Holding: gone, Why: "it is excluded"}, {Holding: holding("10.0.0.3", "auto", web), Why: "it conflicts"}}
+	losing.Lost = []ipam.OutsideHolding{{Holding: gone, Why: "it is excluded"}, {Holding: holding("10.0.0.3", "auto", web), Why: "it conflicts"}}
 	losing.taken = []string{"the status of the Service had 10.0.0.9, which belongs to the Service default/other"}
 	annotated := with(same(kept(mine)))
 	metav1.SetMetaDataAnnotation(&annotated.ObjectMeta, "lbstack.io/loadBalancerIPs", "10.0.0.7")
@@ -43,7 +43,7 @@ func TestReportEvents(t *testing.T) {
 	overwritten := kept(mine)
 	overwritten.overwriter, overwritten.restoredFrom = "the field manager", "the field manager"
 	fled := kept(mine)
-	fled.Fled = []ipam.OutsidePool{{Holding: gone, Why: "a foreign host with the MAC m uses it"}}
+	fled.Fled = []ipam.OutsideHolding{{Holding: gone, Why: "a foreign host with the MAC m uses it"}}
 	tests := []struct {
 		name string
 		svc  *corev1.Service
@@ -72,7 +72,7 @@ func TestReportEvents(t *testing.T) {
 		{name: "an annotation that is unknown, once", svc: annotated, d: kept(mine), want: []string{
 			`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"; the annotation "lbstack.io/loadBalancerIPs" is unknown and has no effect: rename it, perhaps to "lbstack.io/load-balancer-ips", or remove it`,
 		}},
-		{name: "another writer, when the status is restored", svc: with(same(kept(mine))), d: overwritten, want: []string{`Warning StatusOverwritten AllocateAddress: ` + overwrittenBy("the field manager")}},
+		{name: "another writer, when the status is restored", svc: with(same(kept(mine))), d: overwritten, want: []string{`Warning StatusOverwritten AllocateAddress: ` + overwrittenMessage("the field manager")}},
 		{name: "nothing, if another writer has given up", svc: with(same(overwritten)), d: kept(mine)},
 		{name: "each loss by itself, before what there is now", svc: with(same(kept(gone))), d: losing, want: []string{
 			`Warning AddressLost AllocateAddress: the Service lost 10.0.0.2 of the pool "auto": it is excluded`,
@@ -96,7 +96,7 @@ func TestNotesOfEventsAreBounded(t *testing.T) {
 	long := strings.Repeat("long ", 1000)
 	passed, losing := kept(holding("10.0.0.1", "auto", web)), refused(&ipam.Refusal{Reason: v1beta1.ReasonInvalidRequest, Message: long})
 	passed.PassedPools = []ipam.PoolResult{{Why: long}}
-	losing.Lost = []ipam.OutsidePool{{Holding: holding("10.0.0.1", "auto", web), Why: long}}
+	losing.Lost = []ipam.OutsideHolding{{Holding: holding("10.0.0.1", "auto", web), Why: long}}
 	losing.taken = []string{long}
 	for _, d := range []serviceDecision{passed, losing} {
 		recorded := &recorder{}

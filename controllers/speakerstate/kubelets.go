@@ -18,8 +18,8 @@ const (
 	answerTimeout = 2 * time.Second
 	// answerLifetime is how long an answer counts before the kubelet is asked again.
 	answerLifetime = 5 * time.Second
-	// maxChecks bounds how many checks are open at once.
-	maxChecks = 64
+	// maxOpenChecks bounds how many checks are open at once.
+	maxOpenChecks = 64
 )
 
 // kubeletChecker checks in the background whether kubelets answer a TLS handshake. It is safe for concurrent
@@ -62,7 +62,7 @@ func (k *kubeletChecker) ask(now time.Time, about map[lb.NodeName]netip.AddrPort
 		if !q.at.IsZero() {
 			answers[node] = q.answer
 		}
-		if q.open || !q.at.IsZero() && now.Sub(q.at) < answerLifetime || k.open == maxChecks {
+		if q.open || !q.at.IsZero() && now.Sub(q.at) < answerLifetime || k.open == maxOpenChecks {
 			continue
 		}
 		q.kubelet, q.open = kubelet, true

@@ -84,19 +84,19 @@ func TestKubelets_QuestionsAtOnceAreBounded(t *testing.T) {
 			return false
 		}
 		all := map[lb.NodeName]netip.AddrPort{}
-		for i := range 3 * maxChecks {
+		for i := range 3 * maxOpenChecks {
 			all[lb.NodeName(fmt.Sprintf("n%d", i))] = kubeletAt(i)
 		}
 		for i := range 3 {
-			if answers := k.ask(time.Now(), all); len(answers) != i*maxChecks {
-				t.Errorf("round %d: got %d answers, want %d", i, len(answers), i*maxChecks)
+			if answers := k.ask(time.Now(), all); len(answers) != i*maxOpenChecks {
+				t.Errorf("round %d: got %d answers, want %d", i, len(answers), i*maxOpenChecks)
 			}
 			time.Sleep(answerTimeout)
 			synctest.Wait()
 			<-k.ended
 		}
-		if most != maxChecks {
-			t.Errorf("got %d questions at once, want %d", most, maxChecks)
+		if most != maxOpenChecks {
+			t.Errorf("got %d questions at once, want %d", most, maxOpenChecks)
 		}
 	})
 }

@@ -23,9 +23,9 @@ const (
 	// startTolerance bounds the time from the first report of a speaker to the report of its kubelet that the
 	// container runs.
 	startTolerance = 3 * time.Second
-	// unreadyFor is how long a kubelet must have reported that a speaker runs and is not ready. A kubelet
+	// unreadyPeriod is how long a kubelet must have reported that a speaker runs and is not ready. A kubelet
 	// that starts reports all containers as not ready until it has probed them, which it does every 2 s.
-	unreadyFor = 5 * time.Second
+	unreadyPeriod = 5 * time.Second
 )
 
 // absenceFinder finds the nodes on which no speaker runs, from what the kubelets report.
@@ -36,10 +36,10 @@ type absenceFinder struct {
 	unready map[lb.NodeName]time.Time
 }
 
-// find returns the nodes on which no speaker runs, with the reason as part of a sentence. again is how long
+// findAbsent returns the nodes on which no speaker runs, with the reason as part of a sentence. again is how long
 // until the result can change although nothing else happens; 0: it cannot. If a kubelet does not report, as
 // on a dead node, find does not notice that the speaker ended: only the other speakers do.
-func (a *absenceFinder) find(now time.Time, states []v1beta1.SpeakerState, pods []corev1.Pod) (why map[lb.NodeName]string, again time.Duration) {
+func (a *absenceFinder) findAbsent(now time.Time, states []v1beta1.SpeakerState, pods []corev1.Pod) (why map[lb.NodeName]string, again time.Duration) {
 	runs, ended := speakerContainers(pods)
 	why, unstarted := map[lb.NodeName]string{}, map[lb.NodeName]time.Time{}
 	wait := func(left time.Duration) bool {
@@ -70,7 +70,7 @@ func (a *absenceFinder) find(now time.Time, states []v1beta1.SpeakerState, pods 
 	return why, again
 }
 
-// findUnready returns the nodes whose speaker runs and has not been ready for unreadyFor. again is how long
+// findUnready returns the nodes whose speaker runs and has not been ready for unreadyPeriod. again is how long
 // until the result can change although nothing else happens; 0: it cannot.
 func (a *absenceFinder) findUnready(now time.Time, pods []corev1.Pod) (found map[lb.NodeName]bool, again time.Duration) {
 	since := map[lb.NodeName]time.Time{}
@@ -82,7 +82,7 @@ func (a *absenceFinder) findUnready(now time.Time, pods []corev1.Pod) (found map
 		if since[node] = now; !a.unready[node].IsZero() {
 			since[node] = a.unready[node]
 		}
-		left := since[node].Add(unreadyFor).Sub(now)
+		left := since[node].Add(unreadyPeriod).Sub(now)
 		if left <= 0 {
 			found[node] = true
 		}
@@ -127,14 +127,14 @@ func speakerContainers(pods []corev1.Pod) (runs map[lb.NodeName]bool, ended map[
 	return runs, ended
 }
 
-// maxWords bounds the last line of a program in a message, in bytes.
-const maxWords = 512
+// maxLastLineBytes bounds the last line of a program in a message, in bytes.
+const maxLastLineBytes = 512
 
 // whyEnded returns the reason that the kubelet reports and, if there is one, the last line that the program
 // wrote: it names, for example, a port that is in use.
 func whyEnded(t *corev1.ContainerStateTerminated, reason string) string {
 	if words := apiconv.TerminationLine(t); words != "" {
-		return fmt.Sprintf(" (%s): %s", reason, bounded.Cut(words, maxWords))
+		return fmt.Sprintf(" (%s): %s", reason, bounded.Cut(words, maxLastLineBytes))
 	}
 	return fmt.Sprintf(" (%s)", reason)
 }

@@ -78,9 +78,9 @@ func TestAbsences(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var a absenceFinder
-			why, again := a.find(now, []v1beta1.SpeakerState{tt.state}, tt.pods)
+			why, again := a.findAbsent(now, []v1beta1.SpeakerState{tt.state}, tt.pods)
 			if tt.waits > 0 {
-				why, again = a.find(now.Add(tt.waits), []v1beta1.SpeakerState{tt.state}, tt.pods)
+				why, again = a.findAbsent(now.Add(tt.waits), []v1beta1.SpeakerState{tt.state}, tt.pods)
 			}
 			if why["a"] != tt.want || again != tt.again {
 				t.Errorf("got %q, again after %s, want %q and %s", why["a"], again, tt.want, tt.again)
@@ -99,15 +99,15 @@ func TestFindUnready(t *testing.T) {
 		want        bool
 		again       time.Duration
 	}{
-		"it answers":                                   {[]corev1.Pod{pod("a", running)}, []corev1.Pod{pod("a", ready)}, unreadyFor, false, 0},
-		"it has not answered for a moment":             {[]corev1.Pod{pod("a", ready)}, []corev1.Pod{pod("a", running)}, unreadyFor, false, unreadyFor},
-		"nor for almost as long as counts":             {[]corev1.Pod{pod("a", running)}, []corev1.Pod{pod("a", running)}, unreadyFor - time.Second, false, time.Second},
-		"it has not for as long":                       {[]corev1.Pod{pod("a", running)}, []corev1.Pod{pod("a", running)}, unreadyFor, true, 0},
-		"it has ended":                                 {[]corev1.Pod{pod("a", running)}, []corev1.Pod{pod("a", killed)}, unreadyFor, false, 0},
-		"another one on the node answers":              {[]corev1.Pod{pod("a", running)}, []corev1.Pod{pod("a", running), pod("a", ready)}, unreadyFor, false, 0},
-		"one on another node has not for a moment":     {[]corev1.Pod{pod("a", running)}, []corev1.Pod{pod("a", running), pod("b", running)}, unreadyFor, true, unreadyFor},
-		"no pods are known":                            {[]corev1.Pod{pod("a", running)}, nil, unreadyFor, false, 0},
-		"it answered meanwhile, for once, and not now": {nil, []corev1.Pod{pod("a", running)}, unreadyFor, false, unreadyFor},
+		"it answers":                                   {[]corev1.Pod{pod("a", running)}, []corev1.Pod{pod("a", ready)}, unreadyPeriod, false, 0},
+		"it has not answered for a moment":             {[]corev1.Pod{pod("a", ready)}, []corev1.Pod{pod("a", running)}, unreadyPeriod, false, unreadyPeriod},
+		"nor for almost as long as counts":             {[]corev1.Pod{pod("a", running)}, []corev1.Pod{pod("a", running)}, unreadyPeriod - time.Second, false, time.Second},
+		"it has not for as long":                       {[]corev1.Pod{pod("a", running)}, []corev1.Pod{pod("a", running)}, unreadyPeriod, true, 0},
+		"it has ended":                                 {[]corev1.Pod{pod("a", running)}, []corev1.Pod{pod("a", killed)}, unreadyPeriod, false, 0},
+		"another one on the node answers":              {[]corev1.Pod{pod("a", running)}, []corev1.Pod{pod("a", running), pod("a", ready)}, unreadyPeriod, false, 0},
+		"one on another node has not for a moment":     {[]corev1.Pod{pod("a", running)}, []corev1.Pod{pod("a", running), pod("b", running)}, unreadyPeriod, true, unreadyPeriod},
+		"no pods are known":                            {[]corev1.Pod{pod("a", running)}, nil, unreadyPeriod, false, 0},
+		"it answered meanwhile, for once, and not now": {nil, []corev1.Pod{pod("a", running)}, unreadyPeriod, false, unreadyPeriod},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var a absenceFinder

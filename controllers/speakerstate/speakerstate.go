@@ -56,10 +56,10 @@ func New(c client.Client) *Reconciler {
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("speakerstate").
-		Watches(&v1beta1.SpeakerState{}, request.OnAny(), builder.WithPredicates(reportsChanged)).
-		Watches(&corev1.Node{}, request.OnAny(), builder.WithPredicates(config.NodeChanged)).
-		Watches(&corev1.Pod{}, request.OnAny(), builder.WithPredicates(podChanged)).
-		WatchesRawSource(source.Channel(r.kubelets.ended, request.OnAny())).
+		Watches(&v1beta1.SpeakerState{}, request.OnAnyChange(), builder.WithPredicates(reportsChanged)).
+		Watches(&corev1.Node{}, request.OnAnyChange(), builder.WithPredicates(config.NodeChanged)).
+		Watches(&corev1.Pod{}, request.OnAnyChange(), builder.WithPredicates(podChanged)).
+		WatchesRawSource(source.Channel(r.kubelets.ended, request.OnAnyChange())).
 		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).
 		Complete(r)
 }
@@ -90,11 +90,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	if err := r.client.List(ctx, &pods, client.UnsafeDisableDeepCopy); err != nil {
 		return reconcile.Result{}, fmt.Errorf("listing the pods of speakers: %w", err)
 	}
-	absent, again := r.absent.find(r.now(), states.Items, pods.Items)
+	absent, again := r.absent.findAbsent(r.now(), states.Items, pods.Items)
 	unready, later := r.absent.findUnready(r.now(), pods.Items)
 	again = backoff.ShorterWait(again, later)
 	all := speakerReports(states.Items, absent, unready)
-	down := notReady(all, nodes)
+	down := notReadyChecker(all, nodes)
 	doubts := reports.NodesToConfirm(all, down)
 	answers, err := r.askKubelets(ctx, doubts)
 	if err != nil {
@@ -158,7 +158,7 @@ func (r *Reconciler) askKubelets(ctx context.Context, doubts map[lb.NodeName]lb.
 			if err := r.client.Get(ctx, client.ObjectKey{Name: string(name)}, &node); client.IgnoreNotFound(err) != nil {
 				return nil, fmt.Errorf("reading the node %s: %w", name, err)
 			}
-			if kubelet, has := apiconv.Kubelet(&node); has {
+			if kubelet, has := apiconv.KubeletAddress(&node); has {
 				about[name] = kubelet
 			}
 		}
@@ -166,9 +166,9 @@ func (r *Reconciler) askKubelets(ctx context.Context, doubts map[lb.NodeName]lb.
 	return r.kubelets.ask(r.now(), about), nil
 }
 
-// notReady returns a function that reports whether a node is not ready. If a speaker reports from a node that
+// notReadyChecker returns a function that reports whether a node is not ready. If a speaker reports from a node that
 // does not exist, that node is not ready.
-func notReady(all map[lb.NodeName]reports.Report, nodes []eligibility.Node) func(lb.NodeName) bool {
+func notReadyChecker(all map[lb.NodeName]reports.Report, nodes []eligibility.Node) func(lb.NodeName) bool {
 	down := map[lb.NodeName]bool{}
 	for node := range all {
 		down[node] = true // unless the node exists and is ready

@@ -41,7 +41,7 @@ func decideOf(states []v1beta1.SpeakerState, nodes []eligibility.Node, absent ma
 		stuck[node] = true
 	}
 	all := speakerReports(states, absent, stuck)
-	return decideConditions(states, all, notReady(all, nodes), absent)
+	return decideConditions(states, all, notReadyChecker(all, nodes), absent)
 }
 
 func TestDecide(t *testing.T) {

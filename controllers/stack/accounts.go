@@ -30,7 +30,7 @@ func (r *Reconciler) accountUIDs(ctx context.Context, last podTemplates) (map[st
 		case err == nil:
 			accounts[component] = account.UID
 		case apierrors.IsNotFound(err):
-			accounts[component] = types.UID(accountOf(template))
+			accounts[component] = types.UID(templateAccountUID(template))
 		default:
 			return nil, fmt.Errorf("reading the ServiceAccount %s: %w", key, err)
 		}
@@ -38,9 +38,9 @@ func (r *Reconciler) accountUIDs(ctx context.Context, last podTemplates) (map[st
 	return accounts, nil
 }
 
-// accountOf returns the UID of the ServiceAccount in the annotation of a pod template; empty: the template
+// templateAccountUID returns the UID of the ServiceAccount in the annotation of a pod template; empty: the template
 // does not have it.
-func accountOf(template map[string]any) string {
+func templateAccountUID(template map[string]any) string {
 	uid, _, _ := unstructured.NestedString(template, "metadata", "annotations", v1beta1.AnnotationServiceAccount)
 	return uid
 }

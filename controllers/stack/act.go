@@ -40,7 +40,7 @@ func (r *Reconciler) recordInventory(ctx context.Context, stack *v1beta1.LoadBal
 // applyObjects applies the wanted objects that are not as they should be, and records the state of every
 // wanted object in f. An object that fails does not stop the others. applyObjects returns the errors for
 // which another try may succeed.
-func (r *Reconciler) applyObjects(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps passPlan, wanted []*unstructured.Unstructured, around *clusterState, f *findings, stored storedKeys) []error {
+func (r *Reconciler) applyObjects(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps passPlan, wanted []*unstructured.Unstructured, around *clusterState, f *findings, stored storedKeySecret) []error {
 	var failed []error
 	for _, object := range wanted {
 		live, why, err := r.applyPlanned(ctx, stack, steps, object, stored, f)
@@ -59,7 +59,7 @@ func (r *Reconciler) applyObjects(ctx context.Context, stack *v1beta1.LoadBalanc
 			failed = append(failed, f.addFailure(v1beta1.ReasonApplyFailed, err))
 		}
 		if isWorkload(object) {
-			f.components = append(f.components, refusedState(object, firstNonEmpty(why, "it was not written")))
+			f.components = append(f.components, unknownState(object, firstNonEmpty(why, "it was not written")))
 		}
 	}
 	return failed
@@ -69,7 +69,7 @@ func (r *Reconciler) applyObjects(ctx context.Context, stack *v1beta1.LoadBalanc
 // nil: the cluster has no such object of the operator, or its state is not known. why is set if the object
 // was not applied although it should be. The DaemonSet waits until the Secret has a key of the mesh: pods of
 // speakers cannot start without a key.
-func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps passPlan, object *unstructured.Unstructured, stored storedKeys, f *findings) (live *unstructured.Unstructured, why string, err error) {
+func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps passPlan, object *unstructured.Unstructured, stored storedKeySecret, f *findings) (live *unstructured.Unstructured, why string, err error) {
 	ref := refOf(object)
 	switch {
 	case steps.unread[ref] != nil:
@@ -98,7 +98,7 @@ func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalanc
 	if isKeySecret(object) {
 		stored.setPreconditions(object)
 	}
-	if err := r.applyOne(ctx, stack, object, steps.read[ref], f); err != nil {
+	if err := r.applyObject(ctx, stack, object, steps.read[ref], f); err != nil {
 		return nil, "", err
 	}
 	return object, "", nil
@@ -118,13 +118,13 @@ func isFinal(err error) bool {
 	return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err)
 }
 
-// applyOne applies an object, and replaces its content by what the cluster then has. before is the metadata
+// applyObject applies an object, and replaces its content by what the cluster then has. before is the metadata
 // of the object before the apply; nil: it did not exist.
-func (r *Reconciler) applyOne(ctx context.Context, stack *v1beta1.LoadBalancerStack, object *unstructured.Unstructured, before *metav1.PartialObjectMetadata, f *findings) error {
+func (r *Reconciler) applyObject(ctx context.Context, stack *v1beta1.LoadBalancerStack, object *unstructured.Unstructured, before *metav1.PartialObjectMetadata, f *findings) error {
 	wanted := object.DeepCopy()
-	storedKeys{}.setPreconditions(wanted) // without the UID and the version, which are no part of the wanted state
+	storedKeySecret{}.setPreconditions(wanted) // without the UID and the version, which are no part of the wanted state
 	was := r.applied.historyOf(wanted)
-	r.reportTemplate(ctx, stack, wanted)
+	r.reportTemplateChanges(ctx, stack, wanted)
 	if err := r.applyAndClean(ctx, object, wanted); err != nil {
 		r.applied.forgetObject(wanted)
 		return err
@@ -134,10 +134,10 @@ func (r *Reconciler) applyOne(ctx context.Context, stack *v1beta1.LoadBalancerSt
 	return nil
 }
 
-// reportTemplate sends an event that names the fields of a workload's pod template which the next apply
+// reportTemplateChanges sends an event that names the fields of a workload's pod template which the next apply
 // changes. It takes them from a dry run, in which the API server sets the same defaults. If the dry run
 // fails, there is no event: an object that the API server refuses fails in the apply as well.
-func (r *Reconciler) reportTemplate(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted *unstructured.Unstructured) {
+func (r *Reconciler) reportTemplateChanges(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted *unstructured.Unstructured) {
 	former := r.formerWorkload(ctx, wanted)
 	if former == nil {
 		return
@@ -290,7 +290,7 @@ func (c objectConditions) withStatus(kind string, status metav1.ConditionStatus)
 // gone, or no longer have the operator's label.
 func (r *Reconciler) deleteUnwanted(ctx context.Context, list []v1beta1.ObjectReference) (gone []v1beta1.ObjectReference, err error) {
 	for _, ref := range slices.Backward(list) {
-		isGone, err := r.deleteOne(ctx, ref)
+		isGone, err := r.deleteLabelled(ctx, ref)
 		if err != nil {
 			return gone, err
 		}
@@ -301,9 +301,9 @@ func (r *Reconciler) deleteUnwanted(ctx context.Context, list []v1beta1.ObjectRe
 	return gone, nil
 }
 
-// deleteOne deletes an object if it has the operator's label, and reports
+// deleteLabelled deletes an object if it has the operator's label, and reports
 // whether no object with that label is left.
-func (r *Reconciler) deleteOne(ctx context.Context, ref v1beta1.ObjectReference) (gone bool, err error) {
+func (r *Reconciler) deleteLabelled(ctx context.Context, ref v1beta1.ObjectReference) (gone bool, err error) {
 	object, err := r.readMetadata(ctx, ref)
 	if err != nil {
 		return false, err

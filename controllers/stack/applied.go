@@ -24,19 +24,19 @@ import (
 // An object is applied again only if the wanted state or the revision has changed. The zero value has no
 // records. It is for one goroutine.
 type applyRecords struct {
-	objects  map[v1beta1.ObjectReference]lastApply
+	objects  map[v1beta1.ObjectReference]applyRecord
 	restores retry.RestoreLimiter[v1beta1.ObjectReference]
 }
 
-type lastApply struct {
+type applyRecord struct {
 	wanted *unstructured.Unstructured
 	digest string // of wanted
-	result revision
+	result objectRevision
 }
 
-// revision identifies a state of an object: this metadata changes with any change of the object, except of its
+// objectRevision identifies a state of an object: this metadata changes with any change of the object, except of its
 // status. The fields are exported for equality.Semantic, for which an empty list equals nil.
-type revision struct {
+type objectRevision struct {
 	UID types.UID
 	// Generation of the spec; zero for a kind without generations.
 	Generation int64
@@ -48,8 +48,8 @@ type revision struct {
 	Owners              []metav1.OwnerReference
 }
 
-func revisionOf(o metav1.Object) revision {
-	r := revision{
+func objectRevisionOf(o metav1.Object) objectRevision {
+	r := objectRevision{
 		UID: o.GetUID(), Generation: o.GetGeneration(), Deleting: o.GetDeletionTimestamp() != nil,
 		Labels: o.GetLabels(), Annotations: o.GetAnnotations(), Finalizers: o.GetFinalizers(), Owners: o.GetOwnerReferences(),
 	}
@@ -62,7 +62,7 @@ func revisionOf(o metav1.Object) revision {
 // isUnchanged reports whether the wanted state was applied last, and nobody has changed the object since.
 func (a *applyRecords) isUnchanged(wanted, live *unstructured.Unstructured) bool {
 	last, known := a.objects[withoutVersion(refOf(wanted))]
-	return known && equality.Semantic.DeepEqual(last.result, revisionOf(live)) && equality.Semantic.DeepEqual(last.wanted.Object, wanted.Object)
+	return known && equality.Semantic.DeepEqual(last.result, objectRevisionOf(live)) && equality.Semantic.DeepEqual(last.wanted.Object, wanted.Object)
 }
 
 // applyHistory is what this process last applied to an object.
@@ -101,17 +101,17 @@ func (a *applyRecords) restoreWait(wanted *unstructured.Unstructured, now time.T
 // digestOf identifies a wanted state. It is a hash, so that it does not reveal the keys of a Secret.
 func digestOf(wanted *unstructured.Unstructured) string {
 	wanted = wanted.DeepCopy()
-	storedKeys{}.setPreconditions(wanted)
+	storedKeySecret{}.setPreconditions(wanted)
 	sum := sha256.Sum256(fmt.Append(nil, wanted.Object)) // fmt orders keys
 	return string(sum[:])
 }
 
 func (a *applyRecords) recordApply(wanted, result *unstructured.Unstructured) {
 	if a.objects == nil {
-		a.objects = map[v1beta1.ObjectReference]lastApply{}
+		a.objects = map[v1beta1.ObjectReference]applyRecord{}
 	}
 	ref, is := withoutVersion(refOf(wanted)), digestOf(wanted)
-	a.objects[ref] = lastApply{wanted: wanted, digest: is, result: revisionOf(result)}
+	a.objects[ref] = applyRecord{wanted: wanted, digest: is, result: objectRevisionOf(result)}
 	a.restores.NoteWrite(ref, is)
 }
 

@@ -12,11 +12,11 @@ import (
 	"github.com/lbstack/lbstack/internal/bounded"
 )
 
-// maxMessage bounds the message of a condition.
-const maxMessage = 2048
+// maxMessageBytes bounds the message of a condition.
+const maxMessageBytes = 2048
 
-// maxNodes is the bound of status.unavailableNodes.
-const maxNodes = 64
+// maxUnavailableNodes is the bound of status.unavailableNodes.
+const maxUnavailableNodes = 64
 
 // buildStatus returns the status for the findings. From the previous status it takes the times of the
 // conditions that stay, and the version that ran last.
@@ -45,12 +45,12 @@ func buildStatus(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.L
 			next.Components = append(next.Components, c.ComponentStatus)
 		}
 	}
-	next.UnavailableNodes = f.nodes[:min(len(f.nodes), maxNodes)]
+	next.UnavailableNodes = f.nodes[:min(len(f.nodes), maxUnavailableNodes)]
 	if f.endedEarly() {
 		next.UnavailableNodes = previous.UnavailableNodes
 	}
 	faults := faultsOf(f)
-	waiting := waitingFor(f)
+	waiting := waitReasonOf(f)
 	if f.restraint != nil {
 		waiting = waitReason{} // the operator writes nothing
 	}
@@ -65,7 +65,7 @@ func buildStatus(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.L
 		conds.setBool(v1beta1.ConditionConfigurationValid, valid, reason, message)
 	}
 	if !f.endedEarly() && !f.writesNothing() {
-		reason, message := rotationState(f.keys)
+		reason, message := rotationReason(f.keys)
 		conds.setOrRemove(v1beta1.ConditionKeyRotation, reason != "", reason, message)
 	}
 	if f.rollout != nil {
@@ -99,13 +99,13 @@ type waitReason struct {
 	words string
 }
 
-// waitingFor returns what is under way: a rollout, or workloads that are not settled.
-func waitingFor(f findings) waitReason {
+// waitReasonOf returns what is under way: a rollout, or workloads that are not settled.
+func waitReasonOf(f findings) waitReason {
 	if !f.isMoving() {
 		return waitReason{v1beta1.ReasonComponentsNotReady, unsettledReason(f.components)}
 	}
 	words := f.rollout.status.Message
-	if len(componentFaults(f.components)) > 0 {
+	if len(componentFaultMessages(f.components)) > 0 {
 		words = f.rollout.brief // the faults have the problems of the pods
 	}
 	if f.rollout.status.Phase == v1beta1.RolloutRollingBack {
@@ -114,8 +114,8 @@ func waitingFor(f findings) waitReason {
 	return waitReason{v1beta1.ReasonRollingOut, words}
 }
 
-// seeReady is the message of conditions that refer to Ready, so that each sentence is written once.
-const seeReady = "the condition Ready has the details"
+// seeReadyMessage is the message of conditions that refer to Ready, so that each sentence is written once.
+const seeReadyMessage = "the condition Ready has the details"
 
 // conditionSetter sets conditions in a list.
 type conditionSetter struct {
@@ -133,7 +133,7 @@ func (s conditionSetter) setBool(kind string, is bool, reason, message string) {
 
 func (s conditionSetter) setCondition(kind string, status metav1.ConditionStatus, reason, message string) {
 	meta.SetStatusCondition(s.list, metav1.Condition{
-		Type: kind, Status: status, Reason: reason, Message: bounded.Cut(message, maxMessage), ObservedGeneration: s.generation,
+		Type: kind, Status: status, Reason: reason, Message: bounded.Cut(message, maxMessageBytes), ObservedGeneration: s.generation,
 	})
 }
 
@@ -153,11 +153,11 @@ func (s conditionSetter) setRemoving(f findings) {
 	}
 	words = slices.DeleteFunc(words, func(text string) bool { return text == "" })
 	s.setBool(v1beta1.ConditionReady, false, v1beta1.ReasonRemoving, strings.Join(words, "; "))
-	s.setBool(v1beta1.ConditionAvailable, false, v1beta1.ReasonRemoving, seeReady)
-	s.setBool(v1beta1.ConditionProgressing, true, v1beta1.ReasonRemoving, seeReady)
-	s.setBool(v1beta1.ConditionDegraded, f.hasRefusal(), v1beta1.ReasonRemoving, seeReady)
-	s.setOrRemove(v1beta1.ConditionReconciling, !f.hasRefusal(), v1beta1.ReasonRemoving, seeReady)
-	s.setOrRemove(v1beta1.ConditionStalled, f.hasRefusal(), v1beta1.ReasonRemoving, seeReady)
+	s.setBool(v1beta1.ConditionAvailable, false, v1beta1.ReasonRemoving, seeReadyMessage)
+	s.setBool(v1beta1.ConditionProgressing, true, v1beta1.ReasonRemoving, seeReadyMessage)
+	s.setBool(v1beta1.ConditionDegraded, f.hasRefusal(), v1beta1.ReasonRemoving, seeReadyMessage)
+	s.setOrRemove(v1beta1.ConditionReconciling, !f.hasRefusal(), v1beta1.ReasonRemoving, seeReadyMessage)
+	s.setOrRemove(v1beta1.ConditionStalled, f.hasRefusal(), v1beta1.ReasonRemoving, seeReadyMessage)
 	meta.RemoveStatusCondition(s.list, v1beta1.ConditionKeyRotation)
 	meta.RemoveStatusCondition(s.list, v1beta1.ConditionConfigurationValid)
 }
@@ -165,7 +165,7 @@ func (s conditionSetter) setRemoving(f findings) {
 func (s conditionSetter) setRemoved() {
 	s.setBool(v1beta1.ConditionReady, true, v1beta1.ReasonRemoved, "spec.managementState is Removed: nothing of lbstack runs, and no address is given or announced: set the field to Managed to install lbstack again")
 	for _, kind := range []string{v1beta1.ConditionAvailable, v1beta1.ConditionDegraded, v1beta1.ConditionProgressing} {
-		s.setBool(kind, false, v1beta1.ReasonRemoved, seeReady)
+		s.setBool(kind, false, v1beta1.ReasonRemoved, seeReadyMessage)
 	}
 	for _, kind := range []string{v1beta1.ConditionReconciling, v1beta1.ConditionStalled, v1beta1.ConditionKeyRotation, v1beta1.ConditionConfigurationValid} {
 		meta.RemoveStatusCondition(s.list, kind)
@@ -174,7 +174,7 @@ func (s conditionSetter) setRemoved() {
 
 func (s conditionSetter) setDegraded(faults []fault) {
 	if len(faults) > 0 {
-		s.setBool(v1beta1.ConditionDegraded, true, faults[0].reason, listReasons(faults)+": "+seeReady)
+		s.setBool(v1beta1.ConditionDegraded, true, faults[0].reason, listReasons(faults)+": "+seeReadyMessage)
 		return
 	}
 	s.setBool(v1beta1.ConditionDegraded, false, v1beta1.ReasonAsExpected, "nothing is wrong")
@@ -182,7 +182,7 @@ func (s conditionSetter) setDegraded(faults []fault) {
 
 func (s conditionSetter) setProgressing(waiting waitReason) {
 	if waiting.words != "" {
-		s.setBool(v1beta1.ConditionProgressing, true, waiting.reason, seeReady)
+		s.setBool(v1beta1.ConditionProgressing, true, waiting.reason, seeReadyMessage)
 		return
 	}
 	s.setBool(v1beta1.ConditionProgressing, false, v1beta1.ReasonAsExpected, "nothing is under way")
@@ -256,11 +256,11 @@ func (s conditionSetter) setKstatus(faults []fault, waiting waitReason) {
 			mine = append(mine, f)
 		}
 	}
-	s.setOrRemove(v1beta1.ConditionReconciling, waiting.words != "" || len(mine) > 0, reasonOf(mine, waiting.reason), seeReady)
-	s.setOrRemove(v1beta1.ConditionStalled, len(persons) > 0, reasonOf(persons, waiting.reason), listReasons(persons)+": "+seeReady)
+	s.setOrRemove(v1beta1.ConditionReconciling, waiting.words != "" || len(mine) > 0, firstReason(mine, waiting.reason), seeReadyMessage)
+	s.setOrRemove(v1beta1.ConditionStalled, len(persons) > 0, firstReason(persons, waiting.reason), listReasons(persons)+": "+seeReadyMessage)
 }
 
-func reasonOf(faults []fault, otherwise string) string {
+func firstReason(faults []fault, otherwise string) string {
 	if len(faults) > 0 {
 		return faults[0].reason
 	}

@@ -190,23 +190,23 @@ func TestAssessGivesTheReasonsInSentences(t *testing.T) {
 		{name: "what is waited for is named", found: findings{components: []componentState{workload("controller", 0), workload("speaker", 1)}},
 			want: map[string]string{
 				"Ready":       "waiting for the controller: 0 of 2 pods are ready; the speaker: 1 of 2 pods are ready",
-				"Progressing": seeReady, "Reconciling": seeReady,
+				"Progressing": seeReadyMessage, "Reconciling": seeReadyMessage,
 				"Available": "no pod of the controller is ready", "Degraded": "nothing is wrong"}},
 		{name: "all failures are reported, the heaviest first", found: findings{components: []componentState{workload("controller", 2)}, pools: []string{"the pool gives nothing"}, failures: []fault{{v1beta1.ReasonApplyFailed, "no answer", endsByRetry}}},
 			want: map[string]string{
-				"Ready": "no answer; the pool gives nothing", "Degraded": "ApplyFailed, PoolNotReady: " + seeReady,
-				"Reconciling": seeReady, "Stalled": "PoolNotReady: " + seeReady,
+				"Ready": "no answer; the pool gives nothing", "Degraded": "ApplyFailed, PoolNotReady: " + seeReadyMessage,
+				"Reconciling": seeReadyMessage, "Stalled": "PoolNotReady: " + seeReadyMessage,
 				"Available": "controller and speakers run; no Service has an address", "Progressing": "nothing is under way"}},
 		{name: "a failure is reported once", found: findings{components: []componentState{workload("controller", 2), failing(workload("speaker", 1), "on n1: no such image")}},
 			want: map[string]string{
 				"Ready":    "the speaker fails: on n1: no such image; waiting for the speaker: 1 of 2 pods are ready",
-				"Degraded": "ComponentFailing: " + seeReady, "Reconciling": seeReady, "Progressing": seeReady,
+				"Degraded": "ComponentFailing: " + seeReadyMessage, "Reconciling": seeReadyMessage, "Progressing": seeReadyMessage,
 				"Available": "controller and speakers run; no Service has an address"}},
 		{name: "a failure is reported once while a rollout waits for it", found: findings{components: []componentState{workload("controller", 2), failing(workload("speaker", 1), "on n1: no such image")},
 			rollout: &rolloutFinding{moving: true, brief: "1 of 2 speakers are ready on v2; waiting for n1", status: &v1beta1.RolloutStatus{Message: "1 of 2 speakers are ready on v2; waiting for n1: no such image"}}},
 			want: map[string]string{
 				"Ready":    "the speaker fails: on n1: no such image; 1 of 2 speakers are ready on v2; waiting for n1",
-				"Degraded": "ComponentFailing: " + seeReady, "Reconciling": seeReady, "Progressing": seeReady,
+				"Degraded": "ComponentFailing: " + seeReadyMessage, "Reconciling": seeReadyMessage, "Progressing": seeReadyMessage,
 				"Available": "controller and speakers run; no Service has an address"}},
 		{name: "Services that are not announced are counted", found: findings{components: []componentState{workload("controller", 2)}, services: served3(1, 1)},
 			want: map[string]string{
@@ -220,7 +220,7 @@ func TestAssessGivesTheReasonsInSentences(t *testing.T) {
 		{name: "Services of which none is announced are counted once", found: findings{components: []componentState{workload("controller", 2)}, services: served3(0, 0)},
 			want: map[string]string{
 				"Ready":    "none of the 3 Services with an address is announced: the condition Available and the conditions of the Services have the reasons",
-				"Degraded": "ServicesNotAnnounced: " + seeReady, "Progressing": "nothing is under way",
+				"Degraded": "ServicesNotAnnounced: " + seeReadyMessage, "Progressing": "nothing is under way",
 				"Available": "0 of 3 Services with an address are announced"}},
 		{name: "addresses of a pool that are not given are named", found: findings{components: []componentState{workload("controller", 2)}, conflicts: []string{"the pool p: a host has 10.0.0.1"}, services: withOtherClass()},
 			want: map[string]string{
@@ -235,10 +235,10 @@ func TestAssessGivesTheReasonsInSentences(t *testing.T) {
 				"Degraded": "nothing is wrong", "Progressing": "nothing is under way",
 				"Available": "2 of 3 Services with an address are announced; 1 have no endpoint"}},
 		{name: "restraint comes first", found: findings{components: []componentState{workload("controller", 1)}, restraint: &observeReason{"Paused", "paused"}, peersDown: []string{"no session"}, absent: "1 objects do not exist"},
-			want: map[string]string{"Ready": "paused; no session; 1 objects do not exist", "Degraded": "PeersDown: " + seeReady, "Progressing": "nothing is under way",
+			want: map[string]string{"Ready": "paused; no session; 1 objects do not exist", "Degraded": "PeersDown: " + seeReadyMessage, "Progressing": "nothing is under way",
 				"Available": "controller and speakers run; no Service has an address"}},
 		{name: "a removal names what it waits for", found: findings{removing: &down},
-			want: map[string]string{"Ready": down, "Available": seeReady, "Degraded": seeReady, "Progressing": seeReady, "Reconciling": seeReady}},
+			want: map[string]string{"Ready": down, "Available": seeReadyMessage, "Degraded": seeReadyMessage, "Progressing": seeReadyMessage, "Reconciling": seeReadyMessage}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -331,9 +331,9 @@ func TestAssess_ReplacesOnlyObservedFields(t *testing.T) {
 }
 
 func TestAssessBoundsItsMessages(t *testing.T) {
-	found := findings{failures: []fault{{v1beta1.ReasonApplyFailed, strings.Repeat("x", 3*maxMessage), endsByRetry}}}
+	found := findings{failures: []fault{{v1beta1.ReasonApplyFailed, strings.Repeat("x", 3*maxMessageBytes), endsByRetry}}}
 	ready := meta.FindStatusCondition(buildStatus(v1beta1.LoadBalancerStackStatus{}, found).Conditions, v1beta1.ConditionReady)
-	if ready == nil || len(ready.Message) != maxMessage {
-		t.Fatalf("condition: got %+v, want a message of %d bytes", ready, maxMessage)
+	if ready == nil || len(ready.Message) != maxMessageBytes {
+		t.Fatalf("condition: got %+v, want a message of %d bytes", ready, maxMessageBytes)
 	}
 }

@@ -40,13 +40,13 @@ func workloadState(object *unstructured.Unstructured, around *clusterState) (c c
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &d); err != nil {
 			return c, true, fmt.Errorf("reading the Deployment %s: %w", object.GetName(), err)
 		}
-		return deploymentState(&d, around.downDeploymentPods(around.podsOf(d.Labels[v1beta1.LabelComponent]))), true, nil
+		return deploymentState(&d, around.countDownDeploymentPods(around.podsOf(d.Labels[v1beta1.LabelComponent]))), true, nil
 	case "DaemonSet":
 		var d appsv1.DaemonSet
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &d); err != nil {
 			return c, true, fmt.Errorf("reading the DaemonSet %s: %w", object.GetName(), err)
 		}
-		return daemonSetState(&d, around.downDaemonPods(&d, around.podsOf(d.Labels[v1beta1.LabelComponent]))), true, nil
+		return daemonSetState(&d, around.countDownDaemonPods(&d, around.podsOf(d.Labels[v1beta1.LabelComponent]))), true, nil
 	}
 	return c, false, nil
 }
@@ -118,8 +118,8 @@ func downPhrase(down int32) string {
 	return fmt.Sprintf(", %d of them on nodes that are down", down)
 }
 
-// refusedState returns the state of a workload that was not written, or does not exist.
-func refusedState(object *unstructured.Unstructured, why string) componentState {
+// unknownState returns the state of a workload that was not written, or does not exist.
+func unknownState(object *unstructured.Unstructured, why string) componentState {
 	return componentState{
 		ComponentStatus: v1beta1.ComponentStatus{Name: object.GetLabels()[v1beta1.LabelComponent], Kind: object.GetKind(), Message: why},
 		unknown:         true,

@@ -32,7 +32,7 @@ func (f *findings) addRefusal(object *unstructured.Unstructured, err error) {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) && status.Status().Details != nil {
 		for _, cause := range status.Status().Details.Causes {
-			path := manifests.Origin(f.spec, object.GetKind(), object.GetName(), cause.Field)
+			path := manifests.FieldOrigin(f.spec, object.GetKind(), object.GetName(), cause.Field)
 			if path != "" && !slices.Contains(paths, path) {
 				paths = append(paths, path)
 			}
@@ -70,5 +70,5 @@ func configurationCondition(f findings) (valid bool, reason, message string) {
 	if len(f.fields) == 0 {
 		return true, v1beta1.ReasonAsExpected, "no field of the spec is known to be wrong"
 	}
-	return false, v1beta1.ReasonSpecInvalid, listNames(f.fields) + ": " + seeReady
+	return false, v1beta1.ReasonSpecInvalid, listNames(f.fields) + ": " + seeReadyMessage
 }

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// maxProblem bounds a text from the state of a pod in a message, in bytes.
-	maxProblem = 512
+	// maxProblemBytes bounds a text from the state of a pod in a message, in bytes.
+	maxProblemBytes = 512
 	// failingRestarts is the number of restarts after which a container that has failed, and is not ready,
 	// counts as failing repeatedly.
 	failingRestarts = 2
@@ -58,7 +58,7 @@ func diagnosePods(pods []corev1.Pod, down map[string]bool) []podProblem {
 		if down[node] || pod.DeletionTimestamp != nil {
 			continue
 		}
-		if text := problemOf(pod); text != "" {
+		if text := podProblemMessage(pod); text != "" {
 			nodes[text] = append(nodes[text], cmp.Or(node, "no node"))
 		}
 	}
@@ -91,9 +91,9 @@ func unreadyNodes(pods []corev1.Pod, down map[string]bool) (nodes []string) {
 	return slices.Compact(nodes)
 }
 
-// componentFaults returns a sentence for each problem that components have in common, such as an
+// componentFaultMessages returns a sentence for each problem that components have in common, such as an
 // image that cannot be pulled, and then one for each component with other problems.
-func componentFaults(components []componentState) (words []string) {
+func componentFaultMessages(components []componentState) (words []string) {
 	who := map[string][]string{}
 	nodes := map[string][]string{}
 	for _, c := range components {
@@ -120,19 +120,19 @@ func componentFaults(components []componentState) (words []string) {
 	return words
 }
 
-// localPort matches the node's address and port in a network error. The port changes with each attempt, and
+// localAddress matches the node's address and port in a network error. The port changes with each attempt, and
 // would change the message.
-var localPort = regexp.MustCompile(`\b(tcp|udp) \S+->`)
+var localAddress = regexp.MustCompile(`\b(tcp|udp) \S+->`)
 
-func problemOf(pod *corev1.Pod) string {
+func podProblemMessage(pod *corev1.Pod) string {
 	for i := range pod.Status.ContainerStatuses {
-		if problem := containerProblem(&pod.Status.ContainerStatuses[i]); problem != "" {
-			return bounded.Cut(problem, maxProblem)
+		if problem := containerProblemMessage(&pod.Status.ContainerStatuses[i]); problem != "" {
+			return bounded.Cut(problem, maxProblemBytes)
 		}
 	}
 	for _, condition := range pod.Status.Conditions {
 		if condition.Type == corev1.PodScheduled && condition.Reason == corev1.PodReasonUnschedulable {
-			return bounded.Cut(unschedulableReason(condition.Message), maxProblem)
+			return bounded.Cut(unschedulableReason(condition.Message), maxProblemBytes)
 		}
 	}
 	return ""
@@ -149,11 +149,11 @@ func unschedulableReason(message string) string {
 	return "Unschedulable: " + message
 }
 
-func containerProblem(c *corev1.ContainerStatus) string {
+func containerProblemMessage(c *corev1.ContainerStatus) string {
 	waiting, last := c.State.Waiting, c.LastTerminationState.Terminated
 	switch {
 	case waiting != nil && slices.Contains(pullReasons, waiting.Reason):
-		return appendText("the image cannot be pulled", localPort.ReplaceAllString(backOffPrefix.ReplaceAllString(waiting.Message, ""), "$1 "))
+		return appendText("the image cannot be pulled", localAddress.ReplaceAllString(backOffPrefix.ReplaceAllString(waiting.Message, ""), "$1 "))
 	case waiting != nil && slices.Contains(createReasons, waiting.Reason):
 		return appendText(waiting.Reason, waiting.Message)
 	case waiting != nil && waiting.Reason == "CrashLoopBackOff" && last == nil:
@@ -201,12 +201,12 @@ func deniedProblem(c *componentState, nodes []string, namespace string) podProbl
 	case strings.Contains(c.refusal, "exceeded quota"):
 		advice = fmt.Sprintf(": raise the ResourceQuota of the namespace %s", namespace)
 	}
-	return podProblem{fmt.Sprintf("%d of its pods are not made: %s%s", c.missing, bounded.Cut(c.refusal, maxProblem), advice), nodes}
+	return podProblem{fmt.Sprintf("%d of its pods are not made: %s%s", c.missing, bounded.Cut(c.refusal, maxProblemBytes), advice), nodes}
 }
 
-// speakerProblems returns sentences about what running speakers cannot do. It leaves out problems
+// speakerProblemMessages returns sentences about what running speakers cannot do. It leaves out problems
 // that the conditions of pools, peers and advertisements report.
-func speakerProblems(states []v1beta1.SpeakerState, down map[string]bool) []string {
+func speakerProblemMessages(states []v1beta1.SpeakerState, down map[string]bool) []string {
 	nodes, message := map[string][]string{}, map[string]string{}
 	for i := range states {
 		ready := meta.FindStatusCondition(states[i].Status.Conditions, v1beta1.ConditionReady)
@@ -221,7 +221,7 @@ func speakerProblems(states []v1beta1.SpeakerState, down map[string]bool) []stri
 	var words []string
 	for reason, on := range nodes {
 		slices.Sort(on)
-		words = append(words, fmt.Sprintf("the speaker on %s: %s", listNames(on), bounded.Cut(message[reason], maxProblem)))
+		words = append(words, fmt.Sprintf("the speaker on %s: %s", listNames(on), bounded.Cut(message[reason], maxProblemBytes)))
 	}
 	slices.Sort(words)
 	return words

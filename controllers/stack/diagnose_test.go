@@ -86,9 +86,9 @@ func TestUnready(t *testing.T) {
 }
 
 func TestDiagnoseIsBounded(t *testing.T) {
-	pods := []corev1.Pod{waitingPod("n1", "ErrImagePull", strings.Repeat("long ", maxProblem))}
-	if got := problemText(diagnosePods(pods, nil)); len(got) != len("on n1: ")+maxProblem {
-		t.Errorf("got %d bytes, want %d", len(got), len("on n1: ")+maxProblem)
+	pods := []corev1.Pod{waitingPod("n1", "ErrImagePull", strings.Repeat("long ", maxProblemBytes))}
+	if got := problemText(diagnosePods(pods, nil)); len(got) != len("on n1: ")+maxProblemBytes {
+		t.Errorf("got %d bytes, want %d", len(got), len("on n1: ")+maxProblemBytes)
 	}
 }
 
@@ -150,7 +150,7 @@ func TestProblemOf(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := problemOf(&tt.pod); got != tt.want {
+			if got := podProblemMessage(&tt.pod); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})

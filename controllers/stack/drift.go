@@ -21,8 +21,8 @@ import (
 const (
 	// maxManagers bounds how many field managers the metric names: any tool can choose its name.
 	maxManagers = 16
-	// maxManagerName bounds the name of a field manager in the metric, in bytes.
-	maxManagerName = 64
+	// maxManagerNameBytes bounds the name of a field manager in the metric, in bytes.
+	maxManagerNameBytes = 64
 	// otherManager stands for the field managers beyond maxManagers.
 	otherManager = "other"
 	// noManager stands for a deletion: the API server does not record who deleted an object.
@@ -55,7 +55,7 @@ func (d *Drift) countRestored(kind, manager string) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	manager = bounded.Cut(manager, maxManagerName)
+	manager = bounded.Cut(manager, maxManagerNameBytes)
 	if !d.managers[manager] && manager != noManager {
 		if len(d.managers) >= maxManagers {
 			manager = otherManager
@@ -85,9 +85,9 @@ func (r *Reconciler) reportDrift(stack *v1beta1.LoadBalancerStack, object *unstr
 	}
 	editors := before.ManagedFields
 	if was == appliedNone {
-		editors = lostFields(editors, object.GetManagedFields())
+		editors = changedEntries(editors, object.GetManagedFields())
 	}
-	manager := editorOf(editors)
+	manager := lastEditor(editors)
 	if was == appliedOther || was == appliedNone && manager == "" || !hasChanged(before, object) {
 		return
 	}
@@ -103,8 +103,8 @@ func hasChanged(before, now metav1.Object) bool {
 	return before.GetResourceVersion() != now.GetResourceVersion()
 }
 
-// lostFields returns the entries of managed fields that are gone, or that have other fields now.
-func lostFields(before, now []metav1.ManagedFieldsEntry) (lost []metav1.ManagedFieldsEntry) {
+// changedEntries returns the entries of managed fields that are gone, or that have other fields now.
+func changedEntries(before, now []metav1.ManagedFieldsEntry) (lost []metav1.ManagedFieldsEntry) {
 	for _, entry := range before {
 		isSame := func(e metav1.ManagedFieldsEntry) bool {
 			return e.Manager == entry.Manager && e.Operation == entry.Operation && e.Subresource == entry.Subresource && equality.Semantic.DeepEqual(e.FieldsV1, entry.FieldsV1)
@@ -116,9 +116,9 @@ func lostFields(before, now []metav1.ManagedFieldsEntry) (lost []metav1.ManagedF
 	return lost
 }
 
-// editorOf returns the field manager other than the operator that edited an object last; empty: the managed
+// lastEditor returns the field manager other than the operator that edited an object last; empty: the managed
 // fields show none.
-func editorOf(entries []metav1.ManagedFieldsEntry) (manager string) {
+func lastEditor(entries []metav1.ManagedFieldsEntry) (manager string) {
 	var latest time.Time
 	for _, entry := range entries {
 		if entry.Manager != fieldOwner && entry.Subresource == "" && entry.Time != nil && entry.Time.After(latest) {

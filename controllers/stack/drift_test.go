@@ -117,7 +117,7 @@ func TestReportDrift(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			registry := prometheus.NewRegistry()
 			recorder := events.NewFakeRecorder(1)
-			r := &Reconciler{Drift: NewDrift(registry), Events: recorder, observed: rolloutMemory{applied: tt.applied}}
+			r := &Reconciler{Drift: NewDrift(registry), Events: recorder, observed: rolloutObservations{applied: tt.applied}}
 			stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: "default", Generation: 3}}
 			object := objectOf(it)
 			object.SetResourceVersion("2")

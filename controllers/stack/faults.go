@@ -101,12 +101,12 @@ func (f *findings) endedEarly() bool {
 // writesNothing reports whether the pass writes nothing but the status.
 func (f *findings) writesNothing() bool { return f.restraint != nil || len(f.invalid) > 0 }
 
-// faultEnd is who can end a fault.
-type faultEnd int
+// faultResolver is who can end a fault.
+type faultResolver int
 
 const (
 	// endsByRetry: the operator tries again, or the cluster does.
-	endsByRetry faultEnd = iota
+	endsByRetry faultResolver = iota
 	// endsByPerson: nothing changes before a person acts.
 	endsByPerson
 	// endsOutside: the network or a node has to change, and may do so by itself.
@@ -116,7 +116,7 @@ const (
 // fault is something that is wrong.
 type fault struct {
 	reason, message string
-	stance          faultEnd
+	stance          faultResolver
 }
 
 // addFailure records a failed request with a reason. It returns the error if another try may succeed. It
@@ -141,7 +141,7 @@ func (f *findings) hasRefusal() bool {
 // faultsOf lists what is wrong, the most severe reason first.
 func faultsOf(f findings) []fault {
 	var faults []fault
-	add := func(reason string, by faultEnd, messages ...string) {
+	add := func(reason string, by faultResolver, messages ...string) {
 		for _, message := range messages {
 			if message != "" {
 				faults = append(faults, fault{reason, message, by})
@@ -153,7 +153,7 @@ func faultsOf(f findings) []fault {
 	}
 	add(v1beta1.ReasonSpecInvalid, endsByPerson, f.invalid...)
 	add(v1beta1.ReasonRenderFailed, endsByPerson, f.renderFailed)
-	failures := func(by faultEnd, reports bool) {
+	failures := func(by faultResolver, reports bool) {
 		for _, failure := range f.failures {
 			if failure.stance == by && (failure.reason == v1beta1.ReasonReportFailed) == reports {
 				faults = append(faults, failure)
@@ -174,9 +174,9 @@ func faultsOf(f findings) []fault {
 		if f.rollout.reason == v1beta1.ReasonRollingBack {
 			stance = endsByRetry
 		}
-		add(f.rollout.reason, stance, f.rollout.failureBeside(f.components))
+		add(f.rollout.reason, stance, f.rollout.failureMessage(f.components))
 	}
-	add(v1beta1.ReasonComponentFailing, endsByRetry, componentFaults(f.components)...)
+	add(v1beta1.ReasonComponentFailing, endsByRetry, componentFaultMessages(f.components)...)
 	add(v1beta1.ReasonPeersDown, endsOutside, f.peersDown...)
 	if allSettled(f.components) { // otherwise speakers may still be starting
 		add(v1beta1.ReasonPeersDown, endsOutside, f.noSpeaker...)
@@ -214,17 +214,17 @@ func unavailableSentence(nodes []v1beta1.UnavailableNode) string {
 		"start the node again, or delete its Node object", listNames(down))
 }
 
-// maxListed bounds how many names a sentence lists.
-const maxListed = 5
+// maxListedNames bounds how many names a sentence lists.
+const maxListedNames = 5
 
-// listNames joins names: the first maxListed of them, and the number of the others.
+// listNames joins names: the first maxListedNames of them, and the number of the others.
 func listNames(names []string) string { return joinWords(names, ", ") }
 
 func joinWords(words []string, by string) string {
-	if len(words) <= maxListed {
+	if len(words) <= maxListedNames {
 		return strings.Join(words, by)
 	}
-	return fmt.Sprintf("%s%sand %d more", strings.Join(words[:maxListed], by), by, len(words)-maxListed)
+	return fmt.Sprintf("%s%sand %d more", strings.Join(words[:maxListedNames], by), by, len(words)-maxListedNames)
 }
 
 // serviceCounts counts the Services of type LoadBalancer that have an address.
@@ -255,7 +255,7 @@ func (s serviceCounts) otherClassSentence() string {
 		how = "with this class"
 	}
 	return fmt.Sprintf("spec.loadBalancerClass %s, and %d Services of another class keep their addresses: %s: create these Services again %s, since the class of a Service is immutable",
-		class, len(s.otherClass), bounded.Cut(listNames(s.otherClass), maxMessage/4), how)
+		class, len(s.otherClass), bounded.Cut(listNames(s.otherClass), maxMessageBytes/4), how)
 }
 
 // summary counts the Services that are announced.
@@ -271,7 +271,7 @@ func (s serviceCounts) summary() string {
 		text += fmt.Sprintf("; %d have no endpoint", s.idle)
 	}
 	if len(s.why) > 0 {
-		text += "; not announced: " + bounded.Cut(listNames(s.why), maxMessage/2)
+		text += "; not announced: " + bounded.Cut(listNames(s.why), maxMessageBytes/2)
 	}
 	return text
 }

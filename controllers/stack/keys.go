@@ -29,8 +29,8 @@ const (
 	annotationKeyRotation = "lbstack.io/key-rotation"
 )
 
-// storedKeys is the Secret as it was when the keys were decided.
-type storedKeys struct {
+// storedKeySecret is the Secret as it was when the keys were decided.
+type storedKeySecret struct {
 	uid     types.UID // empty: there was no Secret
 	version string
 	valid   bool // the Secret has a valid key
@@ -38,34 +38,34 @@ type storedKeys struct {
 
 // setPreconditions makes the API server refuse a write of the Secret if somebody has changed or
 // deleted it since it was read: a former key must not come back.
-func (s storedKeys) setPreconditions(object *unstructured.Unstructured) {
+func (s storedKeySecret) setPreconditions(object *unstructured.Unstructured) {
 	object.SetUID(s.uid)
 	object.SetResourceVersion(s.version)
 }
 
 // decideMeshKeys decides which keys the speakers should have, and puts them into the Secret among
 // the wanted objects.
-func (r *Reconciler) decideMeshKeys(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted []*unstructured.Unstructured, around *clusterState, f *findings) (storedKeys, error) {
-	object, err := keySecret(wanted)
+func (r *Reconciler) decideMeshKeys(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted []*unstructured.Unstructured, around *clusterState, f *findings) (storedKeySecret, error) {
+	object, err := findKeySecret(wanted)
 	if err != nil {
-		return storedKeys{}, err
+		return storedKeySecret{}, err
 	}
 	secret := &corev1.Secret{}
 	err = r.Reader.Get(ctx, client.ObjectKeyFromObject(object), secret)
 	if client.IgnoreNotFound(err) != nil {
-		return storedKeys{}, fmt.Errorf("reading the %s: %w", describeObject(refOf(object)), err)
+		return storedKeySecret{}, fmt.Errorf("reading the %s: %w", describeObject(refOf(object)), err)
 	}
 	exists := err == nil
 	since, _ := time.Parse(time.RFC3339, secret.Annotations[annotationKeySince])
-	plan := keyring.Decide(keyring.RotationState{
+	plan := keyring.PlanRotation(keyring.RotationState{
 		Files: secret.Data, Since: since, Done: secret.Annotations[annotationKeyRotation], Request: stack.Spec.Speaker.KeyRotation,
 		Speakers: around.speakerKeys(), Now: time.Now(),
 	}, newKey)
-	putKeys(object, plan)
+	setKeys(object, plan)
 	keys, damaged := keyring.Parse(secret.Data)
-	stored := storedKeys{uid: secret.UID, version: secret.ResourceVersion, valid: len(keys) > 0}
+	stored := storedKeySecret{uid: secret.UID, version: secret.ResourceVersion, valid: len(keys) > 0}
 	if exists && !isOurs(secret) {
-		return storedKeys{}, nil // the Secret of another owner: it is not written, and no speaker is applied
+		return storedKeySecret{}, nil // the Secret of another owner: it is not written, and no speaker is applied
 	}
 	f.keys = plan
 	if exists && damaged != nil {
@@ -74,7 +74,7 @@ func (r *Reconciler) decideMeshKeys(ctx context.Context, stack *v1beta1.LoadBala
 	return stored, nil
 }
 
-func keySecret(wanted []*unstructured.Unstructured) (*unstructured.Unstructured, error) {
+func findKeySecret(wanted []*unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	for _, object := range wanted {
 		if isKeySecret(object) {
 			return object, nil
@@ -94,8 +94,8 @@ func newKey() (key [keyring.KeySize]byte) {
 	return key
 }
 
-// putKeys puts keys into their Secret.
-func putKeys(object *unstructured.Unstructured, plan keyring.RotationPlan) {
+// setKeys puts keys into their Secret.
+func setKeys(object *unstructured.Unstructured, plan keyring.RotationPlan) {
 	data := map[string]any{}
 	for _, key := range plan.Keys {
 		data[keyring.EntryName(key.Number)] = base64.StdEncoding.EncodeToString(key.Bytes[:])
@@ -136,8 +136,8 @@ func invalidKeysSentence(ref v1beta1.ObjectReference, damaged error, valid int) 
 	return fmt.Sprintf("the %s: %s: the operator removes these entries, and %s: to make a new key, change spec.speaker.keyRotation of the LoadBalancerStack", describeObject(ref), what, consequence)
 }
 
-// rotationState returns the state of a rotation of the mesh keys; the reason is empty if there is none.
-func rotationState(plan keyring.RotationPlan) (reason, message string) {
+// rotationReason returns the state of a rotation of the mesh keys; the reason is empty if there is none.
+func rotationReason(plan keyring.RotationPlan) (reason, message string) {
 	if len(plan.Keys) == 0 || (len(plan.Keys) == 1 && len(plan.Waiting) == 0) {
 		return "", ""
 	}

@@ -46,7 +46,7 @@ func TestRotation(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			reason, message := rotationState(tt.plan)
+			reason, message := rotationReason(tt.plan)
 			if reason != tt.reason || !strings.Contains(message, tt.words) || (reason == "") != (message == "") {
 				t.Errorf("got  %s: %s\nwant %s: ... %s ...", reason, message, tt.reason, tt.words)
 			}
@@ -96,12 +96,12 @@ func TestSurroundings_Speakers(t *testing.T) {
 }
 
 func TestPutKeys(t *testing.T) {
-	object, err := keySecret(renderedObjects(t))
+	object, err := findKeySecret(renderedObjects(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	since := time.Date(2026, 11, 29, 13, 0, 0, 999, time.FixedZone("", 3600))
-	putKeys(object, keyring.RotationPlan{Keys: []keyring.Entry{meshKey(2, "b"), meshKey(1, "a")}, Since: since, Done: "x"})
+	setKeys(object, keyring.RotationPlan{Keys: []keyring.Entry{meshKey(2, "b"), meshKey(1, "a")}, Since: since, Done: "x"})
 	text := func(char string) string {
 		return base64.StdEncoding.EncodeToString([]byte(strings.Repeat(char, keyring.KeySize)))
 	}

@@ -38,12 +38,12 @@ func (s *clusterState) vacatedStates(now time.Time) (list []*v1beta1.SpeakerStat
 	return list, again
 }
 
-// forgetVacated deletes what the speakers of vacated nodes have reported.
-func (r *Reconciler) forgetVacated(ctx context.Context, around *clusterState, f *findings) error {
+// deleteVacatedReports deletes what the speakers of vacated nodes have reported.
+func (r *Reconciler) deleteVacatedReports(ctx context.Context, around *clusterState, f *findings) error {
 	list, again := around.vacatedStates(time.Now())
 	f.leftBehind = again
 	for _, state := range list {
-		err := r.forgetSpeaker(ctx, state)
+		err := r.deleteSpeakerReports(ctx, state)
 		switch {
 		case apierrors.IsConflict(err): // a speaker reports again, or the cache is old
 			f.leftBehind = shorterWait(f.leftBehind, gatherDelay)
@@ -54,10 +54,10 @@ func (r *Reconciler) forgetVacated(ctx context.Context, around *clusterState, f 
 	return nil
 }
 
-// forgetSpeaker deletes the SpeakerRouteSlices of a node and then its SpeakerState. The SpeakerState comes
+// deleteSpeakerReports deletes the SpeakerRouteSlices of a node and then its SpeakerState. The SpeakerState comes
 // last, since another try finds the slices by it. An object that was written since it was read stays: the
 // speaker may have come back.
-func (r *Reconciler) forgetSpeaker(ctx context.Context, state *v1beta1.SpeakerState) error {
+func (r *Reconciler) deleteSpeakerReports(ctx context.Context, state *v1beta1.SpeakerState) error {
 	slices := &metav1.PartialObjectMetadataList{}
 	slices.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("SpeakerRouteSliceList"))
 	if err := r.Reader.List(ctx, slices, client.MatchingFields{"node": state.Name}); err != nil {

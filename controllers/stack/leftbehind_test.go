@@ -95,7 +95,7 @@ func TestForgetVacated_LeavesNewerReports(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := &Reconciler{Client: c, Reader: c}
-			if err := r.forgetSpeaker(t.Context(), read); apierrors.IsConflict(err) != (tt.written != nil) {
+			if err := r.deleteSpeakerReports(t.Context(), read); apierrors.IsConflict(err) != (tt.written != nil) {
 				t.Fatalf("got %v, want a conflict: %t", err, tt.written != nil)
 			}
 			var left []bool

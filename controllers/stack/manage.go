@@ -25,7 +25,7 @@ func observeReasonOf(stack *v1beta1.LoadBalancerStack) *observeReason {
 	switch {
 	case apiconv.IsPaused(stack):
 		r = observeReason{v1beta1.ReasonPaused, "the annotation " + v1beta1.AnnotationPause + " is set: the operator observes, and changes and restores nothing: remove the annotation when the work is done"}
-	case stack.Spec.ManagementState == v1beta1.Unmanaged:
+	case stack.Spec.ManagementState == v1beta1.StackUnmanaged:
 		r = observeReason{v1beta1.ReasonUnmanaged, "spec.managementState is Unmanaged: the operator observes, and changes and restores nothing: set the field to Managed when the operator is to follow the spec again"}
 	default:
 		return nil
@@ -36,13 +36,13 @@ func observeReasonOf(stack *v1beta1.LoadBalancerStack) *observeReason {
 	return &r
 }
 
-// maxHandled is the bound of status.lastHandledReconcile.
-const maxHandled = 128
+// maxHandledBytes is the bound of status.lastHandledReconcile.
+const maxHandledBytes = 128
 
 // reconcileRequest returns the value of the annotation that requests a pass over all objects; empty if
 // the last such pass was for the same value.
 func reconcileRequest(stack *v1beta1.LoadBalancerStack) string {
-	value := bounded.Cut(stack.Annotations[v1beta1.AnnotationReconcile], maxHandled)
+	value := bounded.Cut(stack.Annotations[v1beta1.AnnotationReconcile], maxHandledBytes)
 	if value == stack.Status.LastHandledReconcile {
 		return ""
 	}
@@ -77,7 +77,7 @@ func (r *Reconciler) observeOnly(ctx context.Context, wanted []*unstructured.Uns
 		if live == nil || !isLabelled(live) {
 			absent = append(absent, describeObject(refOf(object)))
 			if isWorkload(object) {
-				f.components = append(f.components, refusedState(object, "it does not exist"))
+				f.components = append(f.components, unknownState(object, "it does not exist"))
 			}
 			continue
 		}

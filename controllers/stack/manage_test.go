@@ -19,14 +19,14 @@ func TestRestraintOf(t *testing.T) {
 		want        string // the reason; empty: no restraint
 	}{
 		{name: "state that is unset restrains nothing"},
-		{name: "managed stack", state: v1beta1.Managed},
-		{name: "removed stack", state: v1beta1.Removed},
-		{name: "unmanaged stack", state: v1beta1.Unmanaged, want: v1beta1.ReasonUnmanaged},
+		{name: "managed stack", state: v1beta1.StackManaged},
+		{name: "removed stack", state: v1beta1.StackRemoved},
+		{name: "unmanaged stack", state: v1beta1.StackUnmanaged, want: v1beta1.ReasonUnmanaged},
 		{name: "annotation without a value pauses", annotations: pause(""), want: v1beta1.ReasonPaused},
 		{name: "annotation false does not pause", annotations: pause("false")},
-		{name: "annotation on an unmanaged stack comes first", annotations: pause("x"), state: v1beta1.Unmanaged, want: v1beta1.ReasonPaused},
-		{name: "annotation holds up a removal", annotations: pause("x"), state: v1beta1.Removed, want: v1beta1.ReasonPaused},
-		{name: "deletion waits", state: v1beta1.Unmanaged, deleted: true, want: v1beta1.ReasonUnmanaged},
+		{name: "annotation on an unmanaged stack comes first", annotations: pause("x"), state: v1beta1.StackUnmanaged, want: v1beta1.ReasonPaused},
+		{name: "annotation holds up a removal", annotations: pause("x"), state: v1beta1.StackRemoved, want: v1beta1.ReasonPaused},
+		{name: "deletion waits", state: v1beta1.StackUnmanaged, deleted: true, want: v1beta1.ReasonUnmanaged},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -52,8 +52,8 @@ func TestForced(t *testing.T) {
 		{name: "new value asks for a pass", value: "2", last: "1", want: "2"},
 		{name: "same value asks for nothing", value: "2", last: "2"},
 		{name: "annotation that is gone asks for nothing", last: "2"},
-		{name: "long value is cut", value: long, want: long[:maxHandled-3] + "..."},
-		{name: "long value that was handled asks for nothing", value: long, last: long[:maxHandled-3] + "..."},
+		{name: "long value is cut", value: long, want: long[:maxHandledBytes-3] + "..."},
+		{name: "long value that was handled asks for nothing", value: long, last: long[:maxHandledBytes-3] + "..."},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -21,9 +21,9 @@ import (
 // come and go, and a watch on a kind that does not exist fails repeatedly.
 const monitoringInterval = 30 * time.Second
 
-// hasServiceMonitors reports whether the API server has the kind ServiceMonitor. With an error it reports
+// hasServiceMonitorKind reports whether the API server has the kind ServiceMonitor. With an error it reports
 // whether the inventory has a ServiceMonitor, so that the ServiceMonitor stays and the pass can go on.
-func (r *Reconciler) hasServiceMonitors(inventory []v1beta1.ObjectReference) (bool, error) {
+func (r *Reconciler) hasServiceMonitorKind(inventory []v1beta1.ObjectReference) (bool, error) {
 	if r.Kinds == nil {
 		return false, nil
 	}

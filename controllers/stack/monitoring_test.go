@@ -43,7 +43,7 @@ func TestHasServiceMonitors(t *testing.T) {
 				}
 				return tt.list, tt.err
 			}}
-			got, err := r.hasServiceMonitors(tt.inventory)
+			got, err := r.hasServiceMonitorKind(tt.inventory)
 			if got != tt.want || !errors.Is(err, tt.wantErr) {
 				t.Errorf("got %v, %v, want %v, %v", got, err, tt.want, tt.wantErr)
 			}

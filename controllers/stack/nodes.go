@@ -19,8 +19,8 @@ import (
 	"github.com/lbstack/lbstack/internal/rollout"
 )
 
-// maxNodeMessage is the bound of UnavailableNode.Message.
-const maxNodeMessage = 512
+// maxNodeMessageBytes is the bound of UnavailableNode.Message.
+const maxNodeMessageBytes = 512
 
 // Keys of taints that Kubernetes sets by itself (well-known labels, annotations and taints).
 const (
@@ -81,7 +81,7 @@ func (p *placement) addNode(node *corev1.Node, pods []*corev1.Pod, silent bool, 
 		p.vacated[node.Name] = true
 	}
 	note := func(reason, message string) {
-		p.unavailable = append(p.unavailable, v1beta1.UnavailableNode{Name: v1beta1.NodeName(node.Name), Reason: reason, Message: bounded.Cut(message, maxNodeMessage)})
+		p.unavailable = append(p.unavailable, v1beta1.UnavailableNode{Name: v1beta1.NodeName(node.Name), Reason: reason, Message: bounded.Cut(message, maxNodeMessageBytes)})
 	}
 	taint = untoleratedTaint(template.Tolerations, node, false)
 	if selected {
@@ -123,11 +123,11 @@ func isDown(n v1beta1.UnavailableNode) bool {
 func rankOf(n v1beta1.UnavailableNode) int { return countIf(!isDown(n)) }
 
 func isReady(node *corev1.Node) bool {
-	c := readyOf(node)
+	c := readyCondition(node)
 	return c != nil && c.Status == corev1.ConditionTrue
 }
 
-func readyOf(node *corev1.Node) *corev1.NodeCondition {
+func readyCondition(node *corev1.Node) *corev1.NodeCondition {
 	for i := range node.Status.Conditions {
 		if node.Status.Conditions[i].Type == corev1.NodeReady {
 			return &node.Status.Conditions[i]
@@ -137,7 +137,7 @@ func readyOf(node *corev1.Node) *corev1.NodeCondition {
 }
 
 func whyNotReady(node *corev1.Node) string {
-	c := readyOf(node)
+	c := readyCondition(node)
 	if c == nil {
 		return "it has no condition Ready"
 	}
@@ -250,8 +250,8 @@ func silentSpeakers(states []v1beta1.SpeakerState) map[string]bool {
 // updated.
 type downPods struct{ desired, updated, ready int32 }
 
-// downDaemonPods counts the pods of a DaemonSet on the nodes in counted.
-func (p *placement) downDaemonPods(d *appsv1.DaemonSet, pods []corev1.Pod) downPods {
+// countDownDaemonPods counts the pods of a DaemonSet on the nodes in counted.
+func (p *placement) countDownDaemonPods(d *appsv1.DaemonSet, pods []corev1.Pod) downPods {
 	var w downPods
 	current := d.Annotations[appsv1.DeprecatedTemplateGeneration]
 	for node := range p.counted {
@@ -271,9 +271,9 @@ func (p *placement) downDaemonPods(d *appsv1.DaemonSet, pods []corev1.Pod) downP
 // was made from.
 const labelTemplateGeneration = "pod-template-generation"
 
-// downDeploymentPods counts the pods of a Deployment on the nodes that are down. It does not count which of
+// countDownDeploymentPods counts the pods of a Deployment on the nodes that are down. It does not count which of
 // them are up to date.
-func (p *placement) downDeploymentPods(pods []corev1.Pod) downPods {
+func (p *placement) countDownDeploymentPods(pods []corev1.Pod) downPods {
 	var w downPods
 	for i := range pods {
 		if p.down[pods[i].Spec.NodeName] {

@@ -154,10 +154,10 @@ func TestPodsOnNodesThatAreDown(t *testing.T) {
 	old := func(pod *corev1.Pod) { pod.Labels[labelTemplateGeneration] = "1" }
 	pods := []corev1.Pod{speakerPod("a", corev1.ConditionTrue), speakerPod("b", corev1.ConditionTrue), speakerPod("b", corev1.ConditionTrue, ending), speakerPod("c", corev1.ConditionFalse, old)}
 	d := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{appsv1.DeprecatedTemplateGeneration: "2"}}}
-	if diff := cmp.Diff(downPods{desired: 2, updated: 1, ready: 1}, p.downDaemonPods(d, pods), cmp.AllowUnexported(downPods{})); diff != "" {
+	if diff := cmp.Diff(downPods{desired: 2, updated: 1, ready: 1}, p.countDownDaemonPods(d, pods), cmp.AllowUnexported(downPods{})); diff != "" {
 		t.Errorf("DaemonSet (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(downPods{desired: 3, ready: 1}, p.downDeploymentPods(pods), cmp.AllowUnexported(downPods{})); diff != "" {
+	if diff := cmp.Diff(downPods{desired: 3, ready: 1}, p.countDownDeploymentPods(pods), cmp.AllowUnexported(downPods{})); diff != "" {
 		t.Errorf("Deployment (-want +got):\n%s", diff)
 	}
 }

@@ -98,7 +98,7 @@ func (r *Reconciler) examineProblems(ctx context.Context, stack *v1beta1.LoadBal
 	var failed []error
 	now := time.Now()
 	f.nodes = around.unavailable
-	f.speakers = speakerProblems(around.states, around.down)
+	f.speakers = speakerProblemMessages(around.states, around.down)
 	f.services = countServices(around.services, stack.Spec.LoadBalancerClass, now)
 	f.orphans = orphansSentence(around.claims, around.pools)
 	for i := range f.components {
@@ -114,7 +114,7 @@ func (r *Reconciler) examineProblems(ctx context.Context, stack *v1beta1.LoadBal
 			continue
 		}
 		if nodes := unreadyNodes(pods, around.down); len(nodes) > 0 {
-			c.Message = bounded.Cut(c.Message+": not ready on "+listNames(nodes), maxProblem)
+			c.Message = bounded.Cut(c.Message+": not ready on "+listNames(nodes), maxProblemBytes)
 		}
 		failed = append(failed, f.addFailure(v1beta1.ReasonReportFailed, r.readEvents(ctx, c, pods, around, now)))
 	}
@@ -137,19 +137,19 @@ func (r *Reconciler) readEvents(ctx context.Context, c *componentState, pods []c
 		c.failing = []podProblem{deniedProblem(c, lacking, r.Namespace)}
 		return nil
 	}
-	pod, node := slowestPod(pods, around.down, now)
+	pod, node := stuckPod(pods, around.down, now)
 	if pod == "" {
 		return nil
 	}
 	note, err := r.lastWarning(ctx, fields.Set{"involvedObject.kind": "Pod", "involvedObject.name": pod, "type": corev1.EventTypeWarning}, now)
 	if note != "" {
-		c.failing = []podProblem{{"its container is not created: " + bounded.Cut(note, maxProblem), []string{node}}}
+		c.failing = []podProblem{{"its container is not created: " + bounded.Cut(note, maxProblemBytes), []string{node}}}
 	}
 	return err
 }
 
-// slowestPod returns the first pod, by name, for which no container has been created within creationTimeout.
-func slowestPod(pods []corev1.Pod, down map[string]bool, now time.Time) (name, node string) {
+// stuckPod returns the first pod, by name, for which no container has been created within creationTimeout.
+func stuckPod(pods []corev1.Pod, down map[string]bool, now time.Time) (name, node string) {
 	for i := range pods {
 		pod := &pods[i]
 		if pod.DeletionTimestamp != nil || pod.Spec.NodeName == "" || pod.Status.Phase != corev1.PodPending || down[pod.Spec.NodeName] ||
@@ -173,15 +173,15 @@ func (r *Reconciler) lastWarning(ctx context.Context, about fields.Set, now time
 	}
 	note, latest := "", now.Add(-maxEventAge)
 	for i := range list.Items {
-		if at := timeOf(&list.Items[i]); at.After(latest) {
+		if at := eventTime(&list.Items[i]); at.After(latest) {
 			note, latest = list.Items[i].Message, at
 		}
 	}
 	return note, nil
 }
 
-// timeOf returns when an event was last seen, whichever API it was written with.
-func timeOf(e *corev1.Event) time.Time {
+// eventTime returns when an event was last seen, whichever API it was written with.
+func eventTime(e *corev1.Event) time.Time {
 	latest := e.CreationTimestamp.Time
 	for _, at := range []time.Time{e.EventTime.Time, e.LastTimestamp.Time} {
 		if at.After(latest) {
@@ -220,7 +220,7 @@ func countServices(services []corev1.Service, class string, now time.Time) servi
 		if announced == nil || services[i].DeletionTimestamp != nil {
 			continue
 		}
-		if !apiconv.ServedBy(&services[i], class) {
+		if !apiconv.IsServedBy(&services[i], class) {
 			s.otherClass = append(s.otherClass, fmt.Sprintf("%s/%s", services[i].Namespace, services[i].Name))
 		}
 		left := announceDelay - now.Sub(announced.LastTransitionTime.Time)

@@ -145,7 +145,7 @@ func TestSpeakerProblems(t *testing.T) {
 		return v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: node}, Status: v1beta1.SpeakerStateStatus{Conditions: []metav1.Condition{
 			{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: reason, Message: message}}}}
 	}
-	got := speakerProblems([]v1beta1.SpeakerState{
+	got := speakerProblemMessages([]v1beta1.SpeakerState{
 		state("n2", v1beta1.ReasonInterfaceFailed, "no NET_RAW"), state("n1", v1beta1.ReasonInterfaceFailed, "no NET_RAW"),
 		state("n3", v1beta1.ReasonPeersDown, "the peer reports it"), state("down", v1beta1.ReasonCheckpointFailed, "old"), {},
 	}, map[string]bool{"down": true})
@@ -156,7 +156,7 @@ func TestSpeakerProblems(t *testing.T) {
 
 func TestDiffers(t *testing.T) {
 	strip := func(o client.Object) client.Object {
-		for kind, by := range aroundKinds("lbstack-system") {
+		for kind, by := range observedKinds("lbstack-system") {
 			if fmt.Sprintf("%T", kind) == fmt.Sprintf("%T", o) {
 				stripped, err := by.Transform(o)
 				if err != nil {

@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	// upgradeInterval is how long until the next check if a check has failed: only an upgrade changes the
+	// preflightInterval is how long until the next check if a check has failed: only an upgrade changes the
 	// result.
-	upgradeInterval = time.Minute
+	preflightInterval = time.Minute
 	// schemasTimeout bounds how long reading the schemas takes.
 	schemasTimeout = 10 * time.Second
 )
@@ -37,7 +37,7 @@ func (r *Reconciler) checkPreflight(ctx context.Context, stack *v1beta1.LoadBala
 	if r.fits {
 		return nil, nil
 	}
-	ran, stored := []string{stack.Status.Version}, apiconv.RolloutStored(stack.Status.Rollout)
+	ran, stored := []string{stack.Status.Version}, apiconv.ParseRolloutStatus(stack.Status.Rollout)
 	for revision, t := range revisions {
 		if stored.Phase != rollout.PhaseRolledBack || revision == stored.Good {
 			ran = append(ran, t.version)
@@ -51,7 +51,7 @@ func (r *Reconciler) checkPreflight(ctx context.Context, stack *v1beta1.LoadBala
 	if r.Kubernetes != nil {
 		info, err := r.Kubernetes()
 		if err == nil {
-			facts.Kubernetes, facts.KubernetesVersion = minorOf(info), info.GitVersion
+			facts.Kubernetes, facts.KubernetesVersion = minorVersion(info), info.GitVersion
 		} else {
 			unread = fmt.Errorf("reading the version of Kubernetes: %w", err)
 		}
@@ -72,8 +72,8 @@ func (r *Reconciler) checkPreflight(ctx context.Context, stack *v1beta1.LoadBala
 	}[problem], message}, nil
 }
 
-// minorOf returns the minor version of Kubernetes 1; zero: it is not known.
-func minorOf(info *version.Info) int {
+// minorVersion returns the minor version of Kubernetes 1; zero: it is not known.
+func minorVersion(info *version.Info) int {
 	minor, err := strconv.Atoi(strings.TrimRight(info.Minor, "+"))
 	if err != nil || info.Major != "1" {
 		return 0
@@ -81,9 +81,9 @@ func minorOf(info *version.Info) int {
 	return minor
 }
 
-// Schemas returns a function that reads the schemas of lbstack's kinds from the API server, by
+// SchemaReader returns a function that reads the schemas of lbstack's kinds from the API server, by
 // kind. Every account may read them.
-func Schemas(server rest.Interface) func(context.Context) (map[string]*preflight.Schema, error) {
+func SchemaReader(server rest.Interface) func(context.Context) (map[string]*preflight.Schema, error) {
 	return func(ctx context.Context) (map[string]*preflight.Schema, error) {
 		ctx, cancel := context.WithTimeout(ctx, schemasTimeout)
 		defer cancel()

@@ -111,7 +111,7 @@ func TestNeeded_IsWhatTheCRDsHave(t *testing.T) {
 		t.Fatal(err)
 	}
 	needs := apiconv.NeededSchemas(scheme)
-	if got := (&preflight.Schema{}).Missing(needs["BGPPeer"]); !cmp.Equal(got, []string{"apiVersion", "kind", "spec", "status"}) {
+	if got := (&preflight.Schema{}).MissingFields(needs["BGPPeer"]); !cmp.Equal(got, []string{"apiVersion", "kind", "spec", "status"}) {
 		t.Errorf("an empty schema: got %q missing", got)
 	}
 	if len(files) != len(needs) {
@@ -141,7 +141,7 @@ func TestNeeded_IsWhatTheCRDsHave(t *testing.T) {
 		if err != nil || len(served) != 1 {
 			t.Fatalf("%s: got %d schemas, %v, want one", kind, len(served), err)
 		}
-		if missing := served[kind].Missing(needs[kind]); len(missing) > 0 {
+		if missing := served[kind].MissingFields(needs[kind]); len(missing) > 0 {
 			t.Errorf("%s: the CRD lacks %q", kind, missing)
 		}
 	}

@@ -28,9 +28,9 @@ const (
 	// eventsInterval is how long until the events of a component that is not settled are read again: events
 	// are not watched.
 	eventsInterval = 10 * time.Second
-	// foreignRetry is how long until the operator tries again to write an object of somebody else, or one
+	// foreignRetryInterval is how long until the operator tries again to write an object of somebody else, or one
 	// that the API server refuses: no watch shows the change that it waits for.
-	foreignRetry = 10 * time.Second
+	foreignRetryInterval = 10 * time.Second
 )
 
 // Reconciler writes everything that a LoadBalancerStack asks for, and the
@@ -63,7 +63,7 @@ type Reconciler struct {
 	Kinds func(groupVersion string) (*metav1.APIResourceList, error)
 
 	applied    applyRecords
-	observed   rolloutMemory
+	observed   rolloutObservations
 	conflicts  retry.Limiter
 	finalizers retry.RestoreLimiter[types.UID]
 	passwords  client.Reader                // the cache that has the Secret with the passwords
@@ -83,7 +83,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	var result reconcile.Result
 	var err error
-	removes := !stack.DeletionTimestamp.IsZero() || stack.Spec.ManagementState == v1beta1.Removed
+	removes := !stack.DeletionTimestamp.IsZero() || stack.Spec.ManagementState == v1beta1.StackRemoved
 	if removes && observeReasonOf(stack) == nil {
 		result, err = r.remove(ctx, stack)
 	} else {
@@ -112,7 +112,7 @@ func (r *Reconciler) runAndReport(ctx context.Context, stack *v1beta1.LoadBalanc
 	if failed = errors.Join(failed, r.writeReport(ctx, stack, &f)); failed != nil {
 		return reconcile.Result{}, failed // tried again with backoff
 	}
-	return reconcile.Result{RequeueAfter: nextPass(f)}, nil
+	return reconcile.Result{RequeueAfter: untilNextPass(f)}, nil
 }
 
 // runPass writes the wanted objects, deletes those that are no longer wanted, and records in f what it
@@ -122,7 +122,7 @@ func (r *Reconciler) runPass(ctx context.Context, stack *v1beta1.LoadBalancerSta
 	blind := func(err error) error {
 		f.ended = true
 		r.observed.noteAnswer(err, time.Now())
-		return f.addFailure(reasonOfEnd(err), err)
+		return f.addFailure(earlyEndReason(err), err)
 	}
 	revisions, err := r.storedRevisions(ctx)
 	if err != nil {
@@ -136,9 +136,9 @@ func (r *Reconciler) runPass(ctx context.Context, stack *v1beta1.LoadBalancerSta
 		r.observed.since = time.Time{} // the time does not count for a rollout
 		return nil
 	}
-	serviceMonitors, err := r.hasServiceMonitors(stack.Status.Inventory)
+	serviceMonitors, err := r.hasServiceMonitorKind(stack.Status.Inventory)
 	failed := []error{f.addFailure(v1beta1.ReasonApplyFailed, err)}
-	r.recallState(stack)
+	r.loadRolloutState(stack)
 	accounts, err := r.accountUIDs(ctx, revisions[r.observed.stored.Revision])
 	if err != nil {
 		return blind(err)
@@ -177,14 +177,14 @@ func (r *Reconciler) runPass(ctx context.Context, stack *v1beta1.LoadBalancerSta
 	}
 	failed = append(failed, r.applyObjects(ctx, stack, steps, wanted, around, f, stored)...)
 	r.applied.retainOnly(wanted)
-	failed = append(failed, f.addFailure(v1beta1.ReasonApplyFailed, r.deleteSteppedPods(ctx, &change, steps, f)))
+	failed = append(failed, f.addFailure(v1beta1.ReasonApplyFailed, r.deleteReplacedPods(ctx, &change, steps, f)))
 	gone, err := r.deleteUnwanted(ctx, steps.prune)
 	failed = append(failed, f.addFailure(v1beta1.ReasonApplyFailed, err))
 	f.inventory = withoutObjects(steps.inventory, gone)
 	if !f.unapplied && err == nil && f.restore == 0 {
 		r.observed.applied = stack.Generation
 	}
-	failed = append(failed, f.addFailure(v1beta1.ReasonApplyFailed, r.forgetVacated(ctx, around, f)))
+	failed = append(failed, f.addFailure(v1beta1.ReasonApplyFailed, r.deleteVacatedReports(ctx, around, f)))
 	return errors.Join(append(failed, r.examineProblems(ctx, stack, around, f))...)
 }
 
@@ -194,24 +194,24 @@ type stackWriteError struct{ error }
 // Unwrap returns the error of the request.
 func (e stackWriteError) Unwrap() error { return e.error }
 
-// reasonOfEnd returns the reason for a pass that ends with an error before it applies anything.
-func reasonOfEnd(err error) string {
+// earlyEndReason returns the reason for a pass that ends with an error before it applies anything.
+func earlyEndReason(err error) string {
 	if errors.As(err, &stackWriteError{}) {
 		return v1beta1.ReasonApplyFailed
 	}
 	return v1beta1.ReasonReadFailed
 }
 
-// nextPass returns how long until the next pass if no watch requests one before; 0: none is needed.
-func nextPass(f findings) time.Duration {
+// untilNextPass returns how long until the next pass if no watch requests one before; 0: none is needed.
+func untilNextPass(f findings) time.Duration {
 	var soonest time.Duration
 	for _, look := range []struct {
 		needed bool
 		after  time.Duration
 	}{
-		{f.unfit != nil, upgradeInterval}, {f.unfit != nil && f.unfit.reason == v1beta1.ReasonCRDsOutdated, foreignRetry}, {!f.endedEarly() && !allSettled(f.components), eventsInterval}, {len(f.foreign) > 0, foreignRetry},
-		{f.hasRefusal(), foreignRetry}, {f.services.again > 0, f.services.again}, {f.keys.Again > 0, f.keys.Again},
-		{f.restore > 0, f.restore}, {f.leftBehind > 0, f.leftBehind}, {f.monitored, monitoringInterval}, {f.rollout.nextDecision() > 0, f.rollout.nextDecision()},
+		{f.unfit != nil, preflightInterval}, {f.unfit != nil && f.unfit.reason == v1beta1.ReasonCRDsOutdated, foreignRetryInterval}, {!f.endedEarly() && !allSettled(f.components), eventsInterval}, {len(f.foreign) > 0, foreignRetryInterval},
+		{f.hasRefusal(), foreignRetryInterval}, {f.services.again > 0, f.services.again}, {f.keys.Again > 0, f.keys.Again},
+		{f.restore > 0, f.restore}, {f.leftBehind > 0, f.leftBehind}, {f.monitored, monitoringInterval}, {f.rollout.untilNextDecision() > 0, f.rollout.untilNextDecision()},
 	} {
 		if look.needed {
 			soonest = shorterWait(soonest, look.after)

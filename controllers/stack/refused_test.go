@@ -33,7 +33,7 @@ func TestFail(t *testing.T) {
 	tests := []struct {
 		name  string
 		err   error
-		want  faultEnd
+		want  faultResolver
 		words string
 	}{
 		{name: "403", err: forbidden, want: endsByPerson, words: "the policy: grant the operator the right, or change the policy"},
@@ -61,10 +61,10 @@ func TestFail(t *testing.T) {
 }
 
 func TestReasonOfEnd(t *testing.T) {
-	if got := reasonOfEnd(fmt.Errorf("x: %w", stackWriteError{forbidden})); got != v1beta1.ReasonApplyFailed {
+	if got := earlyEndReason(fmt.Errorf("x: %w", stackWriteError{forbidden})); got != v1beta1.ReasonApplyFailed {
 		t.Errorf("failed write to the stack: got %s", got)
 	}
-	if got := reasonOfEnd(forbidden); got != v1beta1.ReasonReadFailed {
+	if got := earlyEndReason(forbidden); got != v1beta1.ReasonReadFailed {
 		t.Errorf("failed read: got %s", got)
 	}
 }
@@ -193,7 +193,7 @@ func TestRemove_FailuresAreReported(t *testing.T) {
 			}
 			r := &Reconciler{Client: c, Reader: c, Events: &events.FakeRecorder{}, Namespace: "n"}
 			result, err := r.remove(t.Context(), stack)
-			if apierrors.IsForbidden(tt.err) && (err != nil || result.RequeueAfter != foreignRetry) || apierrors.IsInternalError(tt.err) && err == nil {
+			if apierrors.IsForbidden(tt.err) && (err != nil || result.RequeueAfter != foreignRetryInterval) || apierrors.IsInternalError(tt.err) && err == nil {
 				t.Errorf("got %+v, %v, want another try after 10 s, or an error if that can end by itself", result, err)
 			}
 			got := conditionTexts(stack.Status)

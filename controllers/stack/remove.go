@@ -38,7 +38,7 @@ const (
 // that is not deleted reports in the end that nothing is left.
 func (r *Reconciler) remove(ctx context.Context, stack *v1beta1.LoadBalancerStack) (reconcile.Result, error) {
 	f := findings{generation: stack.Generation, removed: true}
-	r.observed = rolloutMemory{} // what is installed next is a first installation
+	r.observed = rolloutObservations{} // what is installed next is a first installation
 	// Another writer can have removed the finalizer: the inventory has what is left.
 	if controllerutil.ContainsFinalizer(stack, v1beta1.StackFinalizer) || len(stack.Status.Inventory) > 0 {
 		waiting, err := r.takeDown(ctx, stack)
@@ -54,7 +54,7 @@ func (r *Reconciler) remove(ctx context.Context, stack *v1beta1.LoadBalancerStac
 				return reconcile.Result{}, err // tried again with backoff
 			}
 			if f.hasRefusal() {
-				return reconcile.Result{RequeueAfter: foreignRetry}, nil
+				return reconcile.Result{RequeueAfter: foreignRetryInterval}, nil
 			}
 			return reconcile.Result{RequeueAfter: removeInterval}, nil
 		}
@@ -66,7 +66,7 @@ func (r *Reconciler) remove(ctx context.Context, stack *v1beta1.LoadBalancerStac
 	if err := r.writeReport(ctx, stack, &f); err != nil || !f.hasRefusal() {
 		return reconcile.Result{}, err
 	}
-	return reconcile.Result{RequeueAfter: foreignRetry}, nil
+	return reconcile.Result{RequeueAfter: foreignRetryInterval}, nil
 }
 
 // takeDown runs the steps of the removal, and returns what it waits for; empty: nothing is left.
@@ -99,7 +99,7 @@ func (r *Reconciler) stopWorkloads(ctx context.Context, stack *v1beta1.LoadBalan
 		if ref.Kind != "Deployment" && ref.Kind != "DaemonSet" {
 			continue
 		}
-		if gone, err := r.deleteOne(ctx, ref); err != nil {
+		if gone, err := r.deleteLabelled(ctx, ref); err != nil {
 			return "", err
 		} else if !gone {
 			return "waiting until the " + describeObject(ref) + " is gone", nil
@@ -113,23 +113,23 @@ func (r *Reconciler) stopWorkloads(ctx context.Context, stack *v1beta1.LoadBalan
 	if err := r.Client.List(ctx, &nodes); err != nil {
 		return "", fmt.Errorf("listing the nodes of the pods that end: %w", err)
 	}
-	return runningPods(pods, reportingNodes(nodes.Items), time.Now()), nil
+	return runningPodsMessage(pods, reportingNodes(nodes.Items), time.Now()), nil
 }
 
 // reportingNodes returns the nodes whose kubelets report, according to their condition Ready.
 func reportingNodes(nodes []corev1.Node) map[string]bool {
 	list := map[string]bool{}
 	for i := range nodes {
-		ready := readyOf(&nodes[i])
+		ready := readyCondition(&nodes[i])
 		list[nodes[i].Name] = ready != nil && ready.Status != corev1.ConditionUnknown
 	}
 	return list
 }
 
-// runningPods returns a sentence with the pods of the components that have not ended; empty: all have ended.
+// runningPodsMessage returns a sentence with the pods of the components that have not ended; empty: all have ended.
 // A deleted pod does not count if the kubelet of its node does not report, or if its grace period ended long
 // ago: the API server is not informed when such a pod ends.
-func runningPods(pods []corev1.Pod, reporting map[string]bool, now time.Time) string {
+func runningPodsMessage(pods []corev1.Pod, reporting map[string]bool, now time.Time) string {
 	var names []string
 	for i := range pods {
 		pod := &pods[i]
@@ -185,16 +185,16 @@ func (r *Reconciler) releaseServices(ctx context.Context, stack *v1beta1.LoadBal
 			return "", fmt.Errorf("deleting the IPAddressClaim %s: %w", claim.Name, err)
 		}
 	}
-	if err := r.endConflicts(ctx); err != nil {
+	if err := r.removeConflictConditions(ctx); err != nil {
 		return "", err
 	}
-	return "", r.forgetSpeakers(ctx)
+	return "", r.deleteReports(ctx)
 }
 
-// endConflicts removes the condition about externalIPs from Services of all types: without lbstack
+// removeConflictConditions removes the condition about externalIPs from Services of all types: without lbstack
 // the addresses are in no conflict.
-func (r *Reconciler) endConflicts(ctx context.Context) error {
-	services, err := paged.ServicesWith(ctx, r.Reader, v1beta1.ServiceExternalIPConflict)
+func (r *Reconciler) removeConflictConditions(ctx context.Context) error {
+	services, err := paged.ServicesWithCondition(ctx, r.Reader, v1beta1.ServiceExternalIPConflict)
 	if err != nil {
 		return fmt.Errorf("reading the Services with conditions to remove: %w", err)
 	}
@@ -208,9 +208,9 @@ func (r *Reconciler) endConflicts(ctx context.Context) error {
 	return nil
 }
 
-// forgetSpeakers deletes what the speakers reported. It reads only the metadata: a node can have hundreds of
+// deleteReports deletes what the speakers reported. It reads only the metadata: a node can have hundreds of
 // slices.
-func (r *Reconciler) forgetSpeakers(ctx context.Context) error {
+func (r *Reconciler) deleteReports(ctx context.Context) error {
 	for _, kind := range []string{"SpeakerRouteSlice", "SpeakerState"} {
 		list := &metav1.PartialObjectMetadataList{}
 		list.SetGroupVersionKind(v1beta1.GroupVersion.WithKind(kind + "List"))
@@ -250,7 +250,7 @@ func withoutOwnData(svc *corev1.Service, held map[string]bool, policy v1beta1.Ad
 	own := func(a netip.Addr) bool { return held[a.String()] }
 	next := apiconv.WithoutOwnData(svc, own)
 	if policy == v1beta1.AddressesKeep || policy == "" {
-		apiconv.SetKept(next, slices.DeleteFunc(apiconv.StatusAddresses(svc), func(a netip.Addr) bool { return !own(a) }))
+		apiconv.SetKeptAddresses(next, slices.DeleteFunc(apiconv.StatusAddresses(svc), func(a netip.Addr) bool { return !own(a) }))
 	} else {
 		delete(next.Annotations, v1beta1.AnnotationKeptAddresses)
 	}
@@ -260,7 +260,7 @@ func withoutOwnData(svc *corev1.Service, held map[string]bool, policy v1beta1.Ad
 // deleteInventory deletes the objects in the inventory, the last one first, and waits until each is gone.
 func (r *Reconciler) deleteInventory(ctx context.Context, stack *v1beta1.LoadBalancerStack) (string, error) {
 	for _, ref := range slices.Backward(stack.Status.Inventory) {
-		gone, err := r.deleteOne(ctx, ref)
+		gone, err := r.deleteLabelled(ctx, ref)
 		if err != nil {
 			return "", err
 		}

@@ -55,7 +55,7 @@ func TestRunningPods(t *testing.T) {
 	nodes := reportingNodes([]corev1.Node{node("up", corev1.ConditionTrue), node("unready", corev1.ConditionFalse), node("silent", corev1.ConditionUnknown)})
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := runningPods(tt.pods, nodes, now); got != tt.want {
+			if got := runningPodsMessage(tt.pods, nodes, now); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})

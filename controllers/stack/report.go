@@ -18,8 +18,8 @@ import (
 // eventAction is the action of the events.
 const eventAction = "ReconcileStack"
 
-// maxNote is the bound of an event's note.
-const maxNote = 1024
+// maxNoteBytes is the bound of an event's note.
+const maxNoteBytes = 1024
 
 // writeReport writes the condition for OLM, and then the status if it has changed. It sends an event if the
 // condition Ready has changed.
@@ -59,7 +59,7 @@ func readyEvents(before, now []metav1.Condition) []readyEvent {
 	if is == nil || (was != nil && was.Status == is.Status && was.Reason == is.Reason) {
 		return nil
 	}
-	e := readyEvent{kind: corev1.EventTypeWarning, reason: is.Reason, note: bounded.Cut(is.Message, maxNote)}
+	e := readyEvent{kind: corev1.EventTypeWarning, reason: is.Reason, note: bounded.Cut(is.Message, maxNoteBytes)}
 	switch is.Reason {
 	case v1beta1.ReasonReady, v1beta1.ReasonComponentsNotReady, v1beta1.ReasonRollingOut, v1beta1.ReasonRemoving, v1beta1.ReasonRemoved, v1beta1.ReasonPaused, v1beta1.ReasonUnmanaged:
 		e.kind = corev1.EventTypeNormal

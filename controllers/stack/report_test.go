@@ -47,9 +47,9 @@ func TestChanges(t *testing.T) {
 }
 
 func TestNotesOfEventsAreBounded(t *testing.T) {
-	now := []metav1.Condition{{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: "ApplyFailed", Message: strings.Repeat("x", 2*maxNote)}}
+	now := []metav1.Condition{{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: "ApplyFailed", Message: strings.Repeat("x", 2*maxNoteBytes)}}
 	got := readyEvents(nil, now)
-	if len(got) != 1 || len(got[0].note) != maxNote {
-		t.Errorf("got %+v, want one event with a note of %d bytes", got, maxNote)
+	if len(got) != 1 || len(got[0].note) != maxNoteBytes {
+		t.Errorf("got %+v, want one event with a note of %d bytes", got, maxNoteBytes)
 	}
 }

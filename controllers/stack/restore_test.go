@@ -53,7 +53,7 @@ func TestApply_BacksOffAgainstAnotherWriter(t *testing.T) {
 					wanted := []*unstructured.Unstructured{object}
 					f := &findings{}
 					steps := planPass(wanted, r.lookUpWanted(t.Context(), wanted), nil)
-					if failed := r.applyObjects(t.Context(), stack, steps, wanted, &clusterState{}, f, storedKeys{}); len(failed) > 0 {
+					if failed := r.applyObjects(t.Context(), stack, steps, wanted, &clusterState{}, f, storedKeySecret{}); len(failed) > 0 {
 						t.Fatal(failed)
 					}
 					r.applied.retainOnly(wanted)

@@ -28,8 +28,8 @@ const (
 	maxDecisions = 10
 	// stepDelay is how long until pods are deleted if the DaemonSet was written in this pass.
 	stepDelay = time.Second
-	// maxRetry is the bound of RolloutStatus.Retry.
-	maxRetry = 256
+	// maxRetryBytes is the bound of RolloutStatus.Retry.
+	maxRetryBytes = 256
 )
 
 // changePlan is what a pass has decided about a rollout.
@@ -69,7 +69,7 @@ func (r *Reconciler) rollOut(ctx context.Context, stack *v1beta1.LoadBalancerSta
 	if err := r.readEndingPods(ctx, around); err != nil {
 		return c, nil, err
 	}
-	state := r.rolloutFacts(around, deployment, daemonSet, accountOf(given.Speaker), time.Now())
+	state := r.rolloutFacts(around, deployment, daemonSet, templateAccountUID(given.Speaker), time.Now())
 	for i := range around.pods {
 		c.pods[string(around.pods[i].UID)] = around.pods[i].Name
 	}
@@ -106,21 +106,21 @@ func (c *changePlan) decideRollout(state rollout.State) error {
 			}
 		}
 		// The next decision starts from the state as it can be read from the status.
-		state.Stored = apiconv.RolloutStored(apiconv.RolloutStatus(c.Next, c.Progress, ""))
+		state.Stored = apiconv.ParseRolloutStatus(apiconv.RolloutStatus(c.Next, c.Progress, ""))
 	}
 	return fmt.Errorf("the decision about the rollout of the revision %s does not settle: %+v", state.Wanted, c.Next)
 }
 
 // retryToken returns the token that requests another try.
 func retryToken(stack *v1beta1.LoadBalancerStack) string {
-	return bounded.Cut(stack.Annotations[v1beta1.AnnotationRetry], maxRetry)
+	return bounded.Cut(stack.Annotations[v1beta1.AnnotationRetry], maxRetryBytes)
 }
 
-// recallState reads the stored state from the status, once for each stack. After that, the process uses
+// loadRolloutState reads the stored state from the status, once for each stack. After that, the process uses
 // the state that it stored last, since its cache may lack that write.
-func (r *Reconciler) recallState(stack *v1beta1.LoadBalancerStack) {
+func (r *Reconciler) loadRolloutState(stack *v1beta1.LoadBalancerStack) {
 	if o := &r.observed; o.stack != stack.UID {
-		o.stack, o.stored, o.applied = stack.UID, apiconv.RolloutStored(stack.Status.Rollout), appliedGeneration(stack.Status.Conditions)
+		o.stack, o.stored, o.applied = stack.UID, apiconv.ParseRolloutStatus(stack.Status.Rollout), appliedGeneration(stack.Status.Conditions)
 	}
 }
 
@@ -168,8 +168,8 @@ func (r *Reconciler) readEndingPods(ctx context.Context, around *clusterState) e
 
 // storeRollout writes the state of a rollout to the status, before the pass acts on it.
 func (r *Reconciler) storeRollout(ctx context.Context, stack *v1beta1.LoadBalancerStack, status *v1beta1.RolloutStatus) error {
-	stored := apiconv.RolloutStored(status)
-	if stored.Equal(apiconv.RolloutStored(stack.Status.Rollout)) {
+	stored := apiconv.ParseRolloutStatus(status)
+	if stored.Equal(apiconv.ParseRolloutStatus(stack.Status.Rollout)) {
 		r.observed.stored = stored
 		return nil
 	}
@@ -246,10 +246,10 @@ func (c *changePlan) templateFor(kind string, live rollout.Revision) (map[string
 	return nil, ""
 }
 
-// deleteSteppedPods deletes the pods that the plan replaces. If the DaemonSet was written in this pass, the
+// deleteReplacedPods deletes the pods that the plan replaces. If the DaemonSet was written in this pass, the
 // deletion waits for the next pass: the DaemonSet controller must make the new pods from the template of the
 // target.
-func (r *Reconciler) deleteSteppedPods(ctx context.Context, c *changePlan, steps passPlan, f *findings) error {
+func (r *Reconciler) deleteReplacedPods(ctx context.Context, c *changePlan, steps passPlan, f *findings) error {
 	if len(c.Delete) == 0 {
 		return nil
 	}

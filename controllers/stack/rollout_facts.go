@@ -26,8 +26,8 @@ const startSlack = time.Second
 // meshPortName is the name of the port of the mesh in the pod template of the speakers.
 const meshPortName = "mesh"
 
-// rolloutMemory is what a process of the operator has observed for its rollouts. It is for one goroutine.
-type rolloutMemory struct {
+// rolloutObservations is what a process of the operator has observed for its rollouts. It is for one goroutine.
+type rolloutObservations struct {
 	since    time.Time // since when the API server has answered; zero: it did not answer the last time
 	pods     map[types.UID]podReadiness
 	ending   map[types.UID]bool // pods whose deletion was requested, or that were gone when the process began
@@ -45,7 +45,7 @@ type podReadiness struct {
 }
 
 // noteAnswer records whether the API server answers. A conflict is an answer.
-func (o *rolloutMemory) noteAnswer(err error, now time.Time) {
+func (o *rolloutObservations) noteAnswer(err error, now time.Time) {
 	switch {
 	case apierrors.IsConflict(err):
 	case err != nil:
@@ -57,7 +57,7 @@ func (o *rolloutMemory) noteAnswer(err error, now time.Time) {
 
 // readinessOf returns whether a pod is ready, and since when that and the number of restarts have not
 // changed.
-func (o *rolloutMemory) readinessOf(pod *corev1.Pod, now time.Time) podReadiness {
+func (o *rolloutObservations) readinessOf(pod *corev1.Pod, now time.Time) podReadiness {
 	is := podReadiness{ready: isPodReady(pod), since: now}
 	for i := range pod.Status.ContainerStatuses {
 		is.restarts += pod.Status.ContainerStatuses[i].RestartCount
@@ -84,7 +84,7 @@ func (r *Reconciler) liveWorkloads(ctx context.Context) (*appsv1.Deployment, *ap
 // rolloutFacts gathers what a rollout depends on. account is the UID of the ServiceAccount of the speakers; empty: not known.
 func (r *Reconciler) rolloutFacts(around *clusterState, deployment *appsv1.Deployment, daemonSet *appsv1.DaemonSet, account string, now time.Time) rollout.State {
 	s := rollout.State{Nodes: map[lb.NodeName]rollout.Node{}, SeenSince: r.observed.since, Now: now, Outages: outagesOf(around.services)}
-	s.Controller = controllerFacts(deployment, problemsIn(diagnosePods(around.podsOf("controller"), around.down)))
+	s.Controller = controllerFacts(deployment, problemsSentence(diagnosePods(around.podsOf("controller"), around.down)))
 	if daemonSet.Status.ObservedGeneration >= daemonSet.Generation {
 		s.Template = rollout.Hash(daemonSet.Spec.Template.Labels[v1beta1.LabelRevision])
 	}
@@ -150,7 +150,7 @@ func controllerFacts(d *appsv1.Deployment, problem string) rollout.Workload {
 func podFacts(pod *corev1.Pod, is podReadiness, ending bool) *rollout.Pod {
 	p := &rollout.Pod{
 		ID: string(pod.UID), Revision: rollout.Hash(pod.Labels[v1beta1.LabelRevision]), Ready: is.ready, Since: is.since, Restarts: int(is.restarts),
-		Ending: ending || pod.DeletionTimestamp != nil, Problem: problemOf(pod),
+		Ending: ending || pod.DeletionTimestamp != nil, Problem: podProblemMessage(pod),
 	}
 	for i := range pod.Spec.Containers {
 		for _, port := range pod.Spec.Containers[i].Ports {
@@ -186,7 +186,7 @@ func outagesOf(services []corev1.Service) []rollout.Outage {
 			continue
 		}
 		o := rollout.Outage{Service: lb.ServiceKey{Namespace: svc.Namespace, Name: svc.Name}, Since: c.LastTransitionTime.Time, Changed: svc.CreationTimestamp.Time}
-		if at := lastEdit(svc.ManagedFields); at.After(o.Changed) {
+		if at := lastEditTime(svc.ManagedFields); at.After(o.Changed) {
 			o.Changed = at
 		}
 		list = append(list, o)
@@ -194,8 +194,8 @@ func outagesOf(services []corev1.Service) []rollout.Outage {
 	return list
 }
 
-// lastEdit returns when a writer other than lbstack last changed an object, except its status.
-func lastEdit(entries []metav1.ManagedFieldsEntry) time.Time {
+// lastEditTime returns when a writer other than lbstack last changed an object, except its status.
+func lastEditTime(entries []metav1.ManagedFieldsEntry) time.Time {
 	var latest time.Time
 	for _, entry := range entries {
 		if entry.Subresource == "" && entry.Manager != fieldOwner && entry.Manager != v1beta1.ManagedByController && entry.Time != nil && entry.Time.After(latest) {
@@ -208,7 +208,7 @@ func lastEdit(entries []metav1.ManagedFieldsEntry) time.Time {
 // rolloutNode returns the facts about a node that a rollout depends on, without its pod and its report.
 func rolloutNode(node *corev1.Node, taint string, silent bool) rollout.Node {
 	n := rollout.Node{Silent: silent}
-	ready := readyOf(node)
+	ready := readyCondition(node)
 	if ready != nil {
 		n.UpSince = ready.LastTransitionTime.Time
 	}
@@ -221,8 +221,8 @@ func rolloutNode(node *corev1.Node, taint string, silent bool) rollout.Node {
 	return n
 }
 
-// problemsIn returns one sentence with all problems.
-func problemsIn(list []podProblem) string {
+// problemsSentence returns one sentence with all problems.
+func problemsSentence(list []podProblem) string {
 	var words []string
 	for _, p := range list {
 		words = append(words, p.String())

@@ -193,7 +193,7 @@ func TestObserved_Since(t *testing.T) {
 		{"another writer was faster, which is an answer", began, fmt.Errorf("storing: %w", conflict), began},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			o := rolloutMemory{since: tt.since}
+			o := rolloutObservations{since: tt.since}
 			if o.noteAnswer(tt.err, began.Add(time.Hour)); o.since != tt.want {
 				t.Errorf("the cluster is observed since: got %v, want %v", o.since, tt.want)
 			}
@@ -202,7 +202,7 @@ func TestObserved_Since(t *testing.T) {
 }
 
 func TestObserved_ReadySince(t *testing.T) {
-	o := rolloutMemory{pods: map[types.UID]podReadiness{}}
+	o := rolloutObservations{pods: map[types.UID]podReadiness{}}
 	pod := speakerPod("a", corev1.ConditionTrue)
 	look := func(at time.Duration) time.Duration {
 		is := o.readinessOf(&pod, began.Add(at))
@@ -281,8 +281,8 @@ func TestChangePlan_Words(t *testing.T) {
 	two, second := revisionOfTest(t, "v0.2.0", "")
 	c := changePlan{revisions: map[rollout.Revision]podTemplates{one: first, two: second}}
 	c.Next = rollout.Stored{Phase: rollout.PhaseSpeakers, Revision: two, Good: one}
-	c.Progress = rollout.Progress{Updated: 3, Total: 7, Target: two, Waiting: []rollout.Note{{Node: "node4", Text: "its speaker is not ready"}},
-		Following: []lb.NodeName{"node5"}, Skipped: []rollout.Note{{Node: "node9", Text: "NotReady"}}}
+	c.Progress = rollout.Progress{Updated: 3, Total: 7, Target: two, Waiting: []rollout.NodeNote{{Node: "node4", Text: "its speaker is not ready"}},
+		Following: []lb.NodeName{"node5"}, Skipped: []rollout.NodeNote{{Node: "node9", Text: "NotReady"}}}
 	f := c.finding()
 	if want := "3 of 7 speakers are ready on v0.2.0; waiting for node4: its speaker is not ready; node5 next; node9 is NotReady and skipped"; f.status.Message != want || !f.moving || f.version != "v0.2.0" {
 		t.Errorf("got %q, moving %t to %q, want %q, moving to v0.2.0", f.status.Message, f.moving, f.version, want)
@@ -320,7 +320,7 @@ func TestChangePlan_Words(t *testing.T) {
 }
 
 func TestRollout_TimeWithRestraintDoesNotCount(t *testing.T) {
-	r := Reconciler{observed: rolloutMemory{since: began}}
+	r := Reconciler{observed: rolloutObservations{since: began}}
 	if err := r.observeOnly(t.Context(), nil, &clusterState{}, &findings{restraint: &observeReason{}}); err != nil {
 		t.Fatal(err)
 	}
@@ -339,7 +339,7 @@ func TestRollout_TimeWithoutTheAPIServerDoesNotCount(t *testing.T) {
 	read := interceptor.NewClient(cached, interceptor.Funcs{Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
 		return refused
 	}})
-	r := Reconciler{Client: cached, Reader: read, fits: true, observed: rolloutMemory{since: began}}
+	r := Reconciler{Client: cached, Reader: read, fits: true, observed: rolloutObservations{since: began}}
 	if err := r.runPass(t.Context(), &v1beta1.LoadBalancerStack{}, &findings{}); !errors.Is(err, refused) {
 		t.Fatalf("got %v, want %v", err, refused)
 	}
@@ -401,10 +401,10 @@ func TestStep_DeletionThatFailsIsRequestedAgain(t *testing.T) {
 					return refused
 				},
 			}).Build()
-			r := Reconciler{Client: c, Reader: c, Namespace: "system", observed: rolloutMemory{ending: map[types.UID]bool{}, informed: true}}
+			r := Reconciler{Client: c, Reader: c, Namespace: "system", observed: rolloutObservations{ending: map[types.UID]bool{}, informed: true}}
 			planned := changePlan{pods: map[string]string{"p1": pod.Name}, Plan: rollout.Plan{Delete: []rollout.Deletion{{Node: "n1", Pod: "p1"}}}}
 			written := passPlan{unchanged: map[v1beta1.ObjectReference]*unstructured.Unstructured{{Kind: "DaemonSet"}: nil}}
-			if err := r.deleteSteppedPods(t.Context(), &planned, written, &findings{}); !errors.Is(err, refused) {
+			if err := r.deleteReplacedPods(t.Context(), &planned, written, &findings{}); !errors.Is(err, refused) {
 				t.Fatalf("step: got %v, want %v", err, refused)
 			}
 			if err := r.readEndingPods(t.Context(), &clusterState{pods: []corev1.Pod{pod}}); err != nil {

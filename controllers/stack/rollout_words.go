@@ -12,8 +12,8 @@ import (
 	"github.com/lbstack/lbstack/internal/rollout"
 )
 
-// maxRolloutMessage is the bound of RolloutStatus.Message.
-const maxRolloutMessage = 1024
+// maxRolloutMessageBytes is the bound of RolloutStatus.Message.
+const maxRolloutMessageBytes = 1024
 
 // rolloutFinding is what a pass reports about a rollout.
 type rolloutFinding struct {
@@ -33,9 +33,9 @@ type rolloutFinding struct {
 	again time.Duration
 }
 
-// failureBeside returns the sentence about the failed revision. It leaves out the problems of pods that the
+// failureMessage returns the sentence about the failed revision. It leaves out the problems of pods that the
 // sentences about the components have.
-func (f *rolloutFinding) failureBeside(components []componentState) string {
+func (f *rolloutFinding) failureMessage(components []componentState) string {
 	sentence := f.failure
 	for _, c := range components {
 		for _, p := range c.failing {
@@ -47,8 +47,8 @@ func (f *rolloutFinding) failureBeside(components []componentState) string {
 	return sentence
 }
 
-// nextDecision returns how long until the next decision; 0: none is needed.
-func (f *rolloutFinding) nextDecision() time.Duration {
+// untilNextDecision returns how long until the next decision; 0: none is needed.
+func (f *rolloutFinding) untilNextDecision() time.Duration {
 	if f == nil {
 		return 0
 	}
@@ -61,8 +61,8 @@ func (c *changePlan) finding() *rolloutFinding {
 	if f.moving { // no watch event shows that the API server does not answer: only a pass notices it
 		f.again = shorterWait(f.again, eventsInterval)
 	}
-	f.status = apiconv.RolloutStatus(c.Next, c.Progress, bounded.Cut(c.progressMessage(false), maxRolloutMessage))
-	f.brief = bounded.Cut(c.progressMessage(true), maxRolloutMessage)
+	f.status = apiconv.RolloutStatus(c.Next, c.Progress, bounded.Cut(c.progressMessage(false), maxRolloutMessageBytes))
+	f.brief = bounded.Cut(c.progressMessage(true), maxRolloutMessageBytes)
 	f.reason, f.failure = c.failureSentence()
 	return f
 }
@@ -142,7 +142,7 @@ func (c *changePlan) targetName() string {
 // otherRevision returns the other revision of the rollout: the former one, or the one that failed.
 func (c *changePlan) otherRevision() rollout.Revision {
 	if c.Progress.Target == c.Next.Good {
-		return c.Next.Failed()
+		return c.Next.FailedRevision()
 	}
 	return c.Next.Good
 }
@@ -157,7 +157,7 @@ func nodeNames(nodes []lb.NodeName) (list []string) {
 // failureSentence returns the reason and a sentence about the failed revision, with what to do; empty: none
 // failed.
 func (c *changePlan) failureSentence() (reason, sentence string) {
-	failed := c.Next.Failed()
+	failed := c.Next.FailedRevision()
 	if failed == (rollout.Revision{}) {
 		return "", ""
 	}

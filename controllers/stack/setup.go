@@ -59,13 +59,13 @@ func CacheOptions(scheme *runtime.Scheme, namespace string) (cache.Options, erro
 			by.Label = nil // all pools, to report addresses in use whose pools do not exist
 		}
 		if kind.Group != v1beta1.GroupVersion.Group {
-			by.Transform = stripMade(object)
+			by.Transform = stripOwned(object)
 			inPages = append(inPages, object)
 		}
 		options.ByObject[object] = by
 	}
-	maps.Copy(options.ByObject, aroundKinds(namespace))
-	options.NewInformer = paged.Persistent(paged.NewInformers(inPages...))
+	maps.Copy(options.ByObject, observedKinds(namespace))
+	options.NewInformer = paged.NewPersistent(paged.NewInformers(inPages...))
 	return options, nil
 }
 
@@ -75,10 +75,10 @@ func CacheOptions(scheme *runtime.Scheme, namespace string) (cache.Options, erro
 func passwordsCache(mgr ctrl.Manager, namespace string) (cache.Cache, error) {
 	c, err := cache.New(mgr.GetConfig(), cache.Options{
 		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
-		NewInformer: paged.Persistent(paged.NewInformers(&corev1.Secret{})),
+		NewInformer: paged.NewPersistent(paged.NewInformers(&corev1.Secret{})),
 		ByObject: map[client.Object]cache.ByObject{&corev1.Secret{}: {
 			Namespaces: map[string]cache.Config{namespace: {}},
-			Label:      ownedSelector, Field: fields.OneTermEqualSelector("metadata.name", apiconv.PasswordsSecretName), Transform: stripMade(&corev1.Secret{}),
+			Label:      ownedSelector, Field: fields.OneTermEqualSelector("metadata.name", apiconv.PasswordsSecretName), Transform: stripOwned(&corev1.Secret{}),
 		}},
 	})
 	if err != nil {
@@ -101,7 +101,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.passwords, r.needed = passwords, apiconv.NeededSchemas(mgr.GetScheme())
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("loadbalancerstack").
-		For(&v1beta1.LoadBalancerStack{}, builder.WithPredicates(predicate.Funcs{UpdateFunc: stackChanged}))
+		For(&v1beta1.LoadBalancerStack{}, builder.WithPredicates(predicate.Funcs{UpdateFunc: hasStackChanged}))
 	for _, kind := range manifests.Kinds() {
 		object, err := emptyObject(mgr.GetScheme(), kind)
 		if err != nil {
@@ -110,7 +110,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		b = b.Watches(object, theStack, builder.WithPredicates(predicate.Funcs{UpdateFunc: affectsPass}))
 	}
 	b = b.WatchesRawSource(source.Kind[client.Object](passwords, &corev1.Secret{}, theStack))
-	return r.watchAround(b, request).WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).Complete(r)
+	return r.watchObserved(b, request).WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).Complete(r)
 }
 
 func emptyObject(scheme *runtime.Scheme, kind manifests.Kind) (client.Object, error) {
@@ -121,18 +121,18 @@ func emptyObject(scheme *runtime.Scheme, kind manifests.Kind) (client.Object, er
 	return object.(client.Object), nil
 }
 
-// stackChanged reports whether an update of the stack requires a pass. Changes of the status, which the
+// hasStackChanged reports whether an update of the stack requires a pass. Changes of the status, which the
 // operator makes, and of annotations that are not lbstack's do not.
-func stackChanged(e event.UpdateEvent) bool {
+func hasStackChanged(e event.UpdateEvent) bool {
 	return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
 		e.ObjectOld.GetAnnotations()[v1beta1.AnnotationRetry] != e.ObjectNew.GetAnnotations()[v1beta1.AnnotationRetry] ||
 		e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero() ||
 		!equality.Semantic.DeepEqual(e.ObjectOld.GetFinalizers(), e.ObjectNew.GetFinalizers()) ||
-		!maps.Equal(requestAnnotations(e.ObjectOld), requestAnnotations(e.ObjectNew))
+		!maps.Equal(ownAnnotations(e.ObjectOld), ownAnnotations(e.ObjectNew))
 }
 
-// requestAnnotations returns the annotations of lbstack.
-func requestAnnotations(stack client.Object) map[string]string {
+// ownAnnotations returns the annotations of lbstack.
+func ownAnnotations(stack client.Object) map[string]string {
 	all := maps.Clone(stack.GetAnnotations())
 	maps.DeleteFunc(all, func(key, _ string) bool { return !strings.HasPrefix(key, v1beta1.GroupVersion.Group+"/") })
 	return all

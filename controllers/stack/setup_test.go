@@ -31,7 +31,7 @@ func TestStackChanged(t *testing.T) {
 			before := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Generation: 1, ResourceVersion: "1", Finalizers: []string{v1beta1.StackFinalizer}}}
 			now := before.DeepCopy()
 			tt.change(now)
-			if got := stackChanged(event.UpdateEvent{ObjectOld: before, ObjectNew: now}); got != tt.want {
+			if got := hasStackChanged(event.UpdateEvent{ObjectOld: before, ObjectNew: now}); got != tt.want {
 				t.Errorf("changed: got %v, want %v", got, tt.want)
 			}
 		})
@@ -97,18 +97,18 @@ func TestNextReconcileIsAsSoonAsNeeded(t *testing.T) {
 		{name: "when all is well the watches are enough", found: findings{components: settled}},
 		{name: "pods are looked at soon", found: findings{components: []componentState{workload("controller", 1)}}, want: eventsInterval},
 		{name: "Service that has just got its address is looked at when it should be announced", found: findings{components: settled, foreign: foreign, services: serviceCounts{again: time.Second}}, want: time.Second},
-		{name: "what the API server refuses is tried again", found: findings{components: settled, failures: []fault{{v1beta1.ReasonApplyFailed, "no", endsByPerson}}}, want: foreignRetry},
-		{name: "old Kubernetes is looked at for an upgrade", found: findings{unfit: &unfitReason{v1beta1.ReasonUnsupportedKubernetes, "1.30"}}, want: upgradeInterval},
-		{name: "CRDs that are too old are looked at soon", found: findings{unfit: &unfitReason{v1beta1.ReasonCRDsOutdated, "no"}}, want: foreignRetry},
+		{name: "what the API server refuses is tried again", found: findings{components: settled, failures: []fault{{v1beta1.ReasonApplyFailed, "no", endsByPerson}}}, want: foreignRetryInterval},
+		{name: "old Kubernetes is looked at for an upgrade", found: findings{unfit: &unfitReason{v1beta1.ReasonUnsupportedKubernetes, "1.30"}}, want: preflightInterval},
+		{name: "CRDs that are too old are looked at soon", found: findings{unfit: &unfitReason{v1beta1.ReasonCRDsOutdated, "no"}}, want: foreignRetryInterval},
 		{name: "pass that ended early has its own retry", found: findings{ended: true, failures: []fault{{v1beta1.ReasonReadFailed, "timeout", endsByRetry}}}},
 		{name: "one of several that waits is enough", found: findings{components: append(settled, workload("speaker", 1))}, want: eventsInterval},
-		{name: "objects of others are in no watch", found: findings{components: settled, foreign: foreign}, want: foreignRetry},
+		{name: "objects of others are in no watch", found: findings{components: settled, foreign: foreign}, want: foreignRetryInterval},
 		{name: "ServiceMonitor is in no watch", found: findings{components: settled, monitored: true}, want: monitoringInterval},
 		{name: "when nothing is installed it is looked at soon", want: eventsInterval},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := nextPass(tt.found); got != tt.want {
+			if got := untilNextPass(tt.found); got != tt.want {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
 		})

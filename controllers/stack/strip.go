@@ -16,17 +16,17 @@ import (
 
 // Bounds of the cached parts of objects that tenants may have written.
 const (
-	maxMadeKeys    = 64      // labels, or annotations, of an object of the operator
-	maxMadeBytes   = 4 << 10 // of its metadata
-	maxNodeName    = 253     // bytes
-	maxContainers  = 4       // of a Pod
-	maxRestartMark = 64      // bytes
-	maxWaiting     = 1 << 10 // bytes: the message of a waiting container has the name of its image
+	maxOwnedKeys     = 64      // labels, or annotations, of an object of the operator
+	maxOwnedBytes    = 4 << 10 // of its metadata
+	maxNodeNameBytes = 253     // bytes
+	maxContainers    = 4       // of a Pod
+	maxRestartBytes  = 64      // bytes
+	maxWaitingBytes  = 1 << 10 // bytes: the message of a waiting container has the name of its image
 )
 
-// stripped returns a transform of the cache that applies strip to objects of one type. strip returns the
+// stripTransform returns a transform of the cache that applies strip to objects of one type. strip returns the
 // parts of an object that are read.
-func stripped[T client.Object](strip func(T) T) func(any) (any, error) {
+func stripTransform[T client.Object](strip func(T) T) func(any) (any, error) {
 	return func(in any) (any, error) {
 		if object, ok := in.(T); ok {
 			return strip(object), nil
@@ -49,7 +49,7 @@ func stripNode(from *corev1.Node) *corev1.Node {
 	for i := range to.Spec.Taints {
 		to.Spec.Taints[i].TimeAdded = nil
 	}
-	if ready := readyOf(from); ready != nil {
+	if ready := readyCondition(from); ready != nil {
 		to.Status.Conditions = []corev1.NodeCondition{*ready}
 		to.Status.Conditions[0].LastHeartbeatTime = metav1.Time{}
 	}
@@ -66,7 +66,7 @@ func stripPod(from *corev1.Pod) *corev1.Pod {
 		}
 	}
 	if to.Spec.NodeName = from.Spec.NodeName; to.Spec.NodeName == "" {
-		to.Spec.Affinity = affinityTo(bounded.Cut(nodeOf(from), maxNodeName))
+		to.Spec.Affinity = affinityToNode(bounded.Cut(nodeOf(from), maxNodeNameBytes))
 	}
 	for i := range from.Spec.Containers[:min(len(from.Spec.Containers), maxContainers)] {
 		for _, port := range from.Spec.Containers[i].Ports {
@@ -89,8 +89,8 @@ func stripPod(from *corev1.Pod) *corev1.Pod {
 	return to
 }
 
-// affinityTo returns an affinity in which nodeOf finds the node; nil: there is no node.
-func affinityTo(node string) *corev1.Affinity {
+// affinityToNode returns an affinity in which nodeOf finds the node; nil: there is no node.
+func affinityToNode(node string) *corev1.Affinity {
 	if node == "" {
 		return nil
 	}
@@ -103,7 +103,7 @@ func affinityTo(node string) *corev1.Affinity {
 func stripContainer(from corev1.ContainerState) corev1.ContainerState {
 	to := corev1.ContainerState{Running: from.Running}
 	if w := from.Waiting; w != nil {
-		to.Waiting = &corev1.ContainerStateWaiting{Reason: w.Reason, Message: bounded.Cut(w.Message, maxWaiting)}
+		to.Waiting = &corev1.ContainerStateWaiting{Reason: w.Reason, Message: bounded.Cut(w.Message, maxWaitingBytes)}
 	}
 	if t := from.Terminated; t != nil {
 		to.Terminated = &corev1.ContainerStateTerminated{ExitCode: t.ExitCode, Reason: t.Reason, Message: bounded.Message(t.Message)}
@@ -114,7 +114,7 @@ func stripContainer(from corev1.ContainerState) corev1.ContainerState {
 func stripService(from *corev1.Service) *corev1.Service {
 	to := &corev1.Service{TypeMeta: from.TypeMeta, ObjectMeta: stripMeta(from.ObjectMeta)}
 	to.Spec.Type, to.Spec.LoadBalancerClass = from.Spec.Type, from.Spec.LoadBalancerClass
-	if at := lastEdit(from.ManagedFields); !at.IsZero() {
+	if at := lastEditTime(from.ManagedFields); !at.IsZero() {
 		to.ManagedFields = []metav1.ManagedFieldsEntry{{Time: &metav1.Time{Time: at}}}
 	}
 	if c := meta.FindStatusCondition(from.Status.Conditions, v1beta1.ServiceAnnounced); c != nil {
@@ -153,11 +153,11 @@ func stripClaim(from *v1beta1.IPAddressClaim) *v1beta1.IPAddressClaim {
 	return to
 }
 
-// stripMade returns a transform for objects of a built-in kind that have the operator's label. It keeps the
+// stripOwned returns a transform for objects of a built-in kind that have the operator's label. It keeps the
 // metadata that show whether anybody changed the object, and the state of a workload. If an object has more
 // metadata than the operator writes, the transform keeps only what identifies it. Such an object never counts
 // as unchanged: if it is the operator's, a pass reads it from the API server.
-func stripMade(kind client.Object) func(any) (any, error) {
+func stripOwned(kind client.Object) func(any) (any, error) {
 	return func(in any) (any, error) {
 		from, ok := in.(client.Object)
 		if !ok {
@@ -179,15 +179,15 @@ func stripMade(kind client.Object) func(any) (any, error) {
 		if !is || !are {
 			return nil, fmt.Errorf("a %T has no metadata", in)
 		}
-		*kept = stripMadeMeta(*of)
+		*kept = stripOwnedMeta(*of)
 		return to, nil
 	}
 }
 
-// stripMadeMeta returns the metadata that identify a state of an object, within bounds.
-func stripMadeMeta(from metav1.ObjectMeta) metav1.ObjectMeta {
+// stripOwnedMeta returns the metadata that identify a state of an object, within bounds.
+func stripOwnedMeta(from metav1.ObjectMeta) metav1.ObjectMeta {
 	from.ManagedFields = nil
-	if len(from.Labels) > maxMadeKeys || len(from.Annotations) > maxMadeKeys || from.Size() > maxMadeBytes {
+	if len(from.Labels) > maxOwnedKeys || len(from.Annotations) > maxOwnedKeys || from.Size() > maxOwnedBytes {
 		return metav1.ObjectMeta{Namespace: from.Namespace, Name: from.Name, UID: from.UID, ResourceVersion: from.ResourceVersion}
 	}
 	return from
@@ -219,7 +219,7 @@ func stripTemplate(from corev1.PodTemplateSpec) (to corev1.PodTemplateSpec) {
 		metav1.SetMetaDataLabel(&to.ObjectMeta, v1beta1.LabelRevision, value)
 	}
 	if value, ok := from.Annotations[annotationRestarted]; ok {
-		metav1.SetMetaDataAnnotation(&to.ObjectMeta, annotationRestarted, bounded.Cut(value, maxRestartMark))
+		metav1.SetMetaDataAnnotation(&to.ObjectMeta, annotationRestarted, bounded.Cut(value, maxRestartBytes))
 	}
 	return to
 }

@@ -28,7 +28,7 @@ type sized interface {
 // transformed returns what the cache of the operator keeps of an object.
 func transformed(t *testing.T, object client.Object) any {
 	t.Helper()
-	scheme, err := manager.Scheme()
+	scheme, err := manager.NewScheme()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func transformed(t *testing.T, object client.Object) any {
 // TestCacheOptions_LargeObjectsOfTenants has an object of each kind of Kubernetes that is
 // watched, as large as a tenant can make it.
 func TestCacheOptions_LargeObjectsOfTenants(t *testing.T) {
-	scheme, err := manager.Scheme()
+	scheme, err := manager.NewScheme()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func fill(object client.Object, text string) {
 	switch o := object.(type) {
 	case *corev1.Pod:
 		state := corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: text}}
-		o.Spec = corev1.PodSpec{Affinity: affinityTo(text), Containers: []corev1.Container{{Image: text}}}
+		o.Spec = corev1.PodSpec{Affinity: affinityToNode(text), Containers: []corev1.Container{{Image: text}}}
 		for range 100 {
 			o.Status.ContainerStatuses = append(o.Status.ContainerStatuses, corev1.ContainerStatus{Image: text, State: state})
 		}
@@ -130,7 +130,7 @@ func TestCacheOptions_StoreFieldsThatAreRead(t *testing.T) {
 	refusal := appsv1.DeploymentCondition{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: "no"}
 	counts := appsv1.DaemonSetStatus{DesiredNumberScheduled: 5, CurrentNumberScheduled: 4, UpdatedNumberScheduled: 3, NumberReady: 2, NumberAvailable: 1, ObservedGeneration: 3}
 	pod := speakerPod("", corev1.ConditionFalse)
-	pod.Spec.Affinity = affinityTo("n1")
+	pod.Spec.Affinity = affinityToNode("n1")
 	ended := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error", Message: "panic: x"}}
 	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{RestartCount: 3, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, LastTerminationState: ended}}
 	podBefore := pod.DeepCopy()

@@ -55,15 +55,15 @@ func specEditors(entries []metav1.ManagedFieldsEntry) sets.Set[string] {
 		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err != nil {
 			continue // an entry that cannot be parsed is left alone
 		}
-		if holdsMoreThan(fields.Spec, "f:template", "f:metadata") {
+		if hasFieldsBeside(fields.Spec, "f:template", "f:metadata") {
 			editors.Insert(entry.Manager)
 		}
 	}
 	return editors
 }
 
-// holdsMoreThan reports whether a set of fields has a field other than the one at the path.
-func holdsMoreThan(fields map[string]json.RawMessage, path ...string) bool {
+// hasFieldsBeside reports whether a set of fields has a field other than the one at the path.
+func hasFieldsBeside(fields map[string]json.RawMessage, path ...string) bool {
 	for name, raw := range fields {
 		switch {
 		case name == ".":
@@ -71,7 +71,7 @@ func holdsMoreThan(fields map[string]json.RawMessage, path ...string) bool {
 			return true
 		case len(path) > 1:
 			var below map[string]json.RawMessage
-			if json.Unmarshal(raw, &below) != nil || holdsMoreThan(below, path[1:]...) {
+			if json.Unmarshal(raw, &below) != nil || hasFieldsBeside(below, path[1:]...) {
 				return true
 			}
 		}

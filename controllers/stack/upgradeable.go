@@ -17,8 +17,8 @@ import (
 	"github.com/lbstack/lbstack/internal/bounded"
 )
 
-// operatorConditions is the kind with which an operator reports to the Operator Lifecycle Manager.
-var operatorConditions = schema.GroupVersionKind{Group: "operators.coreos.com", Version: "v2", Kind: "OperatorCondition"}
+// operatorConditionKind is the kind with which an operator reports to the Operator Lifecycle Manager.
+var operatorConditionKind = schema.GroupVersionKind{Group: "operators.coreos.com", Version: "v2", Kind: "OperatorCondition"}
 
 // conditionUpgradeable is the condition of an OperatorCondition that is False while OLM may not update the
 // operator.
@@ -38,7 +38,7 @@ func upgradeableCondition(conditions []metav1.Condition) metav1.Condition {
 	if ready := meta.FindStatusCondition(conditions, v1beta1.ConditionReady); ready != nil {
 		message += ": " + ready.Message
 	}
-	return metav1.Condition{Type: conditionUpgradeable, Status: metav1.ConditionFalse, Reason: progressing.Reason, Message: bounded.Cut(message, maxNote)}
+	return metav1.Condition{Type: conditionUpgradeable, Status: metav1.ConditionFalse, Reason: progressing.Reason, Message: bounded.Cut(message, maxNoteBytes)}
 }
 
 // reportUpgradeable writes the condition for OLM if OLM has installed the operator, and if the status or the
@@ -49,7 +49,7 @@ func (r *Reconciler) reportUpgradeable(ctx context.Context, conditions []metav1.
 		return nil
 	}
 	object := &unstructured.Unstructured{}
-	object.SetGroupVersionKind(operatorConditions)
+	object.SetGroupVersionKind(operatorConditionKind)
 	if err := r.Reader.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: r.OperatorCondition}, object); apierrors.IsNotFound(err) {
 		return nil // OLM creates it again, and may update the operator until then
 	} else if err != nil {

@@ -23,26 +23,26 @@ import (
 // gatherDelay delays a pass after a change around the components, since such changes come in groups.
 const gatherDelay = time.Second
 
-// aroundKinds returns the kinds that show the state of the components. The cache keeps only the parts of
+// observedKinds returns the kinds that show the state of the components. The cache keeps only the parts of
 // these objects that a pass reads.
-func aroundKinds(namespace string) map[client.Object]cache.ByObject {
+func observedKinds(namespace string) map[client.Object]cache.ByObject {
 	components := labels.SelectorFromSet(labels.Set{"app.kubernetes.io/name": "lbstack"})
 	balanced := fields.OneTermEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer))
 	return map[client.Object]cache.ByObject{
-		&corev1.Node{}:            {Transform: stripped(stripNode)},
-		&corev1.Pod{}:             {Namespaces: map[string]cache.Config{namespace: {}}, Label: components, Transform: stripped(stripPod)},
-		&corev1.Service{}:         {Field: balanced, Transform: stripped(stripService)},
-		&v1beta1.SpeakerState{}:   {Transform: stripped(stripState)},
-		&v1beta1.IPAddressClaim{}: {Transform: stripped(stripClaim)},
+		&corev1.Node{}:            {Transform: stripTransform(stripNode)},
+		&corev1.Pod{}:             {Namespaces: map[string]cache.Config{namespace: {}}, Label: components, Transform: stripTransform(stripPod)},
+		&corev1.Service{}:         {Field: balanced, Transform: stripTransform(stripService)},
+		&v1beta1.SpeakerState{}:   {Transform: stripTransform(stripState)},
+		&v1beta1.IPAddressClaim{}: {Transform: stripTransform(stripClaim)},
 	}
 }
 
-// watchAround requests a pass gatherDelay after a change of an object of these kinds.
-func (r *Reconciler) watchAround(b *builder.Builder, request reconcile.Request) *builder.Builder {
+// watchObserved requests a pass gatherDelay after a change of an object of these kinds.
+func (r *Reconciler) watchObserved(b *builder.Builder, request reconcile.Request) *builder.Builder {
 	later := func(queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 		queue.AddAfter(request, gatherDelay)
 	}
-	for object := range aroundKinds(r.Namespace) {
+	for object := range observedKinds(r.Namespace) {
 		b = b.Watches(object, handler.Funcs{
 			CreateFunc: func(_ context.Context, _ event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 				later(q)

@@ -49,7 +49,7 @@ func TestDescribe(t *testing.T) {
 		{Path: "mode", DisplayName: "Mode", Description: "mode says what.", XDescriptors: []string{input + "select:Open", input + "select:Closed"}},
 		{Path: "selector", DisplayName: "Selector"},
 	}
-	if diff := cmp.Diff(want, describe(fields, spec, []string{"weight"})); diff != "" {
+	if diff := cmp.Diff(want, describeFields(fields, spec, []string{"weight"})); diff != "" {
 		t.Errorf("descriptors (-want +got):\n%s", diff)
 	}
 }
@@ -67,7 +67,7 @@ func TestComplete_Refuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if err := complete(manifestsWith(tt.owned), "image:1"); err == nil || !strings.Contains(err.Error(), tt.want) {
+			if err := completeCSV(manifestsWith(tt.owned), "image:1"); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %q in it", err, tt.want)
 			}
 		})
@@ -76,7 +76,7 @@ func TestComplete_Refuses(t *testing.T) {
 
 func TestComplete(t *testing.T) {
 	objects := manifestsWith([]any{with(own("things", "thing"), "size")})
-	if err := complete(objects, "registry.example/lbstack:v9"); err != nil {
+	if err := completeCSV(objects, "registry.example/lbstack:v9"); err != nil {
 		t.Fatal(err)
 	}
 	if got := objects[0].GetAnnotations()["containerImage"]; got != "registry.example/lbstack:v9" {

@@ -22,10 +22,10 @@ type ownedCRD struct {
 	StatusDescriptors []descriptor     `json:"statusDescriptors,omitempty"`
 }
 
-// complete completes the ClusterServiceVersion in the objects: it adds the image, and a descriptor for each
+// completeCSV completes the ClusterServiceVersion in the objects: it adds the image, and a descriptor for each
 // field of the CRDs. The base can already have a descriptor with only a path. Such a descriptor moves its
 // field to the front.
-func complete(objects []*unstructured.Unstructured, image string) error {
+func completeCSV(objects []*unstructured.Unstructured, image string) error {
 	var csv *unstructured.Unstructured
 	schemas := map[string]schema{}
 	for _, object := range objects {
@@ -82,8 +82,8 @@ func describeOwned(item any, schemas map[string]schema) (any, error) {
 	if crd.DisplayName == "" || crd.Description == "" || len(crd.Resources) == 0 {
 		return nil, fmt.Errorf("owned CRD %s of the ClusterServiceVersion needs displayName, description and resources", crd.Name)
 	}
-	if crd.SpecDescriptors, err = ordered(crd.SpecDescriptors, of, spec); err == nil {
-		crd.StatusDescriptors, err = ordered(crd.StatusDescriptors, of, status)
+	if crd.SpecDescriptors, err = orderDescriptors(crd.SpecDescriptors, of, spec); err == nil {
+		crd.StatusDescriptors, err = orderDescriptors(crd.StatusDescriptors, of, status)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("owned CRD %s of the ClusterServiceVersion: %w", crd.Name, err)
@@ -91,9 +91,9 @@ func describeOwned(item any, schemas map[string]schema) (any, error) {
 	return runtime.DefaultUnstructuredConverter.ToUnstructured(&crd)
 }
 
-// ordered returns the descriptors for the fields in a part of a CRD. The fields with a descriptor in base
+// orderDescriptors returns the descriptors for the fields in a part of a CRD. The fields with a descriptor in base
 // come first.
-func ordered(base []descriptor, crd schema, p part) ([]descriptor, error) {
+func orderDescriptors(base []descriptor, crd schema, p objectPart) ([]descriptor, error) {
 	of := crd.child("properties").child(string(p))
 	var first []string
 	for _, d := range base {
@@ -102,7 +102,7 @@ func ordered(base []descriptor, crd schema, p part) ([]descriptor, error) {
 		}
 		first = append(first, d.Path)
 	}
-	return describe(of, p, first), nil
+	return describeFields(of, p, first), nil
 }
 
 // storedSchema returns the schema of the storage version of a CRD.

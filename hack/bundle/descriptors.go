@@ -16,13 +16,13 @@ type descriptor struct {
 	XDescriptors []string `json:"x-descriptors,omitempty"`
 }
 
-// part is a part of an object, spec or status. Consoles show the fields of spec as inputs, and the fields of
+// objectPart is a part of an object, spec or status. Consoles show the fields of spec as inputs, and the fields of
 // status as text.
-type part string
+type objectPart string
 
 const (
-	spec   part = "spec"
-	status part = "status"
+	spec   objectPart = "spec"
+	status objectPart = "status"
 )
 
 // schema is a part of the OpenAPI schema of a CRD.
@@ -38,11 +38,11 @@ func (s schema) text(key string) string {
 	return text
 }
 
-// describe returns a descriptor for each field of a part, and for each field one level below: of an object,
+// describeFields returns a descriptor for each field of a part, and for each field one level below: of an object,
 // or of the items of a list. It returns no descriptors for deeper fields and for the fields of label
 // selectors, which consoles show according to the schema. The fields whose names are in first come before all
 // other fields.
-func describe(of schema, p part, first []string) []descriptor {
+func describeFields(of schema, p objectPart, first []string) []descriptor {
 	var list []descriptor
 	fields := of.child("properties")
 	rank := func(name string) int {
@@ -72,9 +72,9 @@ func describe(of schema, p part, first []string) []descriptor {
 	return list
 }
 
-func describeField(field schema, p part, path, name string) descriptor {
+func describeField(field schema, p objectPart, path, name string) descriptor {
 	d := descriptor{Path: path, DisplayName: displayName(name), Description: firstSentence(field.text("description"))}
-	if control := control(field, p, name); control != "" {
+	if control := controlDescriptor(field, p, name); control != "" {
 		d.XDescriptors = append(d.XDescriptors, control)
 	}
 	if values, ok := field["enum"].([]any); ok && p == spec && name != "pullPolicy" {
@@ -88,8 +88,8 @@ func describeField(field schema, p part, path, name string) descriptor {
 	return d
 }
 
-// control returns the x-descriptor for the input control or the kind of text that a console shows for a field.
-func control(field schema, p part, name string) string {
+// controlDescriptor returns the x-descriptor for the input control or the kind of text that a console shows for a field.
+func controlDescriptor(field schema, p objectPart, name string) string {
 	const input = "urn:alm:descriptor:com.tectonic.ui:"
 	kind := field.text("type")
 	switch {
@@ -124,7 +124,7 @@ var acronyms = map[string]string{
 
 // displayName returns the title for the name of a field: "BGP Peers" for bgpPeers, "My ASN" for myASN.
 func displayName(name string) string {
-	words := words(name)
+	words := splitWords(name)
 	for i, word := range words {
 		lower := strings.ToLower(word)
 		if capitals, ok := acronyms[lower]; ok {
@@ -136,10 +136,10 @@ func displayName(name string) string {
 	return strings.Join(words, " ")
 }
 
-// words splits a name in camel case. Capitals in a row are one word. If a small letter follows them, the last
+// splitWords splits a name in camel case. Capitals in a row are one word. If a small letter follows them, the last
 // capital begins the next word, as in IPAddress. There is no next word if the small letter is the plural s at
 // the end of an acronym, as in buggyIPs.
-func words(name string) []string {
+func splitWords(name string) []string {
 	var words []string
 	runes, begin := []rune(name), 0
 	for i := 1; i < len(runes); i++ {

@@ -27,8 +27,8 @@ type options struct {
 	check                    bool
 }
 
-// written are the paths that operator-sdk writes.
-var written = []string{"bundle", "bundle.Dockerfile"}
+// writtenPaths are the paths that operator-sdk writes.
+var writtenPaths = []string{"bundle", "bundle.Dockerfile"}
 
 func main() {
 	var o options
@@ -55,7 +55,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	err = generated.Make("the OLM bundle", "bundle", o.out, o.check, func(dir string) error { return generate(ctx, dir, sdk, o, list) }, written...)
+	err = generated.Make("the OLM bundle", "bundle", o.out, o.check, func(dir string) error { return generate(ctx, dir, sdk, o, list) }, writtenPaths...)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func generate(ctx context.Context, dir, sdk string, o options, list releases.Lis
 	if err != nil {
 		return err
 	}
-	if err := complete(objects, o.image); err != nil {
+	if err := completeCSV(objects, o.image); err != nil {
 		return err
 	}
 	text, err := manifests.Encode(objects)
@@ -83,33 +83,33 @@ func generate(ctx context.Context, dir, sdk string, o options, list releases.Lis
 	if err := os.WriteFile(filepath.Join(dir, "PROJECT"), project, 0o600); err != nil {
 		return fmt.Errorf("writing the layout of the project: %w", err)
 	}
-	release := list.Of(o.version)
+	release := list.ReleaseOf(o.version)
 	cmd := exec.CommandContext(ctx, sdk, "generate", "bundle", "--quiet", "--overwrite", "--package", list.Package, "--version", strings.TrimPrefix(o.version, "v"),
 		"--channels", strings.Join(release.Channels, ","), "--default-channel", list.DefaultChannel, "--extra-service-accounts", "lbstack-controller,lbstack-speaker")
 	cmd.Dir, cmd.Stdin = dir, bytes.NewReader(text)
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("operator-sdk generate bundle: %w: %s", err, output)
 	}
-	return dateCSV(filepath.Join(dir, "bundle", "manifests", list.Package+".clusterserviceversion.yaml"), release.Date)
+	return setDate(filepath.Join(dir, "bundle", "manifests", list.Package+".clusterserviceversion.yaml"), release.Date)
 }
 
-var createdAt = regexp.MustCompile(`(?m)^( +createdAt: ).*$`)
+var createdAtLine = regexp.MustCompile(`(?m)^( +createdAt: ).*$`)
 
-// dateCSV sets the date of the release in the ClusterServiceVersion. It replaces the time that operator-sdk
+// setDate sets the date of the release in the ClusterServiceVersion. It replaces the time that operator-sdk
 // writes, which differs in each run.
-func dateCSV(file, date string) error {
+func setDate(file, date string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("reading the ClusterServiceVersion: %w", err)
 	}
-	if len(createdAt.FindAll(text, -1)) != 1 {
+	if len(createdAtLine.FindAll(text, -1)) != 1 {
 		return errors.New("the ClusterServiceVersion does not have exactly one line with createdAt")
 	}
-	return os.WriteFile(file, createdAt.ReplaceAll(text, []byte(`${1}"`+date+`T00:00:00Z"`)), 0o644)
+	return os.WriteFile(file, createdAtLine.ReplaceAll(text, []byte(`${1}"`+date+`T00:00:00Z"`)), 0o644)
 }
 
-// harmless are the warnings that do not mean an error in the bundle.
-var harmless = []*regexp.Regexp{
+// harmlessWarnings are the warnings that do not mean an error in the bundle.
+var harmlessWarnings = []*regexp.Regexp{
 	// The speakers write objects of these kinds, which have no spec. scorecard refuses an example without a
 	// spec.
 	regexp.MustCompile(`Kind=Speaker(State|RouteSlice): provided API should have an example annotation`),
@@ -134,5 +134,5 @@ func validate(ctx context.Context, sdk, bundle string) error {
 }
 
 func isHarmless(warning string) bool {
-	return slices.ContainsFunc(harmless, func(known *regexp.Regexp) bool { return known.MatchString(warning) })
+	return slices.ContainsFunc(harmlessWarnings, func(known *regexp.Regexp) bool { return known.MatchString(warning) })
 }

@@ -31,7 +31,7 @@ func TestBundle_OfTheRepository(t *testing.T) {
 	for _, crd := range ownedCRDs(t, csv) {
 		byKind[crd.Kind] = crd
 		of := schemas[crd.Name].child("properties")
-		for p, descriptors := range map[part][]descriptor{spec: crd.SpecDescriptors, status: crd.StatusDescriptors} {
+		for p, descriptors := range map[objectPart][]descriptor{spec: crd.SpecDescriptors, status: crd.StatusDescriptors} {
 			var described []string
 			for _, d := range descriptors {
 				described = append(described, d.Path)

@@ -42,7 +42,7 @@ func TestPackageAndChannels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := packageAndChannels(csv, list)
+	got, err := encodePackage(csv, list)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -79,7 +79,7 @@ func generate(ctx context.Context, dir string, o options, list releases.List) er
 	if err != nil {
 		return err
 	}
-	if want := list.Bundle(o.version); csv.GetName() != want {
+	if want := list.BundleName(o.version); csv.GetName() != want {
 		return fmt.Errorf("the bundle is %s, and the catalogue is made for %s: run `make bundle` with the same VERSION first", csv.GetName(), want)
 	}
 	isListed := false
@@ -88,9 +88,9 @@ func generate(ctx context.Context, dir string, o options, list releases.List) er
 		var text []byte
 		if release.Version == o.version {
 			isListed = true
-			text, err = render(ctx, o)
+			text, err = renderBundle(ctx, o)
 		} else {
-			text, err = released(filepath.Join(o.to, list.Package, name), release.Version)
+			text, err = readReleased(filepath.Join(o.to, list.Package, name), release.Version)
 		}
 		if err != nil {
 			return err
@@ -102,17 +102,17 @@ func generate(ctx context.Context, dir string, o options, list releases.List) er
 	if !isListed {
 		return fmt.Errorf("%s is not in %s: add it", o.version, o.releases)
 	}
-	index, err := packageAndChannels(csv, list)
+	index, err := encodePackage(csv, list)
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, list.Package, "package.yaml"), index, 0o644)
 }
 
-// released reads the bundle of an earlier release, in the form that it had in the catalogue of that release.
+// readReleased reads the bundle of an earlier release, in the form that it had in the catalogue of that release.
 // The bundle must refer to its image by digest. An installation then gets the bundle that was released, even
 // from a mirror that is configured only for digests.
-func released(file, version string) ([]byte, error) {
+func readReleased(file, version string) ([]byte, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("the bundle of the release %s is missing in the catalogue: %w", version, err)
@@ -129,10 +129,10 @@ func released(file, version string) ([]byte, error) {
 	return text, nil
 }
 
-// render returns the entry for the bundle in the catalogue: the properties with which OLM resolves
+// renderBundle returns the entry for the bundle in the catalogue: the properties with which OLM resolves
 // dependencies, and the texts that consoles show. The content of the bundle is only in the image of the
 // bundle.
-func render(ctx context.Context, o options) ([]byte, error) {
+func renderBundle(ctx context.Context, o options) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, o.opm, "render", o.bundle, "--migrate-level", "bundle-object-to-csv-metadata", "--alpha-image-ref-template", o.image, "-o", "yaml")
 	text, err := cmd.Output()
 	var exit *exec.ExitError
@@ -144,9 +144,9 @@ func render(ctx context.Context, o options) ([]byte, error) {
 	return text, nil
 }
 
-// packageAndChannels returns the documents about the whole package: the name, description and icon of the
+// encodePackage returns the documents about the whole package: the name, description and icon of the
 // package, and the upgrade edges of each channel.
-func packageAndChannels(csv *unstructured.Unstructured, list releases.List) ([]byte, error) {
+func encodePackage(csv *unstructured.Unstructured, list releases.List) ([]byte, error) {
 	icons, _, err := unstructured.NestedSlice(csv.Object, "spec", "icon")
 	if err != nil || len(icons) != 1 {
 		return nil, errors.Join(err, fmt.Errorf("the ClusterServiceVersion has %d icons, and the catalogue needs one", len(icons)))

@@ -72,7 +72,7 @@ spec:
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := template(&unstructured.Unstructured{Object: tt.object})
+			got, err := renderTemplate(&unstructured.Unstructured{Object: tt.object})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -95,7 +95,7 @@ func TestTemplate_Refuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, err := template(&unstructured.Unstructured{Object: tt.object}); err == nil || !strings.Contains(err.Error(), tt.want) {
+			if _, err := renderTemplate(&unstructured.Unstructured{Object: tt.object}); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %q in it", err, tt.want)
 			}
 		})

@@ -19,10 +19,10 @@ import (
 	"github.com/lbstack/lbstack/hack/manifests"
 )
 
-const chart = "charts/lbstack"
+const chartFolder = "charts/lbstack"
 
-// written are the generated paths, relative to the chart.
-var written = []string{"Chart.yaml", "crds", "templates/generated"}
+// writtenPaths are the generated paths, relative to the chart.
+var writtenPaths = []string{"Chart.yaml", "crds", "templates/generated"}
 
 func main() {
 	version := flag.String("version", "", "version of the chart and of lbstack, vMAJOR.MINOR.PATCH")
@@ -41,21 +41,21 @@ func run(version, digest, out string, check bool) error {
 	if err != nil {
 		return err
 	}
-	about, err := os.ReadFile(filepath.Join(chart, "Chart.yaml"))
+	about, err := os.ReadFile(filepath.Join(chartFolder, "Chart.yaml"))
 	if err != nil {
 		return fmt.Errorf("reading the chart: %w", err)
 	}
-	files, err := files(objects)
+	files, err := renderFiles(objects)
 	if err != nil {
 		return err
 	}
 	if files["Chart.yaml"], err = setVersion(string(about), version, digest); err != nil {
 		return err
 	}
-	to := chart
+	to := chartFolder
 	if out != "" && !check {
 		to = out
-		if err := generated.Replace(chart, out, "."); err != nil {
+		if err := generated.Replace(chartFolder, out, "."); err != nil {
 			return err
 		}
 	}
@@ -70,12 +70,12 @@ func run(version, digest, out string, check bool) error {
 			}
 		}
 		return nil
-	}, written...)
+	}, writtenPaths...)
 }
 
-// files returns the content of the generated files, by path in the chart. It leaves out the Namespace, since
+// renderFiles returns the content of the generated files, by path in the chart. It leaves out the Namespace, since
 // Helm installs into a namespace that the user chooses.
-func files(objects []*unstructured.Unstructured) (map[string]string, error) {
+func renderFiles(objects []*unstructured.Unstructured) (map[string]string, error) {
 	files := map[string]string{}
 	for _, object := range objects {
 		switch object.GetKind() {
@@ -89,7 +89,7 @@ func files(objects []*unstructured.Unstructured) (map[string]string, error) {
 			files["crds/"+object.GetName()+".yaml"] = string(text)
 			continue
 		}
-		text, err := template(object)
+		text, err := renderTemplate(object)
 		if err != nil {
 			return nil, fmt.Errorf("making a template of the %s %s: %w", object.GetKind(), object.GetName(), err)
 		}
@@ -98,14 +98,14 @@ func files(objects []*unstructured.Unstructured) (map[string]string, error) {
 	return files, nil
 }
 
-// mark matches the marks «block» and «with». A mark is a placeholder in an object for an expression of the
+// markPattern matches the marks «block» and «with». A mark is a placeholder in an object for an expression of the
 // template. It is replaced after the object was encoded as YAML. The mark «expression» stands for a value,
 // and «block expression» for a list or an object. «with expression» stands for a list or an object that is
 // left out if it is empty.
-var mark = regexp.MustCompile(`(?m)^( *)([-\w./]+): «(block|with) (.+)»\n`)
+var markPattern = regexp.MustCompile(`(?m)^( *)([-\w./]+): «(block|with) (.+)»\n`)
 
-// template returns the Helm template of an object.
-func template(object *unstructured.Unstructured) (string, error) {
+// renderTemplate returns the Helm template of an object.
+func renderTemplate(object *unstructured.Unstructured) (string, error) {
 	if object.GetNamespace() != "" {
 		object.SetNamespace("«.Release.Namespace»")
 	}
@@ -136,8 +136,8 @@ func template(object *unstructured.Unstructured) (string, error) {
 	if strings.Contains(text, "{{") {
 		return "", errors.New("the object contains {{, which Helm would take for the beginning of a template expression")
 	}
-	text = mark.ReplaceAllStringFunc(text, func(line string) string {
-		part := mark.FindStringSubmatch(line)
+	text = markPattern.ReplaceAllStringFunc(text, func(line string) string {
+		part := markPattern.FindStringSubmatch(line)
 		indent, key, form, expression := part[1], part[2], part[3], part[4]
 		if form == "with" {
 			return fmt.Sprintf("%[1]s{{- with %[2]s }}\n%[1]s%[3]s:\n%[1]s  {{- toYaml . | nindent %[4]d }}\n%[1]s{{- end }}\n", indent, expression, key, len(indent)+2)
@@ -167,7 +167,7 @@ func markDeployment(object *unstructured.Unstructured) error {
 	container["args"] = []any{"--log-level=«.Values.logLevel»"}
 	variables, _ := container["env"].([]any)
 	for _, variable := range variables {
-		if variable, ok := variable.(map[string]any); ok && variable["name"] == manifests.RelatedImage {
+		if variable, ok := variable.(map[string]any); ok && variable["name"] == manifests.RelatedImageEnv {
 			variable["value"] = `«include "lbstack.image" .»`
 		}
 	}
@@ -188,7 +188,7 @@ func markDeployment(object *unstructured.Unstructured) error {
 	return unstructured.SetNestedField(object.Object, "«.Values.replicas»", "spec", "replicas")
 }
 
-var versions = regexp.MustCompile(`(?m)^(version|appVersion): .*$`)
+var versionLines = regexp.MustCompile(`(?m)^(version|appVersion): .*$`)
 
 // setVersion sets both versions in Chart.yaml to the version of lbstack. It adds a digest as an annotation,
 // which the templates read. This is possible at the end of the file, since the annotations are its last
@@ -197,13 +197,13 @@ func setVersion(about, version, digest string) (string, error) {
 	if !strings.HasPrefix(version, "v") {
 		return "", fmt.Errorf("version %q is not vMAJOR.MINOR.PATCH", version)
 	}
-	if len(versions.FindAllString(about, -1)) != 2 {
+	if len(versionLines.FindAllString(about, -1)) != 2 {
 		return "", errors.New("the file Chart.yaml does not have exactly one line with version and one line with appVersion")
 	}
 	if digest != "" {
 		about += "  lbstack.io/image-digest: " + digest + "\n"
 	}
-	return versions.ReplaceAllStringFunc(about, func(line string) string {
+	return versionLines.ReplaceAllStringFunc(about, func(line string) string {
 		if strings.HasPrefix(line, "appVersion") {
 			return "appVersion: " + version
 		}

@@ -37,7 +37,7 @@ func Make(what, target, out string, check bool, generate func(dir string) error,
 // folder. Replace removes files that the folder from does not have.
 func Replace(from, to string, paths ...string) error {
 	for _, path := range paths {
-		files, err := read(filepath.Join(from, path))
+		files, err := readFiles(filepath.Join(from, path))
 		if err != nil {
 			return err
 		}
@@ -62,11 +62,11 @@ func Replace(from, to string, paths ...string) error {
 func Check(from, to string, paths ...string) error {
 	var differ []error
 	for _, path := range paths {
-		want, err := read(filepath.Join(from, path))
+		want, err := readFiles(filepath.Join(from, path))
 		if err != nil {
 			return err
 		}
-		got, err := read(filepath.Join(to, path))
+		got, err := readFiles(filepath.Join(to, path))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -87,9 +87,9 @@ func Check(from, to string, paths ...string) error {
 	return errors.Join(differ...)
 }
 
-// read returns the files below a path (root), by relative path. If root is a file, it returns that file under
+// readFiles returns the files below a path (root), by relative path. If root is a file, it returns that file under
 // an empty path.
-func read(root string) (map[string][]byte, error) {
+func readFiles(root string) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {

@@ -13,9 +13,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// RelatedImage is the name of the operator's environment variable with the image of the components. The field
+// RelatedImageEnv is the name of the operator's environment variable with the image of the components. The field
 // images of a kustomization does not change that variable.
-const RelatedImage = "RELATED_IMAGE_LBSTACK"
+const RelatedImageEnv = "RELATED_IMAGE_LBSTACK"
 
 // Render returns the objects of a kustomization, Namespaces and CRDs first. If image is not empty, Render
 // sets it in the Deployments, as the image of the operator and of the components.
@@ -60,7 +60,7 @@ func Encode(objects []*unstructured.Unstructured) ([]byte, error) {
 	return all.Bytes(), nil
 }
 
-// setImage sets the image in all containers of a Deployment, and in their environment variable RelatedImage.
+// setImage sets the image in all containers of a Deployment, and in their environment variable RelatedImageEnv.
 func setImage(deployment *unstructured.Unstructured, image string) error {
 	path := []string{"spec", "template", "spec", "containers"}
 	containers, found, err := unstructured.NestedSlice(deployment.Object, path...)
@@ -78,7 +78,7 @@ func setImage(deployment *unstructured.Unstructured, image string) error {
 			return err
 		}
 		for _, variable := range variables {
-			if variable, ok := variable.(map[string]any); ok && variable["name"] == RelatedImage {
+			if variable, ok := variable.(map[string]any); ok && variable["name"] == RelatedImageEnv {
 				variable["value"] = image
 			}
 		}

@@ -11,9 +11,9 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// bounds has, for each label, how many values it can have in one program. A label that is missing here is an
+// labelBounds has, for each label, how many values it can have in one program. A label that is missing here is an
 // error.
-var bounds = map[string]string{
+var labelBounds = map[string]string{
 	"cause":     "5",
 	"direction": "2",
 	"family":    "2",
@@ -27,8 +27,8 @@ var bounds = map[string]string{
 	"to":        "2",
 }
 
-// exceptions has the bounds for metrics whose label has another bound than in bounds.
-var exceptions = map[string]string{"lbstack_bfd_packets_ignored_total": "3"}
+// metricBounds has the bounds for metrics whose label has another bound than in labelBounds.
+var metricBounds = map[string]string{"lbstack_bfd_packets_ignored_total": "3"}
 
 // metric is a row of the table of metrics.
 type metric struct {
@@ -42,7 +42,7 @@ func (m metric) String() string {
 	var labels, series []string
 	for _, l := range m.labels {
 		labels = append(labels, "`"+l+"`")
-		series = append(series, cmp.Or(exceptions[m.name], bounds[l]))
+		series = append(series, cmp.Or(metricBounds[m.name], labelBounds[l]))
 	}
 	if m.buckets > 0 {
 		series = append(series, fmt.Sprint(m.buckets+3)) // with +Inf, sum and count
@@ -54,20 +54,20 @@ func (m metric) String() string {
 	return fmt.Sprintf("| `%s` | %s | %s | %s | %s | %s |", m.name, m.kind, strings.Join(labels, ", "), unit, cmp.Or(strings.Join(series, " × "), "1"), m.help)
 }
 
-// capture is a registry that also stores the registered collectors.
-type capture struct {
+// recordingRegistry is a registry that also stores the registered collectors.
+type recordingRegistry struct {
 	*prometheus.Registry
 	collectors []prometheus.Collector
 }
 
 // Register implements prometheus.Registerer.
-func (c *capture) Register(collector prometheus.Collector) error {
+func (c *recordingRegistry) Register(collector prometheus.Collector) error {
 	c.collectors = append(c.collectors, collector)
 	return c.Registry.Register(collector)
 }
 
 // MustRegister implements prometheus.Registerer.
-func (c *capture) MustRegister(collectors ...prometheus.Collector) {
+func (c *recordingRegistry) MustRegister(collectors ...prometheus.Collector) {
 	for _, collector := range collectors {
 		if err := c.Register(collector); err != nil {
 			panic(err) // as in a program
@@ -75,20 +75,20 @@ func (c *capture) MustRegister(collectors ...prometheus.Collector) {
 	}
 }
 
-// description matches the text of a prometheus.Desc. The text is needed since the fields are not exported.
-var description = regexp.MustCompile(`^Desc{fqName: "([^"]*)", help: "(.*?)", (?:unit: "[^"]*", )?constLabels: {(.*)}, variableLabels: {(.*)}}$`)
+// descPattern matches the text of a prometheus.Desc. The text is needed since the fields are not exported.
+var descPattern = regexp.MustCompile(`^Desc{fqName: "([^"]*)", help: "(.*?)", (?:unit: "[^"]*", )?constLabels: {(.*)}, variableLabels: {(.*)}}$`)
 
-// families registers a group of metrics. list has the metrics that have a sample, and described has all
+// gatherFamilies registers a group of metrics. list has the metrics that have a sample, and described has all
 // metrics. A metric without a sample is a gauge that a collector computes.
-func families(register func(prometheus.Registerer)) (list []*dto.MetricFamily, described []metric, err error) {
-	registry := &capture{Registry: prometheus.NewRegistry()}
+func gatherFamilies(register func(prometheus.Registerer)) (list []*dto.MetricFamily, described []metric, err error) {
+	registry := &recordingRegistry{Registry: prometheus.NewRegistry()}
 	register(registry)
 	for _, collector := range registry.collectors {
 		descriptions := make(chan *prometheus.Desc, 64)
 		collector.Describe(descriptions)
 		close(descriptions)
 		for d := range descriptions {
-			found := description.FindStringSubmatch(d.String())
+			found := descPattern.FindStringSubmatch(d.String())
 			if found == nil || found[3] != "" {
 				return nil, nil, fmt.Errorf("the text of a metric has an unexpected form: %s", d)
 			}
@@ -97,15 +97,15 @@ func families(register func(prometheus.Registerer)) (list []*dto.MetricFamily, d
 				m.labels = strings.Split(found[4], ",")
 			}
 			described = append(described, m)
-			sample(collector, len(m.labels))
+			addSample(collector, len(m.labels))
 		}
 	}
 	list, err = registry.Gather()
 	return list, described, err
 }
 
-// sample adds a series to a metric with labels, since such a metric has no series at first.
-func sample(collector prometheus.Collector, labels int) {
+// addSample adds a series to a metric with labels, since such a metric has no series at first.
+func addSample(collector prometheus.Collector, labels int) {
 	values := make([]string, labels)
 	switch v := collector.(type) {
 	case *prometheus.CounterVec:
@@ -117,9 +117,9 @@ func sample(collector prometheus.Collector, labels int) {
 	}
 }
 
-// collect returns the rows for a group of metrics, sorted by name.
-func collect(register func(prometheus.Registerer)) ([]metric, error) {
-	sampled, list, err := families(register)
+// collectMetrics returns the rows for a group of metrics, sorted by name.
+func collectMetrics(register func(prometheus.Registerer)) ([]metric, error) {
+	sampled, list, err := gatherFamilies(register)
 	if err != nil {
 		return nil, err
 	}
@@ -132,8 +132,8 @@ func collect(register func(prometheus.Registerer)) ([]metric, error) {
 			m.buckets = len(sampled[at].GetMetric()[0].GetHistogram().GetBucket())
 		}
 		for _, l := range m.labels {
-			if bounds[l] == "" {
-				return nil, fmt.Errorf("%s: the label %s has no bound: add the number of its values to bounds", m.name, l)
+			if labelBounds[l] == "" {
+				return nil, fmt.Errorf("%s: the label %s has no bound: add the number of its values to labelBounds", m.name, l)
 			}
 		}
 	}

@@ -43,7 +43,7 @@ var metricGroups = []metricGroup{
 }
 
 // The tables are between these two lines of the page.
-const begin, end = "<!-- begin: written by make docs -->\n", "<!-- end -->\n"
+const beginLine, endLine = "<!-- begin: written by make docs -->\n", "<!-- end -->\n"
 
 func main() {
 	if err := run("docs/metrics.md"); err != nil {
@@ -66,16 +66,16 @@ func run(page string) error {
 
 // withTables returns the page with new tables.
 func withTables(page []byte) ([]byte, error) {
-	head, rest, found := bytes.Cut(page, []byte(begin))
-	_, tail, closed := bytes.Cut(rest, []byte(end))
+	head, rest, found := bytes.Cut(page, []byte(beginLine))
+	_, tail, closed := bytes.Cut(rest, []byte(endLine))
 	if !found || !closed {
-		return nil, fmt.Errorf("the page lacks the line %q, or the line %q after it", begin, end)
+		return nil, fmt.Errorf("the page lacks the line %q, or the line %q after it", beginLine, endLine)
 	}
 	var out bytes.Buffer
 	out.Write(head)
-	out.WriteString(begin)
+	out.WriteString(beginLine)
 	for _, p := range metricGroups {
-		list, err := collect(p.register)
+		list, err := collectMetrics(p.register)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.title, err)
 		}
@@ -84,7 +84,7 @@ func withTables(page []byte) ([]byte, error) {
 			fmt.Fprintln(&out, m)
 		}
 	}
-	out.WriteString(end)
+	out.WriteString(endLine)
 	out.Write(tail)
 	return out.Bytes(), nil
 }

@@ -28,11 +28,11 @@ func TestPageIsUpToDate(t *testing.T) {
 // The checks are those of promtool check metrics.
 func TestNamesFollowTheConventions(t *testing.T) {
 	for _, p := range metricGroups {
-		sampled, _, err := families(p.register)
+		sampled, _, err := gatherFamilies(p.register)
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows, err := collect(p.register)
+		rows, err := collectMetrics(p.register)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +55,7 @@ func TestNamesFollowTheConventions(t *testing.T) {
 }
 
 func TestCollect_LabelWithoutABound(t *testing.T) {
-	_, err := collect(func(r prometheus.Registerer) {
+	_, err := collectMetrics(func(r prometheus.Registerer) {
 		r.MustRegister(prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_x_total", Help: "X."}, []string{"service"}))
 	})
 	if err == nil || !strings.Contains(err.Error(), "service has no bound") {

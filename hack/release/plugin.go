@@ -11,13 +11,13 @@ import (
 	"github.com/lbstack/lbstack/hack/release/sbom"
 )
 
-// downloads is the URL of the published releases. The files of a release are in the folder of its version
+// downloadURL is the URL of the published releases. The files of a release are in the folder of its version
 // below that URL.
-const downloads = "https://github.com/lbstack/lbstack/releases/download/"
+const downloadURL = "https://github.com/lbstack/lbstack/releases/download/"
 
-// plugin writes an archive with the kubectl plugin and a bill of materials for each platform, and the
+// writePlugin writes an archive with the kubectl plugin and a bill of materials for each platform, and the
 // manifest for krew.
-func (b builder) plugin() error {
+func (b builder) writePlugin() error {
 	license, err := os.ReadFile("LICENSE")
 	if err != nil {
 		return fmt.Errorf("reading the license: %w", err)
@@ -25,7 +25,7 @@ func (b builder) plugin() error {
 	var archives []krew.Archive
 	for _, system := range b.systems {
 		for _, architecture := range b.architectures {
-			written, err := b.pluginFor(system, architecture, license)
+			written, err := b.writePluginFor(system, architecture, license)
 			if err != nil {
 				return err
 			}
@@ -36,25 +36,25 @@ func (b builder) plugin() error {
 	if err != nil {
 		return err
 	}
-	return b.write("krew.yaml", manifest)
+	return b.writeFile("krew.yaml", manifest)
 }
 
-func (b builder) pluginFor(system, architecture string, license []byte) (krew.Archive, error) {
-	program, content, err := readProgram(filepath.Join(b.built, system+"-"+architecture), krew.Program)
+func (b builder) writePluginFor(system, architecture string, license []byte) (krew.Archive, error) {
+	program, content, err := readProgram(filepath.Join(b.built, system+"-"+architecture), krew.ProgramName)
 	if err != nil {
 		return krew.Archive{}, err
 	}
-	packed, err := archive.TarGz(map[string][]byte{krew.Program: content, "LICENSE": license}, krew.Program)
+	packed, err := archive.TarGz(map[string][]byte{krew.ProgramName: content, "LICENSE": license}, krew.ProgramName)
 	if err != nil {
 		return krew.Archive{}, err
 	}
-	name := fmt.Sprintf("%s-%s-%s-%s.tar.gz", krew.Program, b.version, system, architecture)
-	if err := b.write(name, packed); err != nil {
+	name := fmt.Sprintf("%s-%s-%s-%s.tar.gz", krew.ProgramName, b.version, system, architecture)
+	if err := b.writeFile(name, packed); err != nil {
 		return krew.Archive{}, err
 	}
-	written := krew.Archive{OS: system, Architecture: architecture, Location: downloads + b.version + "/" + name, SHA256: fmt.Sprintf("%x", sha256.Sum256(packed))}
-	return written, b.bill(sbom.Product{
-		Name: krew.Program, OS: system, Architecture: architecture, Programs: []sbom.Program{program},
+	written := krew.Archive{OS: system, Architecture: architecture, Location: downloadURL + b.version + "/" + name, SHA256: fmt.Sprintf("%x", sha256.Sum256(packed))}
+	return written, b.writeBill(sbom.Product{
+		Name: krew.ProgramName, OS: system, Architecture: architecture, Programs: []sbom.Program{program},
 		Archive: &sbom.Archive{Location: written.Location, SHA256: written.SHA256},
 	})
 }

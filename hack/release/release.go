@@ -23,8 +23,8 @@ import (
 	"github.com/lbstack/lbstack/hack/releases"
 )
 
-// programs are the names of the programs in the image.
-var programs = []string{"operator", "controller", "speaker"}
+// programNames are the names of the programs in the image.
+var programNames = []string{"operator", "controller", "speaker"}
 
 // catalogLabel is the label of a catalogue's image that has the folder of the catalogue in the image.
 const catalogLabel = "operators.operatorframework.io.index.configs.v1=/configs"
@@ -71,50 +71,50 @@ func (b builder) build(ctx context.Context, name string) error {
 	for _, architecture := range b.architectures {
 		archives = append(archives, filepath.Join(b.built, architecture, "image.tar"))
 	}
-	digest, err := b.join("image", archives)
+	digest, err := b.joinImages("image", archives)
 	if err != nil {
 		return err
 	}
 	image := b.image + "@" + digest
-	if err := b.manifest(image); err != nil {
+	if err := b.writeManifest(image); err != nil {
 		return err
 	}
-	if err := b.chart(ctx, digest); err != nil {
+	if err := b.writeChart(ctx, digest); err != nil {
 		return err
 	}
 	bundle := filepath.Join(b.scratch, "bundle")
-	if err := b.generate(ctx, "bundle", "-image", image, "-operator-sdk", b.sdk, "-out", b.scratch); err != nil {
+	if err := b.runGenerator(ctx, "bundle", "-image", image, "-operator-sdk", b.sdk, "-out", b.scratch); err != nil {
 		return err
 	}
 	labels, err := bundleLabels(bundle)
 	if err != nil {
 		return err
 	}
-	bundleDigest, err := b.content(ctx, "bundle", b.bundleImage, bundle, "/", labels)
+	bundleDigest, err := b.writeImage(ctx, "bundle", b.bundleImage, bundle, "/", labels)
 	if err != nil {
 		return err
 	}
 	catalog := filepath.Join(b.scratch, "catalog")
-	if err := b.generate(ctx, "catalog", "-image", b.bundleImage+"@"+bundleDigest, "-bundle", bundle, "-opm", b.opm, "-out", catalog); err != nil {
+	if err := b.runGenerator(ctx, "catalog", "-image", b.bundleImage+"@"+bundleDigest, "-bundle", bundle, "-opm", b.opm, "-out", catalog); err != nil {
 		return err
 	}
-	if err := b.entry(filepath.Join(catalog, name)); err != nil {
+	if err := b.writeEntry(filepath.Join(catalog, name)); err != nil {
 		return err
 	}
-	if _, err := b.content(ctx, "catalog", b.catalogImage, filepath.Join(catalog, name), "/configs/"+name, []string{catalogLabel}); err != nil {
+	if _, err := b.writeImage(ctx, "catalog", b.catalogImage, filepath.Join(catalog, name), "/configs/"+name, []string{catalogLabel}); err != nil {
 		return err
 	}
-	if err := b.bills(digest); err != nil {
+	if err := b.writeBills(digest); err != nil {
 		return err
 	}
-	if err := b.plugin(); err != nil {
+	if err := b.writePlugin(); err != nil {
 		return err
 	}
-	return b.checksums()
+	return b.writeChecksums()
 }
 
-// manifest writes install.yaml, the manifest for `kubectl apply`.
-func (b builder) manifest(image string) error {
+// writeManifest writes install.yaml, the manifest for `kubectl apply`.
+func (b builder) writeManifest(image string) error {
 	objects, err := manifests.Render("config/default", image)
 	if err != nil {
 		return err
@@ -123,16 +123,16 @@ func (b builder) manifest(image string) error {
 	if err != nil {
 		return err
 	}
-	return b.write("install.yaml", text)
+	return b.writeFile("install.yaml", text)
 }
 
-// chart writes the archive of the Helm chart. The file has the name that `helm package` would use.
-func (b builder) chart(ctx context.Context, digest string) error {
+// writeChart writes the archive of the Helm chart. The file has the name that `helm package` would use.
+func (b builder) writeChart(ctx context.Context, digest string) error {
 	dir := filepath.Join(b.scratch, "chart")
-	if err := b.generate(ctx, "chart", "-digest", digest, "-out", dir); err != nil {
+	if err := b.runGenerator(ctx, "chart", "-digest", digest, "-out", dir); err != nil {
 		return err
 	}
-	files, err := archive.Folder(dir, "lbstack")
+	files, err := archive.ReadFolder(dir, "lbstack")
 	if err != nil {
 		return err
 	}
@@ -140,28 +140,28 @@ func (b builder) chart(ctx context.Context, digest string) error {
 	if err != nil {
 		return err
 	}
-	return b.write("lbstack-"+strings.TrimPrefix(b.version, "v")+".tgz", content)
+	return b.writeFile("lbstack-"+strings.TrimPrefix(b.version, "v")+".tgz", content)
 }
 
-// entry writes the catalogue's entry for the bundle of this release to a file of its own. The catalogues of
+// writeEntry writes the catalogue's entry for the bundle of this release to a file of its own. The catalogues of
 // later releases contain the entry unchanged.
-func (b builder) entry(catalog string) error {
+func (b builder) writeEntry(catalog string) error {
 	text, err := os.ReadFile(filepath.Join(catalog, "bundles", b.version+".yaml"))
 	if err != nil {
 		return fmt.Errorf("reading the bundle in the catalogue: %w", err)
 	}
-	return b.write("lbstack-"+b.version+"-catalog.yaml", text)
+	return b.writeFile("lbstack-"+b.version+"-catalog.yaml", text)
 }
 
-// generate runs a generator of the repository.
-func (b builder) generate(ctx context.Context, generator string, flags ...string) error {
-	return execute(ctx, "go", append([]string{"run", "./hack/" + generator, "-version", b.version}, flags...)...)
+// runGenerator runs a generator of the repository.
+func (b builder) runGenerator(ctx context.Context, generator string, flags ...string) error {
+	return runCommand(ctx, "go", append([]string{"run", "./hack/" + generator, "-version", b.version}, flags...)...)
 }
 
-// content writes an image that has the files of a folder (dir) below the path target. It returns the digest
+// writeImage writes an image that has the files of a folder (dir) below the path target. It returns the digest
 // of the image.
-func (b builder) content(ctx context.Context, part, repository, dir, target string, labels []string) (string, error) {
-	files, err := archive.Folder(dir, target)
+func (b builder) writeImage(ctx context.Context, part, repository, dir, target string, labels []string) (string, error) {
+	files, err := archive.ReadFolder(dir, target)
 	if err != nil {
 		return "", err
 	}
@@ -179,16 +179,16 @@ func (b builder) content(ctx context.Context, part, repository, dir, target stri
 	var archives []string
 	for _, architecture := range b.architectures {
 		out := filepath.Join(b.scratch, part+"-"+architecture+".tar")
-		if err := execute(ctx, b.devcluster, append(arguments, "--architecture", architecture, "--out", out)...); err != nil {
+		if err := runCommand(ctx, b.devcluster, append(arguments, "--architecture", architecture, "--out", out)...); err != nil {
 			return "", err
 		}
 		archives = append(archives, out)
 	}
-	return b.join(part, archives)
+	return b.joinImages(part, archives)
 }
 
-// join joins images for single platforms to one image, writes it, and returns its digest.
-func (b builder) join(part string, archives []string) (string, error) {
+// joinImages joins images for single platforms to one image, writes it, and returns its digest.
+func (b builder) joinImages(part string, archives []string) (string, error) {
 	var contents [][]byte
 	for _, file := range archives {
 		content, err := os.ReadFile(file)
@@ -201,7 +201,7 @@ func (b builder) join(part string, archives []string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("making the image %s: %w", part, err)
 	}
-	return digest, b.write("lbstack-"+b.version+"-"+part+".tar", joined)
+	return digest, b.writeFile("lbstack-"+b.version+"-"+part+".tar", joined)
 }
 
 // bundleLabels returns the labels for the image of the bundle. They are the annotations of the bundle.
@@ -223,26 +223,26 @@ func bundleLabels(bundle string) ([]string, error) {
 	return labels, nil
 }
 
-// bills writes a bill of materials for each platform of the image.
-func (b builder) bills(digest string) error {
+// writeBills writes a bill of materials for each platform of the image.
+func (b builder) writeBills(digest string) error {
 	for _, architecture := range b.architectures {
 		product := sbom.Product{Name: path.Base(b.image), OS: "linux", Architecture: architecture, Image: &sbom.Image{Repository: b.image, Digest: digest}}
-		for _, name := range programs {
+		for _, name := range programNames {
 			program, _, err := readProgram(filepath.Join(b.built, architecture), name)
 			if err != nil {
 				return err
 			}
 			product.Programs = append(product.Programs, program)
 		}
-		if err := b.bill(product); err != nil {
+		if err := b.writeBill(product); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// bill writes the bill of materials of a product of this release.
-func (b builder) bill(product sbom.Product) error {
+// writeBill writes the bill of materials of a product of this release.
+func (b builder) writeBill(product sbom.Product) error {
 	released, err := time.Parse(time.DateOnly, b.release.Date)
 	if err != nil {
 		return fmt.Errorf("reading the date of the release: %w", err)
@@ -252,7 +252,7 @@ func (b builder) bill(product sbom.Product) error {
 	if err != nil {
 		return err
 	}
-	return b.write(fmt.Sprintf("%s-%s-%s-%s.spdx.json", product.Name, b.version, product.OS, product.Architecture), document)
+	return b.writeFile(fmt.Sprintf("%s-%s-%s-%s.spdx.json", product.Name, b.version, product.OS, product.Architecture), document)
 }
 
 // readProgram reads a program that was built for a release. It returns the content of the file as well.
@@ -269,9 +269,9 @@ func readProgram(dir, name string) (sbom.Program, []byte, error) {
 	return sbom.Program{Name: name, SHA256: fmt.Sprintf("%x", sha256.Sum256(content)), Build: build}, content, nil
 }
 
-// checksums writes the checksums of all files, in the format of sha256sum --check.
-func (b builder) checksums() error {
-	files, err := archive.Folder(b.out, "")
+// writeChecksums writes the checksums of all files, in the format of sha256sum --check.
+func (b builder) writeChecksums() error {
+	files, err := archive.ReadFolder(b.out, "")
 	if err != nil {
 		return err
 	}
@@ -279,17 +279,17 @@ func (b builder) checksums() error {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		fmt.Fprintf(&lines, "%x  %s\n", sha256.Sum256(files[name]), name)
 	}
-	return b.write("SHA256SUMS", []byte(lines.String()))
+	return b.writeFile("SHA256SUMS", []byte(lines.String()))
 }
 
-func (b builder) write(name string, content []byte) error {
+func (b builder) writeFile(name string, content []byte) error {
 	if err := os.WriteFile(filepath.Join(b.out, name), content, 0o644); err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
 	return nil
 }
 
-func execute(ctx context.Context, name string, arguments ...string) error {
+func runCommand(ctx context.Context, name string, arguments ...string) error {
 	if output, err := exec.CommandContext(ctx, name, arguments...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s %s: %w: %s", filepath.Base(name), arguments[0], err, output)
 	}

@@ -99,9 +99,9 @@ func (l List) Channels() []string {
 	return slices.Compact(names)
 }
 
-// Of returns the release of a version. For a version that is not in the list yet, it returns a release with
+// ReleaseOf returns the release of a version. For a version that is not in the list yet, it returns a release with
 // the date and the channels of the newest release.
-func (l List) Of(version string) Release {
+func (l List) ReleaseOf(version string) Release {
 	for _, release := range l.Releases {
 		if release.Version == version {
 			return release
@@ -129,9 +129,9 @@ func (l List) Entries(channel string) []Entry {
 		if !slices.Contains(release.Channels, channel) {
 			continue
 		}
-		entry := Entry{Name: l.Bundle(release.Version)}
+		entry := Entry{Name: l.BundleName(release.Version)}
 		for _, version := range release.Skips {
-			name := l.Bundle(version)
+			name := l.BundleName(version)
 			skipped[name] = true
 			for _, also := range append([]string{name}, skips[name]...) {
 				if !slices.Contains(entry.Skips, also) {
@@ -152,5 +152,5 @@ func (l List) Entries(channel string) []Entry {
 	return entries
 }
 
-// Bundle returns the name of the ClusterServiceVersion, and thereby of the bundle, for a version.
-func (l List) Bundle(version string) string { return l.Package + "." + version }
+// BundleName returns the name of the ClusterServiceVersion, and thereby of the bundle, for a version.
+func (l List) BundleName(version string) string { return l.Package + "." + version }

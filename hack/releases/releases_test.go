@@ -74,7 +74,7 @@ func TestOf(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, list.Of(tt.version)); diff != "" {
+			if diff := cmp.Diff(tt.want, list.ReleaseOf(tt.version)); diff != "" {
 				t.Errorf("release (-want +got):\n%s", diff)
 			}
 		})

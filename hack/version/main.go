@@ -15,8 +15,8 @@ import (
 	semver "k8s.io/apimachinery/pkg/util/version"
 )
 
-// places are the files that contain the version. The version to replace is the one in the Makefile.
-var places = []string{
+// versionedFiles are the files that contain the version. The version to replace is the one in the Makefile.
+var versionedFiles = []string{
 	"Dockerfile", "config/manager/manager.yaml",
 	"README.md", "SECURITY.md", "docs/install.md", "docs/kubectl.md", "docs/operating.md", "docs/recording.md", "docs/design/install.md",
 	"test/helm/base_test.go", "test/integration/install_kustomize_test.go", "test/olm/releases_test.go",
@@ -48,15 +48,15 @@ func run(root, version string, check bool) error {
 		return errors.New("the Makefile has no line VERSION ?= vMAJOR.MINOR.PATCH")
 	}
 	var wrong []error
-	for _, place := range places {
-		wrong = append(wrong, set(filepath.Join(root, place), string(found[1]), version, check))
+	for _, place := range versionedFiles {
+		wrong = append(wrong, setVersion(filepath.Join(root, place), string(found[1]), version, check))
 	}
 	return errors.Join(wrong...)
 }
 
-// set replaces the version before by another version in a file. If check is set, it changes nothing, and
+// setVersion replaces the version before by another version in a file. If check is set, it changes nothing, and
 // returns an error if the file would change.
-func set(file, before, version string, check bool) error {
+func setVersion(file, before, version string, check bool) error {
 	info, err := os.Stat(file)
 	if err != nil {
 		return fmt.Errorf("finding a file that names the version: %w", err)
@@ -65,7 +65,7 @@ func set(file, before, version string, check bool) error {
 	if err != nil {
 		return fmt.Errorf("reading a file that names the version: %w", err)
 	}
-	changed := replace(string(text), before, version)
+	changed := replaceVersion(string(text), before, version)
 	switch {
 	case !strings.Contains(changed, version):
 		return fmt.Errorf("%s does not contain the version %s: correct the file, or remove it from the list in hack/version", file, version)
@@ -77,9 +77,9 @@ func set(file, before, version string, check bool) error {
 	return os.WriteFile(file, []byte(changed), info.Mode().Perm())
 }
 
-// replace replaces the version before by another version in a text. The version has a v in front, except in
+// replaceVersion replaces the version before by another version in a text. The version has a v in front, except in
 // the name of the Helm chart's archive.
-func replace(text, before, version string) string {
+func replaceVersion(text, before, version string) string {
 	quoted := regexp.QuoteMeta(strings.TrimPrefix(before, "v"))
 	text = regexp.MustCompile(`\bv`+quoted+`\b`).ReplaceAllString(text, version)
 	return regexp.MustCompile(`\blbstack-`+quoted+`\.tgz\b`).ReplaceAllString(text, "lbstack-"+strings.TrimPrefix(version, "v")+".tgz")

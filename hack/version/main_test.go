@@ -17,7 +17,7 @@ import (
 func tree(t *testing.T, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()
-	for _, place := range places {
+	for _, place := range versionedFiles {
 		text, ok := files[place]
 		switch {
 		case ok:
@@ -48,8 +48,8 @@ func read(t *testing.T, root, place string) string {
 
 func TestRun_SetsEveryPlace(t *testing.T) {
 	root := tree(t, map[string]string{"docs/install.md": "lbstack:v1.2.3, lbstack-v1.2.3-image.tar, lbstack-1.2.3.tgz; v1.2.30, 1.2.3 and v0.1.2 are others"})
-	if err := run(root, "v1.3.0", true); err == nil || strings.Count(err.Error(), "v1.3.0`") != len(places) {
-		t.Errorf("check of another version: %v, want all %d places", err, len(places))
+	if err := run(root, "v1.3.0", true); err == nil || strings.Count(err.Error(), "v1.3.0`") != len(versionedFiles) {
+		t.Errorf("check of another version: %v, want all %d places", err, len(versionedFiles))
 	}
 	if err := run(root, "v1.3.0", false); err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func TestPlaces(t *testing.T) {
 			}
 			return nil
 		}
-		if slices.Contains(places, name) || slices.Contains(generated, name) || strings.HasSuffix(name, "_test.go") || entry.Name() == "go.mod" || entry.Name() == "go.sum" || !entry.Type().IsRegular() {
+		if slices.Contains(versionedFiles, name) || slices.Contains(generated, name) || strings.HasSuffix(name, "_test.go") || entry.Name() == "go.mod" || entry.Name() == "go.sum" || !entry.Type().IsRegular() {
 			return nil
 		}
 		text, err := os.ReadFile(path)

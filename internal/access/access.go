@@ -22,18 +22,18 @@ const (
 	admittedLifetime = time.Minute
 	// refusedLifetime is how long the decision to refuse a token is used.
 	refusedLifetime = 10 * time.Second
-	// maxAdmitted is how many decisions to admit a token are stored.
-	maxAdmitted = 64
-	// maxRefused is how many decisions to refuse a token are stored.
-	maxRefused = 256
+	// maxAdmittedTokens is how many decisions to admit a token are stored.
+	maxAdmittedTokens = 64
+	// maxRefusedTokens is how many decisions to refuse a token are stored.
+	maxRefusedTokens = 256
 	// knownLifetime is how long an address counts as known after a client with that address had access.
 	knownLifetime = time.Hour
-	// maxKnown is how many known addresses are stored.
-	maxKnown = 64
+	// maxKnownAddresses is how many known addresses are stored.
+	maxKnownAddresses = 64
 	// Token reviews have one rate and burst for strangers, and one for known addresses: the number of
 	// strangers is unlimited, and they must not use up the rate of known addresses.
-	strangersPerSecond, strangersAtOnce = 1, 10
-	knownPerSecond, knownAtOnce         = 2, 20
+	strangersPerSecond, strangersBurst = 1, 10
+	knownPerSecond, knownBurst         = 2, 20
 	// reviewTimeout is how long the API server may take for a decision.
 	reviewTimeout = 5 * time.Second
 )
@@ -74,12 +74,12 @@ type Gate struct {
 func New(reviewer Reviewer, metrics *Metrics, log logr.Logger) *Gate {
 	return &Gate{
 		reviewer: reviewer, metrics: metrics, log: log,
-		admitted: newExpiringMap[[sha256.Size]byte, Decision](maxAdmitted, admittedLifetime),
-		refused:  newExpiringMap[[sha256.Size]byte, Decision](maxRefused, refusedLifetime),
-		known:    newExpiringMap[string, struct{}](maxKnown, knownLifetime),
+		admitted: newExpiringMap[[sha256.Size]byte, Decision](maxAdmittedTokens, admittedLifetime),
+		refused:  newExpiringMap[[sha256.Size]byte, Decision](maxRefusedTokens, refusedLifetime),
+		known:    newExpiringMap[string, struct{}](maxKnownAddresses, knownLifetime),
 
-		strangerRate: rate.NewLimiter(strangersPerSecond, strangersAtOnce),
-		knownRate:    rate.NewLimiter(knownPerSecond, knownAtOnce),
+		strangerRate: rate.NewLimiter(strangersPerSecond, strangersBurst),
+		knownRate:    rate.NewLimiter(knownPerSecond, knownBurst),
 	}
 }
 
@@ -121,7 +121,7 @@ func (g *Gate) decide(ctx context.Context, from, token, path string) Decision {
 		return Unauthenticated
 	}
 	key := sha256.Sum256([]byte(token))
-	if decision, stored := g.storedDecision(key, from); stored {
+	if decision, stored := g.decideLocally(key, from); stored {
 		return decision
 	}
 	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
@@ -136,9 +136,9 @@ func (g *Gate) decide(ctx context.Context, from, token, path string) Decision {
 	return decision
 }
 
-// storedDecision returns the stored decision about a token; false: the token is to be reviewed. If no
+// decideLocally returns the stored decision about a token; false: the token is to be reviewed. If no
 // decision is stored and the rate permits no review now, it returns Limited.
-func (g *Gate) storedDecision(key [sha256.Size]byte, from string) (Decision, bool) {
+func (g *Gate) decideLocally(key [sha256.Size]byte, from string) (Decision, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()

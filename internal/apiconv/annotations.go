@@ -18,12 +18,12 @@ type UnknownAnnotation struct {
 	Nearest string
 }
 
-// allocatedFromPool is the name, without the prefix, of the annotation in which lbstack and MetalLB write the
+// allocatedFromPoolName is the name, without the prefix, of the annotation in which lbstack and MetalLB write the
 // pools of a Service.
-const allocatedFromPool = "ip-allocated-from-pool"
+const allocatedFromPoolName = "ip-allocated-from-pool"
 
-// isRead reports whether lbstack reads an annotation of Services.
-func isRead(key string) bool {
+// isKnownAnnotation reports whether lbstack reads an annotation of Services.
+func isKnownAnnotation(key string) bool {
 	return slices.Contains(poolAnnotations, key) || slices.Contains(addressAnnotations, key) || slices.Contains(sharingAnnotations, key) ||
 		key == v1beta1.AnnotationAllocatedFromPool || key == v1beta1.AnnotationKeptAddresses
 }
@@ -33,7 +33,7 @@ func isRead(key string) bool {
 func UnknownAnnotations(svc *corev1.Service) (unknown []UnknownAnnotation) {
 	for _, key := range slices.Sorted(maps.Keys(svc.Annotations)) {
 		i := slices.IndexFunc(annotationPrefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) })
-		if i < 0 || isRead(key) || key == annotationPrefixes[i]+allocatedFromPool {
+		if i < 0 || isKnownAnnotation(key) || key == annotationPrefixes[i]+allocatedFromPoolName {
 			continue
 		}
 		unknown = append(unknown, UnknownAnnotation{Key: key, Nearest: nearestAnnotation(strings.TrimPrefix(key, annotationPrefixes[i]))})

@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	// wholeIPv4 is the prefix length of one IPv4 address, and the default of aggregationLength.
-	wholeIPv4 = 32
-	// wholeIPv6 is the prefix length of one IPv6 address, and the default of aggregationLengthV6.
-	wholeIPv6 = 128
+	// singleIPv4Bits is the prefix length of one IPv4 address, and the default of aggregationLength.
+	singleIPv4Bits = 32
+	// singleIPv6Bits is the prefix length of one IPv6 address, and the default of aggregationLengthV6.
+	singleIPv6Bits = 128
 	// maxPrepend is the maximum of asPathPrepend.
 	maxPrepend = 10
 )
@@ -66,8 +66,8 @@ func parseLengths(spec *v1beta1.BGPAdvertisementSpec, ad *routes.Advertisement) 
 		whole int32
 		to    *uint8
 	}{
-		{"spec.aggregationLength", spec.AggregationLength, wholeIPv4, &ad.Length},
-		{"spec.aggregationLengthV6", spec.AggregationLengthV6, wholeIPv6, &ad.LengthV6},
+		{"spec.aggregationLength", spec.AggregationLength, singleIPv4Bits, &ad.Length},
+		{"spec.aggregationLengthV6", spec.AggregationLengthV6, singleIPv6Bits, &ad.LengthV6},
 	} {
 		value := cmp.Or(length.value, length.whole)
 		if value < 1 || value > length.whole {

@@ -18,21 +18,21 @@ import (
 
 // Defaults of fields of a BGPPeer, in seconds. The CRD has the same defaults.
 const (
-	defaultHoldTime         = 30
-	defaultConnectRetry     = 2
-	defaultRestartTime      = 120
-	defaultGracefulShutdown = 2
+	defaultHoldSeconds         = 30
+	defaultConnectRetrySeconds = 2
+	defaultRestartSeconds      = 120
+	defaultShutdownSeconds     = 2
 )
 
 // Limits of fields of a BGPPeer.
 const (
-	minHoldTime         = 3
-	maxSecurityHops     = 254
-	maxRestartTime      = 4095
-	maxGracefulShutdown = 60
-	// maxPassword is the maximum length of a TCP MD5 key on Linux, in bytes
+	minHoldSeconds     = 3
+	maxSecurityHops    = 254
+	maxRestartSeconds  = 4095
+	maxShutdownSeconds = 60
+	// maxPasswordBytes is the maximum length of a TCP MD5 key on Linux, in bytes
 	// (TCP_MD5SIG_MAXKEYLEN).
-	maxPassword = 80
+	maxPasswordBytes = 80
 )
 
 // BGPPeer has the fields of a BGPPeer object. The caller reads the objects that the BGPPeer names.
@@ -47,8 +47,8 @@ type BGPPeer struct {
 	Created time.Time
 }
 
-// OnNode reports whether a node with these labels has a session with the router.
-func (p *BGPPeer) OnNode(labels map[string]string) bool {
+// SelectsNode reports whether a node with these labels has a session with the router.
+func (p *BGPPeer) SelectsNode(labels map[string]string) bool {
 	for _, selects := range p.NodeSelectors {
 		if selects(labels) {
 			return true
@@ -64,26 +64,26 @@ func ParseBGPPeer(object *v1beta1.BGPPeer) (BGPPeer, *SpecError) {
 	r := fieldReader{}
 	p := BGPPeer{Peer: bgp.Peer{
 		Name:         bgp.PeerName(object.Name),
-		ASN:          r.asn("spec.myASN", spec.MyASN),
+		ASN:          r.readASN("spec.myASN", spec.MyASN),
 		Interface:    string(spec.Interface),
-		Port:         uint16(r.number("spec.peerPort", cmp.Or(spec.PeerPort, bgp.Port), 1, math.MaxUint16)),
+		Port:         uint16(r.readNumber("spec.peerPort", cmp.Or(spec.PeerPort, bgp.Port), 1, math.MaxUint16)),
 		VRF:          string(spec.VRF),
-		Hold:         r.seconds("spec.holdTimeSeconds", valueOr(spec.HoldTimeSeconds, defaultHoldTime), 0, math.MaxUint16),
-		Keepalive:    r.seconds("spec.keepaliveTimeSeconds", spec.KeepaliveTimeSeconds, 0, math.MaxUint16),
-		ConnectRetry: r.seconds("spec.connectRetrySeconds", cmp.Or(spec.ConnectRetrySeconds, defaultConnectRetry), 1, math.MaxUint16),
+		Hold:         r.readSeconds("spec.holdTimeSeconds", valueOr(spec.HoldTimeSeconds, defaultHoldSeconds), 0, math.MaxUint16),
+		Keepalive:    r.readSeconds("spec.keepaliveTimeSeconds", spec.KeepaliveTimeSeconds, 0, math.MaxUint16),
+		ConnectRetry: r.readSeconds("spec.connectRetrySeconds", cmp.Or(spec.ConnectRetrySeconds, defaultConnectRetrySeconds), 1, math.MaxUint16),
 		Multihop:     spec.EBGPMultiHop,
-		SecurityHops: uint8(r.number("spec.ttlSecurityHops", spec.TTLSecurityHops, 0, maxSecurityHops)),
+		SecurityHops: uint8(r.readNumber("spec.ttlSecurityHops", spec.TTLSecurityHops, 0, maxSecurityHops)),
 		Passive:      spec.PassiveMode,
-		ShutdownWait: r.seconds("spec.gracefulShutdownSeconds", valueOr(spec.GracefulShutdownSeconds, defaultGracefulShutdown), 0, maxGracefulShutdown),
+		ShutdownWait: r.readSeconds("spec.gracefulShutdownSeconds", valueOr(spec.GracefulShutdownSeconds, defaultShutdownSeconds), 0, maxShutdownSeconds),
 		DualStack:    spec.DualStackAddressFamily,
 		BFDProfile:   string(spec.BFDProfile),
 		StrictBFD:    spec.StrictBFD,
 	}, Created: object.CreationTimestamp.Time}
 	if spec.LocalASN != 0 {
-		p.ASN = r.asn("spec.localASN", spec.LocalASN)
+		p.ASN = r.readASN("spec.localASN", spec.LocalASN)
 	}
 	if restart := spec.GracefulRestart; restart != nil {
-		p.RestartTime = r.seconds("spec.gracefulRestart.restartTimeSeconds", cmp.Or(restart.RestartTimeSeconds, defaultRestartTime), 1, maxRestartTime)
+		p.RestartTime = r.readSeconds("spec.gracefulRestart.restartTimeSeconds", cmp.Or(restart.RestartTimeSeconds, defaultRestartSeconds), 1, maxRestartSeconds)
 	}
 	if spec.PasswordSecret != nil {
 		p.PasswordSecret = spec.PasswordSecret.Name
@@ -104,7 +104,7 @@ func (r *fieldReader) readRouter(spec *v1beta1.BGPPeerSpec, p *bgp.Peer) {
 	r.check((spec.PeerASN != 0) != (spec.DynamicASN != ""), "spec.peerASN", "exactly one of peerASN and dynamicASN must be set")
 	switch spec.DynamicASN {
 	case "":
-		p.Remote.ASN = r.asn("spec.peerASN", spec.PeerASN)
+		p.Remote.ASN = r.readASN("spec.peerASN", spec.PeerASN)
 	case v1beta1.DynamicASNInternal:
 		p.Remote.Kind = bgp.InternalPeer
 	case v1beta1.DynamicASNExternal:
@@ -113,19 +113,19 @@ func (r *fieldReader) readRouter(spec *v1beta1.BGPPeerSpec, p *bgp.Peer) {
 		r.check(false, "spec.dynamicASN", "%q is neither Internal nor External", spec.DynamicASN)
 	}
 	r.check((spec.PeerAddress != "") != (spec.Interface != ""), "spec.peerAddress", "exactly one of peerAddress and interface must be set")
-	p.Address = r.address("spec.peerAddress", spec.PeerAddress)
+	p.Address = r.readAddress("spec.peerAddress", spec.PeerAddress)
 	if a := p.Address; a.IsValid() {
 		local := a.IsLoopback() || (a.Is4() && a.IsLinkLocalUnicast())
 		r.check(a.IsGlobalUnicast() || local, "spec.peerAddress", "%s is not the address of one host; in place of an IPv6 link-local address set interface", a)
 	}
-	p.Source = r.address("spec.sourceAddress", spec.SourceAddress)
-	p.RouterID = r.address("spec.routerID", spec.RouterID)
+	p.Source = r.readAddress("spec.sourceAddress", spec.SourceAddress)
+	p.RouterID = r.readAddress("spec.routerID", spec.RouterID)
 	r.check(!p.RouterID.IsValid() || (p.RouterID.Is4() && !p.RouterID.IsUnspecified()), "spec.routerID", "must look like an IPv4 address and not be 0.0.0.0")
 }
 
 // checkCombinations refuses combinations of fields that are not allowed.
 func (r *fieldReader) checkCombinations(p *bgp.Peer) {
-	r.check(p.Hold == 0 || p.Hold >= minHoldTime*time.Second, "spec.holdTimeSeconds", "must be 0 or at least %d", minHoldTime)
+	r.check(p.Hold == 0 || p.Hold >= minHoldSeconds*time.Second, "spec.holdTimeSeconds", "must be 0 or at least %d", minHoldSeconds)
 	r.check(p.Keepalive <= p.Hold, "spec.keepaliveTimeSeconds", "must not be more than holdTimeSeconds")
 	if p.Source.IsValid() {
 		r.check(p.Interface == "", "spec.sourceAddress", "cannot be set together with interface")
@@ -147,14 +147,14 @@ func ParseBFDProfile(object *v1beta1.BFDProfile) (bfd.Profile, *SpecError) {
 	const shortest, longest = 10, 60000
 	interval := func(field string, n int32) time.Duration {
 		n = cmp.Or(n, int32(bfd.DefaultInterval/time.Millisecond))
-		return time.Duration(r.number(field, n, shortest, longest)) * time.Millisecond
+		return time.Duration(r.readNumber(field, n, shortest, longest)) * time.Millisecond
 	}
 	p := bfd.Profile{
 		Receive:    interval("spec.receiveIntervalMilliseconds", spec.ReceiveIntervalMilliseconds),
 		Transmit:   interval("spec.transmitIntervalMilliseconds", spec.TransmitIntervalMilliseconds),
-		Multiplier: uint8(r.number("spec.detectMultiplier", cmp.Or(spec.DetectMultiplier, bfd.DefaultMultiplier), 2, math.MaxUint8)),
+		Multiplier: uint8(r.readNumber("spec.detectMultiplier", cmp.Or(spec.DetectMultiplier, bfd.DefaultMultiplier), 2, math.MaxUint8)),
 		Passive:    spec.PassiveMode,
-		MinimumTTL: uint8(r.number("spec.minimumTTL", cmp.Or(spec.MinimumTTL, bfd.DefaultMinimumTTL), 1, math.MaxUint8-1)),
+		MinimumTTL: uint8(r.readNumber("spec.minimumTTL", cmp.Or(spec.MinimumTTL, bfd.DefaultMinimumTTL), 1, math.MaxUint8-1)),
 	}
 	if r.err != nil {
 		return bfd.Profile{}, &SpecError{Reason: v1beta1.ReasonInvalidProfile, err: r.err}
@@ -172,8 +172,8 @@ func ParsePassword(secret *corev1.Secret) (bgp.Password, error) {
 	if len(password) == 0 {
 		return "", fmt.Errorf("has no password: its entry %q is missing or empty", corev1.BasicAuthPasswordKey)
 	}
-	if n := len(password); n > maxPassword {
-		return "", fmt.Errorf("has a password of %d bytes, but at most %d bytes are allowed", n, maxPassword)
+	if n := len(password); n > maxPasswordBytes {
+		return "", fmt.Errorf("has a password of %d bytes, but at most %d bytes are allowed", n, maxPasswordBytes)
 	}
 	return bgp.Password(password), nil
 }
@@ -188,22 +188,22 @@ func (r *fieldReader) check(ok bool, field, format string, args ...any) {
 	}
 }
 
-func (r *fieldReader) number(field string, n, least, most int32) int32 {
+func (r *fieldReader) readNumber(field string, n, least, most int32) int32 {
 	r.check(n >= least && n <= most, field, "%d is not a number from %d to %d", n, least, most)
 	return n
 }
 
-func (r *fieldReader) seconds(field string, n, least, most int32) time.Duration {
-	return time.Duration(r.number(field, n, least, most)) * time.Second
+func (r *fieldReader) readSeconds(field string, n, least, most int32) time.Duration {
+	return time.Duration(r.readNumber(field, n, least, most)) * time.Second
 }
 
-func (r *fieldReader) asn(field string, n int64) bgp.ASN {
+func (r *fieldReader) readASN(field string, n int64) bgp.ASN {
 	r.check(n >= 1 && n <= math.MaxUint32, field, "%d is not an autonomous system number from 1 to %d", n, uint32(math.MaxUint32))
 	return bgp.ASN(n)
 }
 
-// address reads the address of a host. For an empty field it returns the zero address.
-func (r *fieldReader) address(field, s string) netip.Addr {
+// readAddress reads the address of a host. For an empty field it returns the zero address.
+func (r *fieldReader) readAddress(field, s string) netip.Addr {
 	if s == "" {
 		return netip.Addr{}
 	}

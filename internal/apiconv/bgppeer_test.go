@@ -122,7 +122,7 @@ func TestWhichNodesHaveASession(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := p.OnNode(map[string]string{"rack": tt.rack}); got != tt.want {
+			if got := p.SelectsNode(map[string]string{"rack": tt.rack}); got != tt.want {
 				t.Errorf("a node of rack %s: got %v, want %v", tt.rack, got, tt.want)
 			}
 		})

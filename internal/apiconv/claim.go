@@ -45,14 +45,14 @@ func ClaimAddress(claim *v1beta1.IPAddressClaim) (netip.Addr, error) {
 	return a, nil
 }
 
-// AnnounceFrom returns the node in the annotation lbstack.io/announce-from of a claim, which should announce
+// AnnounceFromNode returns the node in the annotation lbstack.io/announce-from of a claim, which should announce
 // the address; empty: the claim has no such annotation.
-func AnnounceFrom(claim *v1beta1.IPAddressClaim) lb.NodeName {
-	return lb.NodeName(bounded.Cut(claim.Annotations[v1beta1.AnnotationAnnounceFrom], maxNodeName))
+func AnnounceFromNode(claim *v1beta1.IPAddressClaim) lb.NodeName {
+	return lb.NodeName(bounded.Cut(claim.Annotations[v1beta1.AnnotationAnnounceFrom], maxNodeNameBytes))
 }
 
-// maxNodeName is the maximum length of a node's name, in bytes.
-const maxNodeName = 253
+// maxNodeNameBytes is the maximum length of a node's name, in bytes.
+const maxNodeNameBytes = 253
 
 // HolderKey returns the key of the Service that a claim names as a holder.
 func HolderKey(h v1beta1.ClaimHolder) lb.ServiceKey {

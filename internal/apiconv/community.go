@@ -11,11 +11,11 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// largeMarker is the text before the first colon of a large community.
-const largeMarker = "large"
+// largePrefix is the text before the first colon of a large community.
+const largePrefix = "large"
 
-// wellKnown has the well-known communities by name (IANA, "BGP Well-known Communities").
-var wellKnown = map[string]routes.Community{
+// wellKnownCommunities has the well-known communities by name (IANA, "BGP Well-known Communities").
+var wellKnownCommunities = map[string]routes.Community{
 	"graceful-shutdown":   routes.GracefulShutdown,
 	"accept-own":          0xFFFF0001,
 	"llgr-stale":          0xFFFF0006,
@@ -38,14 +38,14 @@ type AnyCommunity struct {
 // String returns the community as numbers, in the form that ParseCommunity reads.
 func (c AnyCommunity) String() string {
 	if c.IsLarge {
-		return fmt.Sprintf("%s:%d:%d:%d", largeMarker, c.Large.Global, c.Large.Local1, c.Large.Local2)
+		return fmt.Sprintf("%s:%d:%d:%d", largePrefix, c.Large.Global, c.Large.Local1, c.Large.Local2)
 	}
 	return fmt.Sprintf("%d:%d", c.Standard>>16, c.Standard&0xFFFF)
 }
 
 // ParseCommunity parses a community: numbers, as in "65000:100" or "large:65000:1:2", or a well-known name.
 func ParseCommunity(s string) (AnyCommunity, error) {
-	if c, ok := wellKnown[s]; ok {
+	if c, ok := wellKnownCommunities[s]; ok {
 		return AnyCommunity{Standard: c}, nil
 	}
 	parts := strings.Split(s, ":")
@@ -56,7 +56,7 @@ func ParseCommunity(s string) (AnyCommunity, error) {
 			return AnyCommunity{}, err
 		}
 		return AnyCommunity{Standard: routes.Community(n[0]<<16 | n[1])}, nil
-	case len(parts) == 4 && parts[0] == largeMarker:
+	case len(parts) == 4 && parts[0] == largePrefix:
 		n, err := parseNumbers(s, parts[1:], 32)
 		if err != nil {
 			return AnyCommunity{}, err
@@ -125,7 +125,7 @@ func parseAlias(item v1beta1.CommunityAlias) (AnyCommunity, error) {
 	if strings.Contains(item.Name, ":") || item.Name == "" {
 		return AnyCommunity{}, fmt.Errorf("%q cannot be the name of a community", item.Name)
 	}
-	if known, ok := wellKnown[item.Name]; ok && value != (AnyCommunity{Standard: known}) {
+	if known, ok := wellKnownCommunities[item.Name]; ok && value != (AnyCommunity{Standard: known}) {
 		return AnyCommunity{}, fmt.Errorf("%q is the name of a well-known community and cannot mean %s", item.Name, item.Value)
 	}
 	return value, nil

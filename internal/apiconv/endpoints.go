@@ -38,7 +38,7 @@ func ParseEndpoints(slices []discoveryv1.EndpointSlice, nodes NodeNames) Service
 		if found[key] == nil {
 			found[key] = &endpointSets{}
 		}
-		eachEntry(slice, func(node uint64, flags byte) {
+		forEachEntry(slice, func(node uint64, flags byte) {
 			if flags&packedReady != 0 {
 				addEndpoint(&found[key].ready, nodes[node])
 			}
@@ -52,12 +52,12 @@ func ParseEndpoints(slices []discoveryv1.EndpointSlice, nodes NodeNames) Service
 		if result[key.service] == nil {
 			result[key.service] = map[lb.Family]eligibility.Endpoints{}
 		}
-		result[key.service][key.family] = kinds.usable()
+		result[key.service][key.family] = kinds.usableEndpoints()
 	}
 	return result
 }
 
-func (k *endpointSets) usable() eligibility.Endpoints {
+func (k *endpointSets) usableEndpoints() eligibility.Endpoints {
 	if k.ready.Serving > 0 {
 		return k.ready
 	}

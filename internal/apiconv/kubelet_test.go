@@ -25,7 +25,7 @@ func TestKubelet(t *testing.T) {
 	} {
 		node := &corev1.Node{}
 		node.Status.Addresses, node.Status.DaemonEndpoints.KubeletEndpoint.Port = tt.addresses, tt.port
-		got, has := Kubelet(node)
+		got, has := KubeletAddress(node)
 		if has != (tt.want != "") || has && got.String() != tt.want {
 			t.Errorf("%s: got %s, %v, want %q", name, got, has, tt.want)
 		}

@@ -62,7 +62,7 @@ func ParseNode(node *corev1.Node, policy DrainPolicy) eligibility.Node {
 	why, keeps := whyExcluded(node, policy)
 	return eligibility.Node{
 		Name: lb.NodeName(node.Name), Labels: node.Labels, Excluded: why, KeepsAnnounced: keeps,
-		Draining:  policy.hasMark(node) || isShuttingDown(ready),
+		Draining:  policy.hasDrainMark(node) || isShuttingDown(ready),
 		Down:      ready != nil && ready.Status != corev1.ConditionTrue,
 		Addresses: ownAddresses(node),
 	}
@@ -113,7 +113,7 @@ func whyExcluded(node *corev1.Node, policy DrainPolicy) (why string, keeps bool)
 	return "", false
 }
 
-func (p DrainPolicy) hasMark(node *corev1.Node) bool {
+func (p DrainPolicy) hasDrainMark(node *corev1.Node) bool {
 	return slices.ContainsFunc(p.Taints, func(key string) bool { return hasTaint(node, key) }) ||
 		hasTrueKey(node.Labels, p.Labels) || hasTrueKey(node.Annotations, p.Annotations)
 }

@@ -125,7 +125,7 @@ func TestAddressesAreCountedAfterTheyAreRead(t *testing.T) {
 	if len(internal) != maxNodeAddresses || internal[0] != netip.MustParseAddr("10.0.0.1") {
 		t.Errorf("InternalIPs: got %v, want the first %d, from 10.0.0.1 on", internal, maxNodeAddresses)
 	}
-	kubelet, has := Kubelet(node)
+	kubelet, has := KubeletAddress(node)
 	if want := netip.MustParseAddrPort("10.0.0.1:10250"); kubelet != want || !has {
 		t.Errorf("kubelet: got %s, %v, want %s", kubelet, has, want)
 	}

@@ -53,9 +53,9 @@ func PackEndpoints(slice *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice 
 func packEntries(endpoints []discoveryv1.Endpoint) string {
 	flags := map[uint64]byte{}
 	for i := range endpoints {
-		node := hashNode("")
+		node := hashNodeName("")
 		if name := endpoints[i].NodeName; name != nil {
-			node = hashNode(lb.NodeName(*name))
+			node = hashNodeName(lb.NodeName(*name))
 		}
 		switch c := endpoints[i].Conditions; {
 		case isTrue(c.Ready, true):
@@ -79,8 +79,8 @@ func packedEntries(slice *discoveryv1.EndpointSlice) (entries string, is bool) {
 	return strings.CutPrefix(slice.Endpoints[0].Addresses[0], packedMark)
 }
 
-// eachEntry calls take for each entry of a slice, packed or not.
-func eachEntry(slice *discoveryv1.EndpointSlice, take func(node uint64, flags byte)) {
+// forEachEntry calls take for each entry of a slice, packed or not.
+func forEachEntry(slice *discoveryv1.EndpointSlice, take func(node uint64, flags byte)) {
 	entries, _ := packedEntries(PackEndpoints(slice))
 	for entry := range slices.Chunk([]byte(entries), packedSize) {
 		take(binary.BigEndian.Uint64(entry), entry[packedSize-1])
@@ -89,8 +89,8 @@ func eachEntry(slice *discoveryv1.EndpointSlice, take func(node uint64, flags by
 
 // HasEndpointOn reports whether an EndpointSlice has an endpoint on a node.
 func HasEndpointOn(slice *discoveryv1.EndpointSlice, node lb.NodeName) (has bool) {
-	hash := hashNode(node)
-	eachEntry(slice, func(on uint64, _ byte) { has = has || on == hash })
+	hash := hashNodeName(node)
+	forEachEntry(slice, func(on uint64, _ byte) { has = has || on == hash })
 	return has
 }
 
@@ -98,13 +98,13 @@ func HasEndpointOn(slice *discoveryv1.EndpointSlice, node lb.NodeName) (has bool
 type NodeNames map[uint64]lb.NodeName
 
 // Add adds a name.
-func (n NodeNames) Add(name lb.NodeName) { n[hashNode(name)] = name }
+func (n NodeNames) Add(name lb.NodeName) { n[hashNodeName(name)] = name }
 
 // Remove removes a name.
-func (n NodeNames) Remove(name lb.NodeName) { delete(n, hashNode(name)) }
+func (n NodeNames) Remove(name lb.NodeName) { delete(n, hashNodeName(name)) }
 
-// hashNode returns the 64-bit FNV-1a hash (RFC 9923) of a node's name.
-func hashNode(name lb.NodeName) uint64 {
+// hashNodeName returns the 64-bit FNV-1a hash (RFC 9923) of a node's name.
+func hashNodeName(name lb.NodeName) uint64 {
 	hash := uint64(14695981039346656037)
 	for i := range len(name) {
 		hash = (hash ^ uint64(name[i])) * 1099511628211

@@ -40,7 +40,7 @@ func CopiedPassword(passwords *corev1.Secret, name string) (bgp.Password, bool) 
 		return "", false
 	}
 	password := passwords.Data[name]
-	if n := len(password); n == 0 || n > maxPassword {
+	if n := len(password); n == 0 || n > maxPasswordBytes {
 		return "", false
 	}
 	return bgp.Password(password), true

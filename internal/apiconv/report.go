@@ -18,7 +18,7 @@ import (
 // SpeakerReport reads a SpeakerState. It leaves out invalid addresses and prefixes.
 func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 	r := reports.Report{Node: lb.NodeName(state.Name), Stopped: state.Status.Phase == v1beta1.SpeakerStopped}
-	r.MissingBounded = len(state.Status.MissingSpeakers) == maxMissing
+	r.MissingBounded = len(state.Status.MissingSpeakers) == maxMissingSpeakers
 	if c := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionCurrent); c != nil {
 		r.Ended, r.Confirmed = c.Reason == v1beta1.ReasonSpeakerEnded, c.Reason == v1beta1.ReasonSpeakerMissing
 		r.Dead = r.Confirmed // the controller has already checked the Node and its kubelet
@@ -72,8 +72,8 @@ func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 	return r
 }
 
-// maxMissing is the maximum number of missing speakers in a SpeakerState.
-const maxMissing = 256
+// maxMissingSpeakers is the maximum number of missing speakers in a SpeakerState.
+const maxMissingSpeakers = 256
 
 // maxInterfaces is the maximum number of interfaces in a SpeakerState.
 const maxInterfaces = 256
@@ -121,8 +121,8 @@ func SpeakerRoutes(slice *v1beta1.SpeakerRouteSlice) (lb.NodeName, []reports.Rou
 	return lb.NodeName(slice.Node), routes
 }
 
-// ForeignAddress reads an item of status.foreign of a pool.
-func ForeignAddress(f v1beta1.ForeignAddress) (reports.ForeignHost, error) {
+// ParseForeignHost reads an item of status.foreign of a pool.
+func ParseForeignHost(f v1beta1.ForeignAddress) (reports.ForeignHost, error) {
 	address, err := ParseAddress(f.Address)
 	if err != nil {
 		return reports.ForeignHost{}, fmt.Errorf("status.foreign: %w", err)

@@ -152,7 +152,7 @@ func FuzzRequestedAddresses(f *testing.F) {
 			}
 			return
 		}
-		if (len(got) == 0) != (value == "") || len(got) > maxRequested {
+		if (len(got) == 0) != (value == "") || len(got) > maxRequestedAddresses {
 			t.Errorf("%q: got %d addresses", value, len(got))
 		}
 		seen := map[netip.Addr]bool{}

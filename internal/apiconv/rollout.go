@@ -20,12 +20,12 @@ import (
 const (
 	// defaultStepTimeout is the default of spec.speaker.rollout.stepTimeoutSeconds.
 	defaultStepTimeout = 300 * time.Second
-	// maxFailure is the maximum length of status.rollout.failure, in bytes.
-	maxFailure = 1024
-	// maxSkipped is the maximum number of nodes in status.rollout.skipped.
-	maxSkipped = 64
-	// maxSkippedMessage is the maximum length of the message about a skipped node, in bytes.
-	maxSkippedMessage = 512
+	// maxFailureBytes is the maximum length of status.rollout.failure, in bytes.
+	maxFailureBytes = 1024
+	// maxSkippedNodes is the maximum number of nodes in status.rollout.skipped.
+	maxSkippedNodes = 64
+	// maxSkippedMessageBytes is the maximum length of the message about a skipped node, in bytes.
+	maxSkippedMessageBytes = 512
 	// maxSessions is the maximum number of sessions of a node in status.rollout.currentNodes.
 	maxSessions = 128
 )
@@ -49,8 +49,8 @@ func RolloutSettings(spec v1beta1.RolloutSpec) rollout.Settings {
 	return s
 }
 
-// RolloutStored reads status.rollout of a stack. For nil it returns the zero value.
-func RolloutStored(status *v1beta1.RolloutStatus) rollout.Stored {
+// ParseRolloutStatus reads status.rollout of a stack. For nil it returns the zero value.
+func ParseRolloutStatus(status *v1beta1.RolloutStatus) rollout.Stored {
 	if status == nil {
 		return rollout.Stored{}
 	}
@@ -76,11 +76,11 @@ func RolloutStored(status *v1beta1.RolloutStatus) rollout.Stored {
 	return s
 }
 
-// RolloutStatus returns status.rollout, from which RolloutStored reads s again.
+// RolloutStatus returns status.rollout, from which ParseRolloutStatus reads s again.
 func RolloutStatus(s rollout.Stored, p rollout.Progress, message string) *v1beta1.RolloutStatus {
 	status := &v1beta1.RolloutStatus{
 		Phase: v1beta1.RolloutPhase(s.Phase), Revision: v1beta1.RolloutRevision(s.Revision.String()), GoodRevision: v1beta1.RolloutRevision(s.Good.String()),
-		FailedRevision: v1beta1.RolloutRevision(s.Failed().String()), FailedNode: v1beta1.NodeName(s.Failure.Node), Failure: bounded.Cut(s.Failure.Why, maxFailure), FailureUnreceived: s.Failure.Unreceived,
+		FailedRevision: v1beta1.RolloutRevision(s.FailedRevision().String()), FailedNode: v1beta1.NodeName(s.Failure.Node), Failure: bounded.Cut(s.Failure.Why, maxFailureBytes), FailureUnreceived: s.Failure.Unreceived,
 		Updated: int32(p.Updated), Total: int32(p.Total), Since: metav1.NewTime(s.Since), Proven: s.Proven, AnnouncementsUnverified: s.Unverified, QuietNode: v1beta1.NodeName(s.Quiet), LostNodes: int32(s.Lost), Retry: s.Retry, Message: message,
 	}
 	if s.Edits != (rollout.Edits{}) {
@@ -100,9 +100,9 @@ func RolloutStatus(s rollout.Stored, p rollout.Progress, message string) *v1beta
 		status.CurrentNodes = append(status.CurrentNodes, t)
 	}
 	skipped := slices.Clone(p.Skipped)
-	slices.SortFunc(skipped, func(x, y rollout.Note) int { return cmp.Compare(x.Node, y.Node) })
-	for _, note := range skipped[:min(len(skipped), maxSkipped)] {
-		status.Skipped = append(status.Skipped, v1beta1.SkippedNode{Name: v1beta1.NodeName(note.Node), Message: bounded.Cut(note.Text, maxSkippedMessage)})
+	slices.SortFunc(skipped, func(x, y rollout.NodeNote) int { return cmp.Compare(x.Node, y.Node) })
+	for _, note := range skipped[:min(len(skipped), maxSkippedNodes)] {
+		status.Skipped = append(status.Skipped, v1beta1.SkippedNode{Name: v1beta1.NodeName(note.Node), Message: bounded.Cut(note.Text, maxSkippedMessageBytes)})
 	}
 	return status
 }

@@ -54,10 +54,10 @@ func TestRolloutStoredIsReadAgain(t *testing.T) {
 	if err := json.Unmarshal(text, &status); err != nil {
 		t.Fatal(err)
 	}
-	if got := RolloutStored(&status); !got.Equal(want) {
+	if got := ParseRolloutStatus(&status); !got.Equal(want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if got := RolloutStored(nil); !got.Equal(rollout.Stored{}) {
+	if got := ParseRolloutStatus(nil); !got.Equal(rollout.Stored{}) {
 		t.Errorf("nothing stored: got %+v, want the zero value", got)
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// maxRequested is how many addresses a Service can request.
-const maxRequested = 32
+// maxRequestedAddresses is how many addresses a Service can request.
+const maxRequestedAddresses = 32
 
 // If a Service has several annotations of one list, the first one in the list counts.
 var (
@@ -49,7 +49,7 @@ func ParseRequest(svc *corev1.Service, namespaceLabels map[string]string) (ipam.
 	var err, wrong error
 	req.Terms, err = SharingTerms(svc)
 	req.Addresses, wrong = requestedAddresses(svc)
-	if LabelsCut(svc.Labels) {
+	if HasCutLabels(svc.Labels) {
 		err = fmt.Errorf("metadata.labels: a Service of type LoadBalancer can have at most %d labels, and at most %d bytes of labels: remove some labels", maxLabels, maxLabelBytes)
 	}
 	if err := cmp.Or(wrong, err); err != nil {
@@ -102,8 +102,8 @@ func requestedAddresses(svc *corev1.Service) ([]netip.Addr, error) {
 		seen[a] = true
 		addresses = append(addresses, a)
 	}
-	if len(addresses) > maxRequested {
-		return nil, fmt.Errorf("annotation %s: a Service can request at most %d addresses, and this Service requests %d", key, maxRequested, len(addresses))
+	if len(addresses) > maxRequestedAddresses {
+		return nil, fmt.Errorf("annotation %s: a Service can request at most %d addresses, and this Service requests %d", key, maxRequestedAddresses, len(addresses))
 	}
 	return addresses, nil
 }
@@ -153,16 +153,16 @@ func StatusAddresses(svc *corev1.Service) []netip.Addr {
 func keptAddresses(svc *corev1.Service) []netip.Addr {
 	var addresses []netip.Addr
 	for item := range strings.SplitSeq(svc.Annotations[v1beta1.AnnotationKeptAddresses], ",") {
-		if a, err := ParseAddress(item); err == nil && len(addresses) < maxRequested && !slices.Contains(addresses, a) {
+		if a, err := ParseAddress(item); err == nil && len(addresses) < maxRequestedAddresses && !slices.Contains(addresses, a) {
 			addresses = append(addresses, a)
 		}
 	}
 	return addresses
 }
 
-// SetKept sets the annotation with the addresses that the next installation reads. An empty list leaves the
+// SetKeptAddresses sets the annotation with the addresses that the next installation reads. An empty list leaves the
 // annotation unchanged, since an earlier attempt of the removal may have set it.
-func SetKept(svc *corev1.Service, addresses []netip.Addr) {
+func SetKeptAddresses(svc *corev1.Service, addresses []netip.Addr) {
 	var texts []string
 	for _, a := range addresses {
 		texts = append(texts, a.String())
@@ -187,9 +187,9 @@ func WithoutOwnData(svc *corev1.Service, own func(netip.Addr) bool) *corev1.Serv
 	return next
 }
 
-// ServedBy reports whether a Service is of type LoadBalancer and has the given class. An empty class stands
+// IsServedBy reports whether a Service is of type LoadBalancer and has the given class. An empty class stands
 // for a Service without a class.
-func ServedBy(svc *corev1.Service, class string) bool {
+func IsServedBy(svc *corev1.Service, class string) bool {
 	if svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		return false
 	}

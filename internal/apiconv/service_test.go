@@ -81,7 +81,7 @@ func TestServedBy(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			svc := &corev1.Service{Spec: corev1.ServiceSpec{Type: tt.kind, LoadBalancerClass: tt.of}}
-			if got := ServedBy(svc, tt.class); got != tt.want {
+			if got := IsServedBy(svc, tt.class); got != tt.want {
 				t.Errorf("served: got %v, want %v", got, tt.want)
 			}
 		})

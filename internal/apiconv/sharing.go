@@ -16,9 +16,9 @@ import (
 
 // Limits of the fields of an IPAddressClaim for the terms of sharing.
 const (
-	maxSharingKey = 1024 // bytes
-	maxPorts      = 1024 // ports of a holder
-	maxTraffic    = 1024 // bytes of the traffic policy
+	maxSharingKeyBytes = 1024 // bytes
+	maxPorts           = 1024 // ports of a holder
+	maxTrafficBytes    = 1024 // bytes of the traffic policy
 )
 
 // sharingAnnotations are the annotations with a sharing key. The first one that is set counts.
@@ -35,8 +35,8 @@ func SharingTerms(svc *corev1.Service) (lb.Sharing, error) {
 	if key == "" {
 		return lb.Sharing{}, nil
 	}
-	if len(key) > maxSharingKey {
-		return lb.Sharing{}, fmt.Errorf("annotation %s: the key has %d bytes, but at most %d bytes are allowed: use a shorter key", annotation, len(key), maxSharingKey)
+	if len(key) > maxSharingKeyBytes {
+		return lb.Sharing{}, fmt.Errorf("annotation %s: the key has %d bytes, but at most %d bytes are allowed: use a shorter key", annotation, len(key), maxSharingKeyBytes)
 	}
 	terms := lb.Sharing{Key: key, Traffic: trafficKey(svc)}
 	for _, port := range svc.Spec.Ports {
@@ -67,7 +67,7 @@ func trafficKey(svc *corev1.Service) string {
 	}
 	// String sorts the selector by key.
 	selector := svc.Namespace + ": " + labels.Set(svc.Spec.Selector).String()
-	if len(selector) > maxTraffic {
+	if len(selector) > maxTrafficBytes {
 		return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(selector)))
 	}
 	return selector

@@ -114,8 +114,8 @@ func TestTrafficIsTheSameOnlyWhereTheSameNodesServe(t *testing.T) {
 			if got := x.Traffic == y.Traffic; got != tt.same {
 				t.Errorf("%q and %q are the same: got %v, want %v", x.Traffic, y.Traffic, got, tt.same)
 			}
-			if len(x.Traffic) > maxTraffic || len(y.Traffic) > maxTraffic {
-				t.Errorf("got %d and %d bytes, want %d at most: a claim holds no more", len(x.Traffic), len(y.Traffic), maxTraffic)
+			if len(x.Traffic) > maxTrafficBytes || len(y.Traffic) > maxTrafficBytes {
+				t.Errorf("got %d and %d bytes, want %d at most: a claim holds no more", len(x.Traffic), len(y.Traffic), maxTrafficBytes)
 			}
 		})
 	}
@@ -134,11 +134,11 @@ func TestTermsThatNoClaimCanHoldAreRefused(t *testing.T) {
 		svc  *corev1.Service
 		want string
 	}{
-		{name: "a key that is too long", svc: annotated("metallb.io/allow-shared-ip", strings.Repeat("k", maxSharingKey+1)),
+		{name: "a key that is too long", svc: annotated("metallb.io/allow-shared-ip", strings.Repeat("k", maxSharingKeyBytes+1)),
 			want: "annotation metallb.io/allow-shared-ip: the key has 1025 bytes, but at most 1024 bytes are allowed: use a shorter key"},
 		{name: "too many ports", svc: sharing("k", cluster, nil, ports(maxPorts+1)...),
 			want: "annotation lbstack.io/allow-shared-ip: a Service that shares its address can have at most 1024 ports, and this Service has 1025: split the Service"},
-		{name: "the longest key", svc: annotated("lbstack.io/allow-shared-ip", strings.Repeat("k", maxSharingKey))},
+		{name: "the longest key", svc: annotated("lbstack.io/allow-shared-ip", strings.Repeat("k", maxSharingKeyBytes))},
 		{name: "the most ports, some of them twice", svc: sharing("k", cluster, nil, append(ports(maxPorts), "1/UDP", "2/UDP")...)},
 		{name: "too many ports of a Service that shares with nobody", svc: sharing("", cluster, nil, ports(maxPorts+1)...)},
 	}
@@ -179,7 +179,7 @@ func FuzzSharingTerms(f *testing.F) {
 		terms, err := SharingTerms(svc)
 		switch {
 		case err != nil:
-			if len(key) <= maxSharingKey {
+			if len(key) <= maxSharingKeyBytes {
 				t.Errorf("got %v, but only the key can be wrong", err)
 			}
 			return
@@ -189,7 +189,7 @@ func FuzzSharingTerms(f *testing.F) {
 			}
 			return
 		}
-		if terms.Key != key || len(terms.Traffic) > maxTraffic || isLocal != (terms.Traffic != "") {
+		if terms.Key != key || len(terms.Traffic) > maxTrafficBytes || isLocal != (terms.Traffic != "") {
 			t.Errorf("got %+v of the key %q, Local %v", terms, key, isLocal)
 		}
 		if !slices.IsSortedFunc(terms.Ports, lb.Port.Compare) {

@@ -28,7 +28,7 @@ func HeldAddresses(services []corev1.Service, claims []v1beta1.IPAddressClaim) [
 			continue
 		}
 		if holders := servicesHolding(claim, address, balanced); len(holders) > 0 {
-			held = append(held, eligibility.Address{Address: address, Pool: lb.PoolName(claim.Spec.Pool), Holders: holders, AnnounceFrom: AnnounceFrom(claim)})
+			held = append(held, eligibility.Address{Address: address, Pool: lb.PoolName(claim.Spec.Pool), Holders: holders, AnnounceFrom: AnnounceFromNode(claim)})
 		}
 	}
 	slices.SortFunc(held, func(x, y eligibility.Address) int { return x.Address.Compare(y.Address) })

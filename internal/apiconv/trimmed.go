@@ -16,12 +16,12 @@ import (
 // Limits of the fields that caches store of an object that a tenant writes. The API server accepts objects of
 // some 1.5 MiB, which have room for more than a hundred thousand labels.
 const (
-	maxLabels             = 64
-	maxLabelBytes         = 8 << 10 // of all labels together
-	maxUnknownAnnotations = 32
-	maxAnnotationBytes    = 4 << 10 // of the value of an annotation that lbstack reads
-	maxSelectorBytes      = 8 << 10
-	maxLoadBalancerIP     = 256 // bytes
+	maxLabels              = 64
+	maxLabelBytes          = 8 << 10 // of all labels together
+	maxUnknownAnnotations  = 32
+	maxAnnotationBytes     = 4 << 10 // of the value of an annotation that lbstack reads
+	maxSelectorBytes       = 8 << 10
+	maxLoadBalancerIPBytes = 256 // bytes
 	// cutKey is a key that marks shortened data: labels of which TrimLabels left some out, and a selector
 	// that trimSelector replaced by its hash. The API server does not accept this key in objects.
 	cutKey = ""
@@ -48,7 +48,7 @@ func NamespaceMeta(m metav1.ObjectMeta) metav1.ObjectMeta {
 }
 
 // TrimLabels returns all labels if they are within maxLabels and maxLabelBytes. Otherwise it returns the first
-// labels in the order of their keys, and the mark that LabelsCut finds.
+// labels in the order of their keys, and the mark that HasCutLabels finds.
 func TrimLabels(labels map[string]string) map[string]string {
 	size := 0
 	for key, value := range labels {
@@ -68,8 +68,8 @@ func TrimLabels(labels map[string]string) map[string]string {
 	return kept
 }
 
-// LabelsCut reports whether TrimLabels left labels out.
-func LabelsCut(labels map[string]string) bool {
+// HasCutLabels reports whether TrimLabels left labels out.
+func HasCutLabels(labels map[string]string) bool {
 	_, cut := labels[cutKey]
 	return cut
 }
@@ -84,7 +84,7 @@ func TrimService(svc *corev1.Service) *corev1.Service {
 		Spec: corev1.ServiceSpec{
 			Type: spec.Type, Selector: trimSelector(spec.Selector), ExternalTrafficPolicy: spec.ExternalTrafficPolicy,
 			IPFamilies: spec.IPFamilies, IPFamilyPolicy: spec.IPFamilyPolicy,
-			LoadBalancerIP: bounded.Cut(spec.LoadBalancerIP, maxLoadBalancerIP), LoadBalancerClass: spec.LoadBalancerClass,
+			LoadBalancerIP: bounded.Cut(spec.LoadBalancerIP, maxLoadBalancerIPBytes), LoadBalancerClass: spec.LoadBalancerClass,
 			ExternalIPs: trimExternalIPs(spec.ExternalIPs),
 		},
 		Status: svc.Status,
@@ -105,7 +105,7 @@ func trimAnnotations(annotations map[string]string) map[string]string {
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
 		ours := slices.ContainsFunc(annotationPrefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) })
 		switch {
-		case isRead(key):
+		case isKnownAnnotation(key):
 			kept[key] = bounded.Cut(annotations[key], maxAnnotationBytes)
 		case ours && unknown < maxUnknownAnnotations:
 			kept[strings.Clone(key)] = ""

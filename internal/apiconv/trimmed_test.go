@@ -32,8 +32,8 @@ func TestTrimLabels(t *testing.T) {
 		"few that are long":       {manyLabels(20, 1000), 8, true},
 	} {
 		got := TrimLabels(tt.labels)
-		if LabelsCut(got) != tt.cut {
-			t.Errorf("%s: cut: got %v, want %v", name, LabelsCut(got), tt.cut)
+		if HasCutLabels(got) != tt.cut {
+			t.Errorf("%s: cut: got %v, want %v", name, HasCutLabels(got), tt.cut)
 		}
 		delete(got, cutKey)
 		if len(got) != tt.want {
@@ -92,7 +92,7 @@ func TestTrimService_Bounds(t *testing.T) {
 		"annotations":    len(got.Annotations) == maxUnknownAnnotations+1,
 		"unknown ones":   got.Annotations["lbstack.io/a0"] == "" && len(UnknownAnnotations(got)) == maxUnknownAnnotations,
 		"addresses":      len(got.Annotations["lbstack.io/load-balancer-ips"]) <= maxAnnotationBytes,
-		"loadBalancerIP": len(got.Spec.LoadBalancerIP) <= maxLoadBalancerIP,
+		"loadBalancerIP": len(got.Spec.LoadBalancerIP) <= maxLoadBalancerIPBytes,
 		"selector":       len(got.Spec.Selector) == 1,
 		"externalIPs":    len(got.Spec.ExternalIPs) == MaxExternalIPs+1,
 	} {

@@ -29,9 +29,9 @@ type Status struct {
 	Stalls uint64
 }
 
-// RemoteAdminDown reports whether the administrator of the other side took the session down. It is then
+// IsRemoteAdminDown reports whether the administrator of the other side took the session down. It is then
 // unknown whether the path is up.
-func (s Status) RemoteAdminDown() bool { return s.State == Down && s.Remote == AdminDown }
+func (s Status) IsRemoteAdminDown() bool { return s.State == Down && s.Remote == AdminDown }
 
 // WithDefaults returns the profile with defaults in place of zero fields.
 func (p Profile) WithDefaults() Profile {

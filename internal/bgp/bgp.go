@@ -108,9 +108,9 @@ func (p *Peer) Families() (v4, v6 bool) {
 	return both || p.Address.Is4(), both || p.Address.Is6()
 }
 
-// Wants reports whether the router should get routes of a family. It gets them only if it negotiates the
+// HasFamily reports whether the router should get routes of a family. It gets them only if it negotiates the
 // family.
-func (p *Peer) Wants(f lb.Family) bool {
+func (p *Peer) HasFamily(f lb.Family) bool {
 	v4, v6 := p.Families()
 	return f == lb.IPv4 && v4 || f == lb.IPv6 && v6
 }

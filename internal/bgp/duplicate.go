@@ -13,12 +13,12 @@ type PeerCandidate struct {
 	Created time.Time
 }
 
-// SameRouter reports whether a router cannot distinguish the sessions of two peers of one node. Such
+// HasSameRouter reports whether a router cannot distinguish the sessions of two peers of one node. Such
 // sessions would end each other (RFC 4271 section 6.8). Routers identify a neighbor by the addresses of
 // the connection. A port distinguishes two peers only if this side connects to both: a router that
 // connects uses any source port. An IPv4 and an IPv6 address of one router are two neighbors, and so
 // are its link-local and its global address.
-func (p *Peer) SameRouter(q *Peer) bool {
+func (p *Peer) HasSameRouter(q *Peer) bool {
 	switch {
 	case p.Address != q.Address || p.Interface != q.Interface:
 		return false
@@ -42,7 +42,7 @@ func SelectPeers(candidates []PeerCandidate, inEffect map[PeerName]Peer) (select
 	duplicates = map[PeerName]PeerName{}
 	for i := range order {
 		p := &order[i].Peer
-		if j := slices.IndexFunc(selected, func(q Peer) bool { return p.SameRouter(&q) }); j >= 0 {
+		if j := slices.IndexFunc(selected, func(q Peer) bool { return p.HasSameRouter(&q) }); j >= 0 {
 			duplicates[p.Name] = selected[j].Name
 			continue
 		}
@@ -54,7 +54,7 @@ func SelectPeers(candidates []PeerCandidate, inEffect map[PeerName]Peer) (select
 
 // precedence returns 0 for a peer that was in effect for this router before, and 1 for other peers.
 func precedence(p *Peer, inEffect map[PeerName]Peer) int {
-	if before, was := inEffect[p.Name]; was && before.SameRouter(p) {
+	if before, was := inEffect[p.Name]; was && before.HasSameRouter(p) {
 		return 0
 	}
 	return 1

@@ -43,8 +43,8 @@ type GracefulRestart struct {
 	IPv4, IPv6 bool
 }
 
-// Words returns the names of the capabilities, for messages.
-func (c Capabilities) Words() []string {
+// Names returns the names of the capabilities, for messages.
+func (c Capabilities) Names() []string {
 	var words []string
 	for _, capability := range []struct {
 		is   bool
@@ -89,19 +89,19 @@ const (
 // The subcodes that this side sends. The first three are subcodes of OpenError (RFC 4271 section 6.2),
 // the next three of StateMachineError (RFC 6608), and the others of Cease (RFC 4486, RFC 9384).
 const (
-	BadPeerASN          uint8 = 2
-	BadRouterID         uint8 = 3
-	UnacceptableHold    uint8 = 6
-	InOpenSent          uint8 = 1
-	InOpenConfirm       uint8 = 2
-	InEstablished       uint8 = 3
-	AdminShutdown       uint8 = 2
-	PeerDeconfigured    uint8 = 3
-	AdminReset          uint8 = 4
-	ConnectionRejected  uint8 = 5
-	ConfigurationChange uint8 = 6
-	ConnectionCollision uint8 = 7
-	BFDDown             uint8 = 10
+	BadPeerASN              uint8 = 2
+	BadRouterID             uint8 = 3
+	UnacceptableHoldTime    uint8 = 6
+	UnexpectedInOpenSent    uint8 = 1
+	UnexpectedInOpenConfirm uint8 = 2
+	UnexpectedInEstablished uint8 = 3
+	AdminShutdown           uint8 = 2
+	PeerDeconfigured        uint8 = 3
+	AdminReset              uint8 = 4
+	ConnectionRejected      uint8 = 5
+	ConfigurationChange     uint8 = 6
+	ConnectionCollision     uint8 = 7
+	BFDDown                 uint8 = 10
 )
 
 // Notification ends a connection (RFC 4271 section 4.5).
@@ -113,18 +113,18 @@ type Notification struct {
 	Data []byte
 }
 
-var codeWords = map[ErrorCode]string{
+var codeNames = map[ErrorCode]string{
 	HeaderError: "message header error", OpenError: "OPEN message error", UpdateError: "UPDATE message error",
 	HoldTimerExpired: "hold timer expired", StateMachineError: "state machine error", Cease: "cease",
 }
 
-var subcodeWords = map[ErrorCode]map[uint8]string{
+var subcodeNames = map[ErrorCode]map[uint8]string{
 	HeaderError: {1: "connection not synchronized", 2: "bad message length", 3: "bad message type"},
 	OpenError: {
 		1: "unsupported version number", BadPeerASN: "bad peer AS", BadRouterID: "bad BGP identifier", 4: "unsupported optional parameter",
-		5: "authentication failure", UnacceptableHold: "unacceptable hold time", 7: "unsupported capability", 11: "role mismatch",
+		5: "authentication failure", UnacceptableHoldTime: "unacceptable hold time", 7: "unsupported capability", 11: "role mismatch",
 	},
-	StateMachineError: {InOpenSent: "in OpenSent", InOpenConfirm: "in OpenConfirm", InEstablished: "in Established"},
+	StateMachineError: {UnexpectedInOpenSent: "in OpenSent", UnexpectedInOpenConfirm: "in OpenConfirm", UnexpectedInEstablished: "in Established"},
 	Cease: {
 		1: "maximum number of prefixes reached", AdminShutdown: "administrative shutdown", PeerDeconfigured: "peer de-configured",
 		AdminReset: "administrative reset", ConnectionRejected: "connection rejected", ConfigurationChange: "other configuration change",
@@ -132,16 +132,16 @@ var subcodeWords = map[ErrorCode]map[uint8]string{
 	},
 }
 
-// maxCommunication is how many octets of the text in a shutdown or reset are used at most (RFC 9003).
-const maxCommunication = 255
+// maxCommunicationOctets is how many octets of the text in a shutdown or reset are used at most (RFC 9003).
+const maxCommunicationOctets = 255
 
 // String describes the notification in words.
 func (n Notification) String() string {
-	words := codeWords[n.Code]
+	words := codeNames[n.Code]
 	if words == "" {
 		words = fmt.Sprintf("error code %d", n.Code)
 	}
-	if sub := subcodeWords[n.Code][n.Subcode]; sub != "" {
+	if sub := subcodeNames[n.Code][n.Subcode]; sub != "" {
 		words += ", " + sub
 	} else if n.Subcode != 0 {
 		words += fmt.Sprintf(", subcode %d", n.Subcode)
@@ -161,7 +161,7 @@ func (n Notification) shutdownText() string {
 	if length := int(n.Data[0]); length < len(text) {
 		text = text[:length]
 	}
-	return strings.ToValidUTF8(string(text[:min(len(text), maxCommunication)]), "?")
+	return strings.ToValidUTF8(string(text[:min(len(text), maxCommunicationOctets)]), "?")
 }
 
 // NewCease returns a Notification with the code Cease. text must be empty unless the subcode is
@@ -169,7 +169,7 @@ func (n Notification) shutdownText() string {
 func NewCease(subcode uint8, text string) *Notification {
 	n := &Notification{Code: Cease, Subcode: subcode}
 	if text != "" {
-		text = text[:min(len(text), maxCommunication)]
+		text = text[:min(len(text), maxCommunicationOctets)]
 		n.Data = append([]byte{byte(len(text))}, text...)
 	}
 	return n

@@ -77,7 +77,7 @@ func (s SessionPath) NextHops(inUse NextHops) (n NextHops) {
 	}
 	switch {
 	case v6.IsValid():
-		n.IPv6 = NextHop{Address: v6, LinkLocal: s.linkLocal(v6)}
+		n.IPv6 = NextHop{Address: v6, LinkLocal: s.linkLocalNextHop(v6)}
 	case s.Unnumbered:
 		n.IPv6 = NextHop{Address: local}
 	default:
@@ -111,7 +111,7 @@ func (s SessionPath) usableInternalIP(family func(netip.Addr) bool) netip.Addr {
 // reaches an IPv4 link-local address.
 func (s SessionPath) sessionFamilyNextHop(local, inUse netip.Addr) netip.Addr {
 	reachable := isGlobal(local) || s.Direct && local.Is4() && local.IsLinkLocalUnicast()
-	if i := s.indexOf(local); reachable && (i < 0 || !s.Addresses[i].Unstable) {
+	if i := s.addressIndex(local); reachable && (i < 0 || !s.Addresses[i].Unstable) {
 		return local
 	}
 	family := netip.Addr.Is6
@@ -127,7 +127,7 @@ func (s SessionPath) sessionFamilyNextHop(local, inUse netip.Addr) netip.Addr {
 // interfaceNextHop returns a next hop of a family without regard to the address of the session.
 func (s SessionPath) interfaceNextHop(family func(netip.Addr) bool, inUse netip.Addr) netip.Addr {
 	for _, a := range s.Internal {
-		if family(a) && s.isUsable(a) && (!s.Direct || s.Addresses[s.indexOf(a)].Interface == s.Outgoing) {
+		if family(a) && s.isUsable(a) && (!s.Direct || s.Addresses[s.addressIndex(a)].Interface == s.Outgoing) {
 			return a
 		}
 	}
@@ -157,9 +157,9 @@ func (s SessionPath) interfaceNextHop(family func(netip.Addr) bool, inUse netip.
 	}).Prefix.Addr()
 }
 
-// linkLocal returns the link-local address to send in addition to a global next hop.
-func (s SessionPath) linkLocal(beside netip.Addr) netip.Addr {
-	if i := s.indexOf(beside); !s.Direct || i < 0 || s.Addresses[i].Interface != s.Outgoing {
+// linkLocalNextHop returns the link-local address to send in addition to a global next hop.
+func (s SessionPath) linkLocalNextHop(beside netip.Addr) netip.Addr {
+	if i := s.addressIndex(beside); !s.Direct || i < 0 || s.Addresses[i].Interface != s.Outgoing {
 		return netip.Addr{}
 	}
 	if local := s.Local.WithZone(""); local.Is6() && local.IsLinkLocalUnicast() {
@@ -177,13 +177,13 @@ func (s SessionPath) linkLocal(beside netip.Addr) netip.Addr {
 
 // isUsable reports whether a is a stable global address of the node.
 func (s SessionPath) isUsable(a netip.Addr) bool {
-	i := s.indexOf(a)
+	i := s.addressIndex(a)
 	return i >= 0 && !s.Addresses[i].Unstable && isGlobal(a)
 }
 
 // isGlobal reports whether hosts on other links can send packets to an address.
 func isGlobal(a netip.Addr) bool { return a.IsGlobalUnicast() }
 
-func (s SessionPath) indexOf(a netip.Addr) int {
+func (s SessionPath) addressIndex(a netip.Addr) int {
 	return slices.IndexFunc(s.Addresses, func(n NodeAddress) bool { return n.Prefix.Addr() == a })
 }

@@ -25,9 +25,9 @@ const (
 	AddressFamilyMissing ProblemReason = "AddressFamilyMissing"
 )
 
-// OfRoutes reports whether the reason is about routes in a session. All other reasons are about a session
+// IsAboutRoutes reports whether the reason is about routes in a session. All other reasons are about a session
 // that does not exist.
-func (r ProblemReason) OfRoutes() bool { return r == NoNextHop || r == AddressFamilyMissing }
+func (r ProblemReason) IsAboutRoutes() bool { return r == NoNextHop || r == AddressFamilyMissing }
 
 // Problem is a problem of a peer on one node. The zero value means no problem.
 type Problem struct {
@@ -46,9 +46,9 @@ type PeerState struct {
 }
 
 const (
-	// FlapsWhenFlapping is the number of flaps (unplanned ends of an established session) from which on a
+	// FlappingThreshold is the number of flaps (unplanned ends of an established session) from which on a
 	// session counts as flapping.
-	FlapsWhenFlapping = 3
+	FlappingThreshold = 3
 	// StableAfter is how long after its last flap a session counts as stable; its flaps are then removed.
 	StableAfter = 10 * time.Minute
 )

@@ -8,17 +8,17 @@ import (
 )
 
 const (
-	// messageBytes is the maximum length of a condition's message. The API server accepts 32 KiB.
-	messageBytes = 4096
-	// noteBytes is the maximum length of an event's note. The API server accepts 1024 bytes.
-	noteBytes = 1000
+	// maxMessageBytes is the maximum length of a condition's message. The API server accepts 32 KiB.
+	maxMessageBytes = 4096
+	// maxNoteBytes is the maximum length of an event's note. The API server accepts 1024 bytes.
+	maxNoteBytes = 1000
 )
 
 // Message shortens a text to the maximum length of a condition's message.
-func Message(s string) string { return Cut(s, messageBytes) }
+func Message(s string) string { return Cut(s, maxMessageBytes) }
 
 // Note shortens a text to the maximum length of an event's note.
-func Note(s string) string { return Cut(s, noteBytes) }
+func Note(s string) string { return Cut(s, maxNoteBytes) }
 
 // Cut shortens a text to a maximum length in bytes (most): a longer text is replaced by its beginning and
 // three dots.

@@ -84,7 +84,7 @@ func (o *importRun) run(ctx context.Context) error {
 			return fmt.Errorf("writing the report: %w", err)
 		}
 	}
-	if result.Empty() {
+	if result.IsEmpty() {
 		return errors.New("nothing to import: the input has no configuration of MetalLB, kube-vip or Cilium that a stack could have")
 	}
 	if err := o.print(result); err != nil {

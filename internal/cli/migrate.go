@@ -208,7 +208,7 @@ func (m *migrateRun) prepare(ctx context.Context, c *cutover.Cluster, wanted *un
 	if moved, stopped := cutover.SwitchProgress(&c.Speakers[0]); len(moved) > 0 || stopped {
 		return nil
 	}
-	if err := m.runStep(ctx, "MetalLB's controller ends", func(ctx context.Context) (string, error) { return m.controllerPodLeft(ctx, c) }); err != nil {
+	if err := m.runStep(ctx, "MetalLB's controller ends", func(ctx context.Context) (string, error) { return m.controllerPodMessage(ctx, c) }); err != nil {
 		return err
 	}
 	if err := m.apply(ctx, c, cutover.WithoutAnnouncements(wanted)); err != nil {
@@ -261,7 +261,7 @@ func (m *migrateRun) moveRoutes(ctx context.Context, c *cutover.Cluster, wanted 
 				return "", err
 			}
 			for _, node := range nodes {
-				if words := now.MissingSession(stack, node); words != "" {
+				if words := now.MissingSessionMessage(stack, node); words != "" {
 					return words, nil
 				}
 			}
@@ -310,7 +310,7 @@ func (m *migrateRun) finish(ctx context.Context, c *cutover.Cluster, wanted *uns
 		if err != nil {
 			return "", err
 		}
-		return c.UnannouncedService(now, stack.Spec.LoadBalancerClass), nil
+		return c.UnannouncedServiceMessage(now, stack.Spec.LoadBalancerClass), nil
 	})
 	if err == nil || ctx.Err() == nil { // MetalLB has ended: the requests for nodes are removed even if the step failed, but not after an interrupt
 		err = errors.Join(err, m.spreadAddresses(ctx, c, wanted))

@@ -194,7 +194,7 @@ func (m *migrateRun) returnNodes(ctx context.Context, c *cutover.Cluster, nodes,
 			if err != nil {
 				return "", err
 			}
-			return now.AnnouncingNodes(gone), nil
+			return now.AnnouncingNodesMessage(gone), nil
 		}); err != nil {
 			return err
 		}
@@ -262,7 +262,7 @@ func (m *migrateRun) handOver(ctx context.Context, c *cutover.Cluster) error {
 	}
 	if err := m.runStep(ctx, "MetalLB's controller starts", func(ctx context.Context) (string, error) {
 		err := m.api.Get(ctx, client.ObjectKeyFromObject(&c.Controllers[0]), &c.Controllers[0])
-		return cutover.UnavailablePods(&c.Controllers[0]), missingRight(err)
+		return cutover.UnavailablePodsMessage(&c.Controllers[0]), missingRight(err)
 	}); err != nil {
 		return err
 	}
@@ -291,7 +291,7 @@ func (m *migrateRun) handOver(ctx context.Context, c *cutover.Cluster) error {
 		if err != nil {
 			return "", err
 		}
-		return c.ServiceWithoutAddress(now), nil
+		return c.LostAddressMessage(now), nil
 	})
 	if err == nil {
 		fmt.Fprintln(m.Out, "MetalLB announces the addresses, as before the switch.")
@@ -322,7 +322,7 @@ func (m *migrateRun) readSpeakers(ctx context.Context, c *cutover.Cluster) (now 
 	if err != nil {
 		return nil, nil, "", err
 	}
-	return now, set, now.UnstartedSpeakers(set), nil
+	return now, set, now.UnstartedSpeakersMessage(set), nil
 }
 
 func (m *migrateRun) pauseBetweenNodes(ctx context.Context) error { return m.pause(ctx, nodePause) }

@@ -40,7 +40,7 @@ func (m *migrateRun) moveOverHost(ctx context.Context, c *cutover.Cluster, host 
 		err = m.leave(ctx, c, cutover.WithLayer2(leaving, whole))
 	}
 	if err == nil && cutover.HasRoutes(whole) {
-		err = m.waitLBStackEnds(ctx, fmt.Sprintf("node %s: lbstack ends its sessions with routers", host.Name), func(now *cutover.Cluster) string { return now.SessionNodes(nodes) })
+		err = m.waitLBStackEnds(ctx, fmt.Sprintf("node %s: lbstack ends its sessions with routers", host.Name), func(now *cutover.Cluster) string { return now.SessionNodesMessage(nodes) })
 	}
 	if err != nil {
 		return false, err
@@ -62,7 +62,7 @@ func (m *migrateRun) moveOverHost(ctx context.Context, c *cutover.Cluster, host 
 		return false, err
 	}
 	c.Stack = leaving
-	if err := m.waitLBStackEnds(ctx, "lbstack ends its announcements on the local network", func(now *cutover.Cluster) string { return now.AnnouncingNodes(nil) }); err != nil {
+	if err := m.waitLBStackEnds(ctx, "lbstack ends its announcements on the local network", func(now *cutover.Cluster) string { return now.AnnouncingNodesMessage(nil) }); err != nil {
 		return false, err
 	}
 	return true, m.changeClaims(ctx, c, (*cutover.Cluster).EndNodeRequests)
@@ -81,7 +81,7 @@ func (m *migrateRun) gatherOnHost(ctx context.Context, c *cutover.Cluster, host 
 		if err != nil {
 			return "", err
 		}
-		return now.UnannouncedAddress(host.From), nil
+		return now.UnannouncedAddressMessage(host.From), nil
 	})
 	if err == nil && why != "" {
 		err = m.changeClaims(ctx, c, (*cutover.Cluster).EndNodeRequests)
@@ -97,7 +97,7 @@ func (m *migrateRun) waitAnnouncedFrom(ctx context.Context, c *cutover.Cluster, 
 	fmt.Fprintf(m.Out, "%s\n", what)
 	_, err := m.waitFor(ctx, what, joinTimeout, func(ctx context.Context) (string, error) {
 		_, at, why, err := m.readAnnouncedFrom(ctx, c, stack)
-		return cmp.Or(why, cutover.AddressElsewhere(host.From, at)), err
+		return cmp.Or(why, cutover.AddressElsewhereMessage(host.From, at)), err
 	})
 	return err
 }

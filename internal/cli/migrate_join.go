@@ -71,7 +71,7 @@ func (m *migrateRun) joinAnnouncements(ctx context.Context, c *cutover.Cluster, 
 		if err != nil {
 			return "", err
 		}
-		return now.AnnouncingNodes(nil), nil
+		return now.AnnouncingNodesMessage(nil), nil
 	}); err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (m *migrateRun) waitJoined(ctx context.Context, c *cutover.Cluster, wanted 
 				words = cmp.Or(words, fmt.Sprintf("MetalLB announces %s from node %s since this step has begun", address, at[address]))
 			}
 		}
-		words = cmp.Or(words, now.UnannouncedAddress(from))
+		words = cmp.Or(words, now.UnannouncedAddressMessage(from))
 		switch {
 		case words != "":
 			since = time.Time{}
@@ -208,7 +208,7 @@ func (m *migrateRun) spreadAddresses(ctx context.Context, c *cutover.Cluster, wa
 		if err != nil {
 			return "", err
 		}
-		return now.UnannouncedAddress(to), nil
+		return now.UnannouncedAddressMessage(to), nil
 	})
 	if words != "" {
 		fmt.Fprintf(m.ErrOut, "  not within %s: they stay where they are: kubectl lbstack move has a node announce an address\n", spreadTimeout)

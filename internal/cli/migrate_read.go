@@ -263,7 +263,7 @@ func (m *migrateRun) waitSpeakersEnd(ctx context.Context, c *cutover.Cluster, wh
 				return "", err
 			}
 		}
-		return now.RunningNode(nodes), nil
+		return now.RunningPodMessage(nodes), nil
 	})
 }
 
@@ -280,12 +280,12 @@ func (m *migrateRun) waitNodesReport(ctx context.Context, c *cutover.Cluster) er
 		if err != nil {
 			return "", err
 		}
-		return now.UnreachableNode(), nil
+		return now.UnreachableNodeMessage(), nil
 	})
 }
 
-// controllerPodLeft returns a pod of MetalLB's controller that still exists, as a phrase; empty if there is none.
-func (m *migrateRun) controllerPodLeft(ctx context.Context, c *cutover.Cluster) (string, error) {
+// controllerPodMessage returns a pod of MetalLB's controller that still exists, as a phrase; empty if there is none.
+func (m *migrateRun) controllerPodMessage(ctx context.Context, c *cutover.Cluster) (string, error) {
 	pods, err := m.podsOf(ctx, c.Controllers[0].Namespace, c.Controllers[0].Spec.Selector)
 	if err != nil || len(pods) == 0 {
 		return "", err

@@ -40,7 +40,7 @@ func (m *migrateRun) restartLate(ctx context.Context, c *cutover.Cluster) error 
 	return m.wait(ctx, "MetalLB's speakers receive neighbour solicitations", func(ctx context.Context) (string, error) {
 		now, set, words, err := m.readSpeakers(ctx, c)
 		if err == nil && words == "" {
-			words = now.MissingPod(set)
+			words = now.MissingPodMessage(set)
 		}
 		if err != nil || words != "" {
 			return words, err

@@ -28,7 +28,7 @@ const probeTimeout = maintenance.ProbeDeadline * time.Second
 // probeAddress creates a pod that asks the local network for an address, deletes it, and compares the answers with the reports
 // of the speakers. It returns both the answers and an error if the pod could not be deleted.
 func (c *cluster) probeAddress(ctx context.Context, streams genericiooptions.IOStreams, s *inspect.Snapshot, address netip.Addr, from string) (probed *inspect.ProbeReport, err error) {
-	origin, err := inspect.ProbeFrom(s, address, from)
+	origin, err := inspect.ChooseProbeOrigin(s, address, from)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (c *cluster) probeAddress(ctx context.Context, streams genericiooptions.IOS
 		fmt.Fprintf(streams.ErrOut, "pod/%s on node %s asks for %s on %s\n", pod.Name, origin.Node, address, strings.Join(origin.Interfaces, ", "))
 		var result lanprobe.Result
 		if result, err = c.probeResult(ctx, pod); err == nil {
-			probed = inspect.Probe(s, address, origin, result)
+			probed = inspect.CompareProbe(s, address, origin, result)
 		}
 	case isLasting(err) || apierrors.IsAlreadyExists(err):
 		return nil, err

@@ -20,8 +20,8 @@ import (
 	"github.com/lbstack/lbstack/internal/maintenance"
 )
 
-// observeTimeout is how long reserve waits for the condition Ready that the controller writes to the claim.
-const observeTimeout = 10 * time.Second
+// claimReadyTimeout is how long reserve waits for the condition Ready that the controller writes to the claim.
+const claimReadyTimeout = 10 * time.Second
 
 func reserveCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
 	var service string
@@ -69,7 +69,7 @@ func (c *cluster) reserve(ctx context.Context, streams genericiooptions.IOStream
 		}
 	}
 	name := "ipaddressclaim.lbstack.io/" + claim.Name
-	until := time.Now().Add(observeTimeout)
+	until := time.Now().Add(claimReadyTimeout)
 	for {
 		if err := c.api.Get(ctx, client.ObjectKeyFromObject(claim), claim); err != nil {
 			return missingRight(err)
@@ -82,7 +82,7 @@ func (c *cluster) reserve(ctx context.Context, streams genericiooptions.IOStream
 		case ready != nil && ready.ObservedGeneration >= claim.Generation:
 			return fmt.Errorf("%s does not reserve the address: %s (%s): kubectl lbstack release %s deletes it", name, ready.Message, ready.Reason, address)
 		case time.Now().After(until):
-			return fmt.Errorf("%s exists, and the controller has not reported within %s whether it reserves the address: look at the pods of the controller (kubectl lbstack status)", name, observeTimeout)
+			return fmt.Errorf("%s exists, and the controller has not reported within %s whether it reserves the address: look at the pods of the controller (kubectl lbstack status)", name, claimReadyTimeout)
 		}
 		select {
 		case <-ctx.Done():

@@ -106,8 +106,8 @@ func (c *Cluster) NoPoolProblems(pools []v1beta1.StackIPAddressPool) (problems [
 	return problems
 }
 
-// UnavailablePods returns how many pods of MetalLB's controller are available; empty if all are.
-func UnavailablePods(d *appsv1.Deployment) string {
+// UnavailablePodsMessage returns how many pods of MetalLB's controller are available; empty if all are.
+func UnavailablePodsMessage(d *appsv1.Deployment) string {
 	if d.Status.ObservedGeneration >= d.Generation && d.Status.AvailableReplicas >= replicasOf(d) {
 		return ""
 	}

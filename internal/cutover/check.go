@@ -62,7 +62,7 @@ func (c *Cluster) InstallationProblems(routes bool) (problems []string) {
 	for _, name := range c.Operators {
 		problems = append(problems, fmt.Sprintf("MetalLB's operator runs (Deployment %s) and would start again what a switch stops: scale it to 0 first", name))
 	}
-	if problem := c.frrProblem(routes); problem != "" {
+	if problem := c.frrMessage(routes); problem != "" {
 		problems = append(problems, problem)
 	}
 	for _, what := range c.Unmanaged {
@@ -71,9 +71,9 @@ func (c *Cluster) InstallationProblems(routes bool) (problems []string) {
 	return problems
 }
 
-// frrProblem returns why a switch cannot handle the sessions that FRR-K8s has for MetalLB, as a sentence; empty if MetalLB does not
+// frrMessage returns why a switch cannot handle the sessions that FRR-K8s has for MetalLB, as a sentence; empty if MetalLB does not
 // use FRR-K8s, or announces to no router. Since version 0.16, MetalLB's chart installs FRR-K8s whether or not there are routers.
-func (c *Cluster) frrProblem(routes bool) string {
+func (c *Cluster) frrMessage(routes bool) string {
 	var evidence string
 	switch {
 	case !UsesFRRK8s(&c.Speakers[0]):
@@ -117,7 +117,7 @@ func (c *Cluster) SwitchProblems(stack *v1beta1.LoadBalancerStack) (problems []s
 		add("the stack announces nothing: add to spec.l2Advertisements, or to spec.bgpAdvertisements and spec.bgpPeers")
 	}
 	if _, stopped := SwitchProgress(&c.Speakers[0]); !stopped {
-		if what := c.UnreachableNode(); what != "" {
+		if what := c.UnreachableNodeMessage(); what != "" {
 			problems = append(problems, what)
 		}
 	}
@@ -207,7 +207,7 @@ func (c *Cluster) CountAddresses(class string) (services, addresses int) {
 func (c *Cluster) shownServices(class string) (list []serviceAddresses) {
 	for i := range c.Services {
 		svc := &c.Services[i]
-		if !apiconv.ServedBy(svc, class) || !svc.DeletionTimestamp.IsZero() {
+		if !apiconv.IsServedBy(svc, class) || !svc.DeletionTimestamp.IsZero() {
 			continue
 		}
 		s := serviceAddresses{name: apiconv.KeyOf(svc).String(), local: isLocal(svc), announced: meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceAnnounced)}

@@ -70,8 +70,8 @@ func isGone(state *v1beta1.SpeakerState) bool {
 	return meta.IsStatusConditionFalse(state.Status.Conditions, v1beta1.ConditionCurrent)
 }
 
-// MissingSession returns the first session that the stack asks for on a node and that is not established.
-func (c *Cluster) MissingSession(stack *v1beta1.LoadBalancerStack, node Node) string {
+// MissingSessionMessage returns the first session that the stack asks for on a node and that is not established.
+func (c *Cluster) MissingSessionMessage(stack *v1beta1.LoadBalancerStack, node Node) string {
 	state, labels := c.stateOf(node.Name), c.nodeLabels(node.Name)
 	for i := range stack.Spec.BGPPeers {
 		wanted := &stack.Spec.BGPPeers[i]
@@ -79,7 +79,7 @@ func (c *Cluster) MissingSession(stack *v1beta1.LoadBalancerStack, node Node) st
 		if err != nil {
 			return fmt.Sprintf("spec.bgpPeers[%s] is invalid: %v", wanted.Name, err)
 		}
-		if !peer.OnNode(labels) {
+		if !peer.SelectsNode(labels) {
 			continue
 		}
 		if state == nil || isGone(state) {
@@ -109,23 +109,23 @@ func (c *Cluster) nodeLabels(node string) map[string]string {
 	return nil
 }
 
-// AnnouncingNodes returns the nodes from which lbstack still announces addresses on the local network, and those of the given
+// AnnouncingNodesMessage returns the nodes from which lbstack still announces addresses on the local network, and those of the given
 // nodes on which it still has sessions with routers.
-func (c *Cluster) AnnouncingNodes(nodes []Node) string {
+func (c *Cluster) AnnouncingNodesMessage(nodes []Node) string {
 	var words []string
 	for i := range c.States {
 		if n := c.States[i].Status.AddressCount; n > 0 && !isGone(&c.States[i]) {
 			words = append(words, fmt.Sprintf("node %s still announces %d addresses on the local network", c.States[i].Name, n))
 		}
 	}
-	if sessions := c.SessionNodes(nodes); sessions != "" {
+	if sessions := c.SessionNodesMessage(nodes); sessions != "" {
 		words = append(words, sessions)
 	}
 	return strings.Join(words, ", and ")
 }
 
-// SessionNodes returns which of the given nodes have sessions of lbstack with routers.
-func (c *Cluster) SessionNodes(nodes []Node) string {
+// SessionNodesMessage returns which of the given nodes have sessions of lbstack with routers.
+func (c *Cluster) SessionNodesMessage(nodes []Node) string {
 	var words []string
 	for i := range c.States {
 		state := &c.States[i]
@@ -136,9 +136,9 @@ func (c *Cluster) SessionNodes(nodes []Node) string {
 	return strings.Join(words, ", and ")
 }
 
-// RunningNode returns one of the given nodes, or of all nodes if nil, on which a pod of MetalLB's speakers runs. A deleted pod
+// RunningPodMessage returns one of the given nodes, or of all nodes if nil, on which a pod of MetalLB's speakers runs. A deleted pod
 // on a node that does not report is ignored: the API server is never informed of its end.
-func (c *Cluster) RunningNode(nodes []Node) string {
+func (c *Cluster) RunningPodMessage(nodes []Node) string {
 	for _, pod := range c.podsOn(nodes) {
 		if pod.DeletionTimestamp == nil || !c.doesNotReport(pod.Spec.NodeName) {
 			return fmt.Sprintf("Pod %s of MetalLB still runs on node %s", pod.Name, pod.Spec.NodeName)
@@ -167,9 +167,9 @@ func (c *Cluster) HasOverduePod(now time.Time) bool {
 	return slices.ContainsFunc(c.Pods, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil && now.After(p.DeletionTimestamp.Time) })
 }
 
-// UnreachableNode returns a node that does not report and has a pod of MetalLB's speakers: the end of that pod cannot be
+// UnreachableNodeMessage returns a node that does not report and has a pod of MetalLB's speakers: the end of that pod cannot be
 // observed.
-func (c *Cluster) UnreachableNode() string {
+func (c *Cluster) UnreachableNodeMessage() string {
 	for _, pod := range c.Pods {
 		if node := pod.Spec.NodeName; c.doesNotReport(node) {
 			return fmt.Sprintf("node %s does not report (its condition Ready is Unknown), and has Pod %s of MetalLB: it is not known whether the pod announces addresses, or when the pod ends. Repair the kubelet of the node, or delete the Node once the machine is off", node, pod.Name)
@@ -195,11 +195,11 @@ func (c *Cluster) readyStatus(node string) (status corev1.ConditionStatus) {
 	return status
 }
 
-// UnstartedSpeakers returns how many of MetalLB's speakers are ready and have the current template, if not all are and have. A pod on
+// UnstartedSpeakersMessage returns how many of MetalLB's speakers are ready and have the current template, if not all are and have. A pod on
 // a node that is not Ready does not count, since the node may stay so for long. While there is such a pod, the other pods may have an
 // earlier template: the DaemonSet counts the pod as unavailable, and so may replace no other. Templates differ only in the nodes on which
 // pods may run. With the update strategy OnDelete, templates are not compared.
-func (c *Cluster) UnstartedSpeakers(set *appsv1.DaemonSet) string {
+func (c *Cluster) UnstartedSpeakersMessage(set *appsv1.DaemonSet) string {
 	st, want := &set.Status, set.Status.DesiredNumberScheduled
 	for i := range c.Pods {
 		if ready := c.readyStatus(c.Pods[i].Spec.NodeName); ready != corev1.ConditionTrue && ready != "" {
@@ -213,9 +213,9 @@ func (c *Cluster) UnstartedSpeakers(set *appsv1.DaemonSet) string {
 	return fmt.Sprintf("%d of %d speakers of MetalLB are ready, and %d have the current template of the DaemonSet %s/%s", st.NumberReady, want, st.UpdatedNumberScheduled, set.Namespace, set.Name)
 }
 
-// UnannouncedService returns a Service that had addresses before the switch (c) and is not announced now. Services without
+// UnannouncedServiceMessage returns a Service that had addresses before the switch (c) and is not announced now. Services without
 // endpoints are ignored: nobody announced them before.
-func (c *Cluster) UnannouncedService(now *Cluster, class string) string {
+func (c *Cluster) UnannouncedServiceMessage(now *Cluster, class string) string {
 	before := c.shownServices(class)
 	for _, svc := range now.shownServices(class) {
 		switch announced := svc.announced; {
@@ -229,9 +229,9 @@ func (c *Cluster) UnannouncedService(now *Cluster, class string) string {
 	return ""
 }
 
-// ServiceWithoutAddress returns a Service that had an address in its status before (c) and does not have it now. Services that
+// LostAddressMessage returns a Service that had an address in its status before (c) and does not have it now. Services that
 // were deleted since, or have another type or class now, are ignored.
-func (c *Cluster) ServiceWithoutAddress(now *Cluster) string {
+func (c *Cluster) LostAddressMessage(now *Cluster) string {
 	has := map[string][]string{}
 	class := c.servedClass()
 	for _, svc := range now.shownServices(class) {
@@ -239,7 +239,7 @@ func (c *Cluster) ServiceWithoutAddress(now *Cluster) string {
 	}
 	for _, svc := range c.shownServices(class) {
 		if !slices.ContainsFunc(now.Services, func(s corev1.Service) bool {
-			return apiconv.KeyOf(&s).String() == svc.name && apiconv.ServedBy(&s, class)
+			return apiconv.KeyOf(&s).String() == svc.name && apiconv.IsServedBy(&s, class)
 		}) {
 			continue
 		}

@@ -92,7 +92,7 @@ func TestElsewhere_NamesAnAddress(t *testing.T) {
 		{"all, and one more", "", map[string]string{"192.0.2.1": "a", "192.0.2.2": "a", "192.0.2.3": "b"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := AddressElsewhere(from, tt.at); got != tt.want {
+			if got := AddressElsewhereMessage(from, tt.at); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})

@@ -28,7 +28,7 @@ const AnnotationRequestedNode = "lbstack.io/asked-by-migration"
 // requestedBySwitch reports whether a switch set the node that a claim asks for. others is the node that an administrator has set,
 // before the switch or since. It is empty if there is none.
 func requestedBySwitch(claim *v1beta1.IPAddressClaim) (asks bool, others string) {
-	now := string(apiconv.AnnounceFrom(claim))
+	now := string(apiconv.AnnounceFromNode(claim))
 	node, others, _ := strings.Cut(claim.Annotations[AnnotationRequestedNode], ",")
 	if now == "" || now != node {
 		return false, now
@@ -86,9 +86,9 @@ func (c *Cluster) runsSpeaker(node string) bool {
 	return slices.ContainsFunc(c.Pods, func(p corev1.Pod) bool { return p.Spec.NodeName == node && p.DeletionTimestamp == nil })
 }
 
-// AddressElsewhere returns a phrase about an address for which reported has another node than from, or no node. It is empty if there is
+// AddressElsewhereMessage returns a phrase about an address for which reported has another node than from, or no node. It is empty if there is
 // no such address. reported has the nodes from which MetalLB reports to announce addresses, by address.
-func AddressElsewhere(from, reported map[string]string) string {
+func AddressElsewhereMessage(from, reported map[string]string) string {
 	for _, address := range slices.Sorted(maps.Keys(from)) {
 		if reported[address] != from[address] {
 			return fmt.Sprintf("MetalLB does not report that node %s announces %s", from[address], address)
@@ -141,9 +141,9 @@ func (c *Cluster) EndNodeRequests() (changes [][2]*v1beta1.IPAddressClaim) {
 	return changes
 }
 
-// UnannouncedAddress returns a phrase about an address that lbstack does not announce from its node in from, or for which a foreign
+// UnannouncedAddressMessage returns a phrase about an address that lbstack does not announce from its node in from, or for which a foreign
 // host answers. It is empty if there is no such address.
-func (c *Cluster) UnannouncedAddress(from map[string]string) string {
+func (c *Cluster) UnannouncedAddressMessage(from map[string]string) string {
 	for _, address := range slices.Sorted(maps.Keys(from)) {
 		for i := range c.States {
 			for _, conflict := range c.States[i].Status.Conflicts {
@@ -168,7 +168,7 @@ func (c *Cluster) SpreadNodes(stack *v1beta1.LoadBalancerStack, endpoints []disc
 	for i := range c.Claims {
 		claim := &c.Claims[i]
 		if asks, others := requestedBySwitch(claim); asks && others == "" && len(may[claim.Spec.Address]) > 0 {
-			on[claim.Spec.Address] = string(apiconv.AnnounceFrom(claim))
+			on[claim.Spec.Address] = string(apiconv.AnnounceFromNode(claim))
 			load[on[claim.Spec.Address]]++
 			for _, node := range may[claim.Spec.Address] {
 				load[node] += 0 // a node without addresses counts for the share too

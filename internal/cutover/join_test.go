@@ -149,7 +149,7 @@ func TestApart_NamesAddressesAnnouncedFromAnotherNode(t *testing.T) {
 		}), "node node-1 finds that 02:00:00:00:00:02 answers for 192.0.2.1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := tt.c.UnannouncedAddress(from); !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") {
+			if got := tt.c.UnannouncedAddressMessage(from); !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})

@@ -75,7 +75,7 @@ func PodNodes(pods []corev1.Pod) (nodes []Node) {
 // address. local has the Services with such addresses and the nodes that may announce them (see LocalServices): where possible,
 // one of these nodes stays with MetalLB until the end. Nodes whose hostnames are in moved have moved already, and come first.
 func NewOrder(nodes []Node, moved []string, local map[string][]string) Order {
-	local = keepNodes(nodes, local)
+	local = selectNodes(nodes, local)
 	needs := map[string]int{}
 	for _, at := range local {
 		for _, node := range at {
@@ -101,8 +101,8 @@ func NewOrder(nodes []Node, moved []string, local map[string][]string) Order {
 	return o
 }
 
-// keepNodes returns the Services of local with only those nodes that are in nodes, the nodes with a speaker of MetalLB.
-func keepNodes(nodes []Node, local map[string][]string) map[string][]string {
+// selectNodes returns the Services of local with only those nodes that are in nodes, the nodes with a speaker of MetalLB.
+func selectNodes(nodes []Node, local map[string][]string) map[string][]string {
 	cut := map[string][]string{}
 	for name, at := range local {
 		cut[name] = slices.DeleteFunc(slices.Clone(at), func(name string) bool {

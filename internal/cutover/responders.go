@@ -57,9 +57,9 @@ func (c *Cluster) ShowsIPv6() bool {
 	})
 }
 
-// MissingPod returns a pod of MetalLB's speakers that is being deleted, or how many nodes have no pod yet, as a phrase; empty
+// MissingPodMessage returns a pod of MetalLB's speakers that is being deleted, or how many nodes have no pod yet, as a phrase; empty
 // if all nodes have one. A deleted pod on a node that does not report is ignored.
-func (c *Cluster) MissingPod(set *appsv1.DaemonSet) string {
+func (c *Cluster) MissingPodMessage(set *appsv1.DaemonSet) string {
 	for _, pod := range c.Pods {
 		if pod.DeletionTimestamp != nil && !c.doesNotReport(pod.Spec.NodeName) {
 			return fmt.Sprintf("Pod %s of MetalLB still runs on node %s", pod.Name, pod.Spec.NodeName)

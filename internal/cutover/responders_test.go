@@ -87,7 +87,7 @@ func TestReplaced(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			set := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "metallb-system", Name: "speaker"}, Status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 2}}
-			if got := (&Cluster{Nodes: tt.nodes, Pods: tt.pods}).MissingPod(set); got != tt.want {
+			if got := (&Cluster{Nodes: tt.nodes, Pods: tt.pods}).MissingPodMessage(set); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})

@@ -1,8 +1,8 @@
 // Package delta computes the difference between an actual and a desired state.
 package delta
 
-// Map has the changes from an actual map to a desired one.
-type Map[K comparable, V any] struct {
+// Changes has the changes from an actual map to a desired one.
+type Changes[K comparable, V any] struct {
 	// Add are the entries that are missing.
 	Add map[K]V
 	// Change are the entries whose actual and desired values differ, with the desired values.
@@ -11,9 +11,9 @@ type Map[K comparable, V any] struct {
 	Remove map[K]V
 }
 
-// Between returns the changes that turn actual into desired. It changes neither map.
-func Between[K comparable, V any](actual, desired map[K]V, equal func(x, y V) bool) Map[K, V] {
-	d := Map[K, V]{Add: map[K]V{}, Change: map[K]V{}, Remove: map[K]V{}}
+// Compute returns the changes that turn actual into desired. It changes neither map.
+func Compute[K comparable, V any](actual, desired map[K]V, equal func(x, y V) bool) Changes[K, V] {
+	d := Changes[K, V]{Add: map[K]V{}, Change: map[K]V{}, Remove: map[K]V{}}
 	for key, want := range desired {
 		have, ok := actual[key]
 		switch {

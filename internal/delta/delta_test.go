@@ -15,15 +15,15 @@ func TestBetween(t *testing.T) {
 	tests := []struct {
 		name            string
 		actual, desired m
-		want            Map[string, int]
+		want            Changes[string, int]
 	}{
-		{name: "equal maps differ in nothing", actual: m{"a": 1}, desired: m{"a": 1}, want: Map[string, int]{Add: m{}, Change: m{}, Remove: m{}}},
+		{name: "equal maps differ in nothing", actual: m{"a": 1}, desired: m{"a": 1}, want: Changes[string, int]{Add: m{}, Change: m{}, Remove: m{}}},
 		{name: "missing, changed and surplus entries", actual: m{"a": 1, "b": 2, "c": 3}, desired: m{"a": 1, "b": 9, "d": 4},
-			want: Map[string, int]{Add: m{"d": 4}, Change: m{"b": 9}, Remove: m{"c": 3}}},
+			want: Changes[string, int]{Add: m{"d": 4}, Change: m{"b": 9}, Remove: m{"c": 3}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := Between(tt.actual, tt.desired, same)
+			got := Compute(tt.actual, tt.desired, same)
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("difference (-want +got):\n%s", diff)
 			}
@@ -35,7 +35,7 @@ func TestApplyingTheDifferenceGivesTheDesired(t *testing.T) {
 	draw := rapid.MapOf(rapid.IntRange(0, 9), rapid.IntRange(0, 2))
 	rapid.Check(t, func(t *rapid.T) {
 		actual, desired := draw.Draw(t, "actual"), draw.Draw(t, "desired")
-		d := Between(actual, desired, same)
+		d := Compute(actual, desired, same)
 		result := maps.Clone(actual)
 		maps.Copy(result, d.Add)
 		maps.Copy(result, d.Change)

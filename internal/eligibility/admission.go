@@ -40,11 +40,11 @@ func newAdmission() admission {
 
 // configure replaces the pools and the addresses of the nodes.
 func (a *admission) configure(pools map[lb.PoolName]*Pool, nodes []Node) {
-	a.pools, a.nodes = pools, addressesOf(nodes)
+	a.pools, a.nodes = pools, nodesByAddress(nodes)
 }
 
-// addressesOf returns the node of each address that belongs to a node itself.
-func addressesOf(nodes []Node) map[netip.Addr]lb.NodeName {
+// nodesByAddress returns the node of each address that belongs to a node itself.
+func nodesByAddress(nodes []Node) map[netip.Addr]lb.NodeName {
 	of := map[netip.Addr]lb.NodeName{}
 	for i := range nodes {
 		for _, address := range nodes[i].Addresses {
@@ -121,17 +121,17 @@ func whySpecial(address netip.Addr) string {
 	return ""
 }
 
-// Remember sets the addresses that were admitted before the process started. Such an address is
+// RestoreAdmitted sets the addresses that were admitted before the process started. Such an address is
 // admitted again if its claim is set before the restoration ends, and a Service holds it.
-func (h *Holdings) Remember(addresses []netip.Addr) {
+func (h *Holdings) RestoreAdmitted(addresses []netip.Addr) {
 	h.before = make(map[netip.Addr]struct{}, len(addresses))
 	for _, address := range addresses {
 		h.before[address] = struct{}{}
 	}
 }
 
-// Settle ends the restoration of admitted addresses. Call it once all existing claims are set.
-func (h *Holdings) Settle() { h.before = nil }
+// EndRestore ends the restoration of admitted addresses. Call it once all existing claims are set.
+func (h *Holdings) EndRestore() { h.before = nil }
 
 // SetConfig replaces the pools and the addresses of the nodes. It checks the refused
 // addresses again. Admitted addresses stay admitted.
@@ -152,9 +152,9 @@ func (h *Holdings) RefusedAddresses(most int) (count int, first []Refusal) {
 	return len(first), first[:min(len(first), most)]
 }
 
-// OutsidePool returns, sorted, the admitted addresses that would be refused if they were new, for
+// AdmittedOutsidePool returns, sorted, the admitted addresses that would be refused if they were new, for
 // example because their pool no longer lists them.
-func (h *Holdings) OutsidePool() (list []netip.Addr) {
+func (h *Holdings) AdmittedOutsidePool() (list []netip.Addr) {
 	for address := range h.admitted {
 		if whyRefused(address, h.claims[address].Pool, h.pools, h.nodes) != "" {
 			list = append(list, address)

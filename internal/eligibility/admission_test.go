@@ -133,7 +133,7 @@ func TestAddressInUseStays(t *testing.T) {
 func TestAddressInUseBeforeARestartStays(t *testing.T) {
 	start := func(remembered ...netip.Addr) *eligibility.Planner {
 		p := eligibility.NewPlanner()
-		p.Remember(remembered)
+		p.RestoreAdmitted(remembered)
 		p.SetService(web, holder(one, two))
 		p.SetClaim(one, heldBy(web))
 		p.SetConfig([]ad{{}}, nil, nodes())

@@ -163,16 +163,16 @@ const (
 	NoNode Reason = "NoNode"
 )
 
-// OnStandby reports whether the node takes no new addresses, and keeps each address until
+// IsOnStandby reports whether the node takes no new addresses, and keeps each address until
 // another node can announce it.
-func (n *Node) OnStandby() bool { return n.Draining || n.Excluded != "" && n.KeepsAnnounced }
+func (n *Node) IsOnStandby() bool { return n.Draining || n.Excluded != "" && n.KeepsAnnounced }
 
 // isBarred reports whether the node announces nothing at all.
 func (n *Node) isBarred() bool { return n.Excluded != "" && !n.KeepsAnnounced }
 
-// SameCandidates reports whether a node is a candidate for the same addresses in both
+// HasSameCandidacy reports whether a node is a candidate for the same addresses in both
 // states.
-func SameCandidates(x, y Node) bool {
+func HasSameCandidacy(x, y Node) bool {
 	return x.Name == y.Name && x.isBarred() == y.isBarred() && maps.Equal(x.Labels, y.Labels) && slices.Equal(x.Addresses, y.Addresses)
 }
 

@@ -10,11 +10,11 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// maxNamed is how many objects a sentence names. The sentence has only the number of further objects.
-const maxNamed = 3
+// maxNamedObjects is how many objects a sentence names. The sentence has only the number of further objects.
+const maxNamedObjects = 3
 
-// explain returns the reason of a decision in a sentence; empty if a node may announce.
-func (r *resolver) explain(a Address, d addressDecision) string {
+// reasonMessage returns the reason of a decision in a sentence; empty if a node may announce.
+func (r *resolver) reasonMessage(a Address, d addressDecision) string {
 	switch d.reason {
 	case NoAdvertisement:
 		return r.whyNoAdvertisement(a)
@@ -33,14 +33,14 @@ func (r *resolver) whyNoAdvertisement(a Address) string {
 	if ads := r.adsForPool(a.Pool); len(ads) > 0 {
 		fields, labeled := r.selectorFields(ads)
 		return fmt.Sprintf("%s of %s, which %s the pool %q, do not match the labels of %s%s: change the labels or the selectors",
-			fields, r.advertisementNames(ads), verbFor(ads, "selects", "select"), a.Pool, labeled, decidingService(a))
+			fields, r.advertisementNames(ads), verbFor(ads, "selects", "select"), a.Pool, labeled, decidingServicePhrase(a))
 	}
 	return fmt.Sprintf("no %s selects the pool %q: add the pool to spec.ipAddressPools of an existing one (%s), or create another one",
 		r.kind, a.Pool, r.advertisementNames(allIndexes(len(r.ads))))
 }
 
-// decidingService names the Service by which advertisements select an address.
-func decidingService(a Address) string {
+// decidingServicePhrase names the Service by which advertisements select an address.
+func decidingServicePhrase(a Address) string {
 	switch {
 	case a.inSeveralNamespaces():
 		return fmt.Sprintf("the Service that has had the address longest (%d Services, of several namespaces, share it)", len(a.Holders))
@@ -140,13 +140,13 @@ func (r *resolver) servingNodes(local *localHolder) []int {
 	return nodes
 }
 
-// whyExcluded returns why the first maxNamed of the nodes may not announce, and counts the others.
+// whyExcluded returns why the first maxNamedObjects of the nodes may not announce, and counts the others.
 func (r *resolver) whyExcluded(nodes []int) string {
-	parts := make([]string, 0, maxNamed+1)
-	for _, i := range nodes[:min(len(nodes), maxNamed)] {
+	parts := make([]string, 0, maxNamedObjects+1)
+	for _, i := range nodes[:min(len(nodes), maxNamedObjects)] {
 		parts = append(parts, fmt.Sprintf("%s %s", r.nodes[i].Name, r.nodes[i].Excluded))
 	}
-	if more := len(nodes) - maxNamed; more > 0 {
+	if more := len(nodes) - maxNamedObjects; more > 0 {
 		parts = append(parts, fmt.Sprintf("%d more are excluded as well", more))
 	}
 	return strings.Join(parts, "; ")
@@ -188,7 +188,7 @@ func servicesPhrase(a Address) string {
 
 // Enumerate returns the words, followed by the first names of a list and the number of further names.
 func Enumerate[T ~string](words string, names []T) string {
-	return words + " " + bounded.Names(names, maxNamed)
+	return words + " " + bounded.Names(names, maxNamedObjects)
 }
 
 func verbFor[T any](list []T, one, many string) string {

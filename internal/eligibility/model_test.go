@@ -135,7 +135,7 @@ func (f *facts) change(t *rapid.T, p *eligibility.Planner) {
 	default:
 		clear(f.services)
 		clear(f.claims)
-		p.Forget()
+		p.RemoveAll()
 	}
 }
 

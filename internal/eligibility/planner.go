@@ -41,7 +41,7 @@ func NewPlanner() *Planner {
 func (p *Planner) SetConfig(advertisements []Advertisement, pools []Pool, nodes []Node) {
 	lists := p.resolver.lists
 	p.resolver = newResolver(Input{Advertisements: advertisements, Pools: pools, Nodes: nodes})
-	p.resolver.lists = lists // equal lists of candidates stay one slice, see sameList
+	p.resolver.lists = lists // equal lists of candidates stay one slice, see isSameList
 	p.holdings.SetConfig(p.resolver.pools, nodes)
 	for address := range p.holdings.ClaimedAddresses() {
 		p.touched[address] = struct{}{}
@@ -63,8 +63,8 @@ func (p *Planner) SetClaim(address netip.Addr, c *Claim) {
 	p.touched[address] = struct{}{}
 }
 
-// Forget removes all Services and claims, so that no address is wanted.
-func (p *Planner) Forget() {
+// RemoveAll removes all Services and claims, so that no address is wanted.
+func (p *Planner) RemoveAll() {
 	p.holdings = NewHoldings()
 	p.holdings.SetConfig(p.resolver.pools, p.resolver.nodes)
 	for address := range p.reported {
@@ -72,13 +72,13 @@ func (p *Planner) Forget() {
 	}
 }
 
-// Remember sets the addresses that were announced before the process started. Such an address is
+// RestoreAdmitted sets the addresses that were announced before the process started. Such an address is
 // admitted if a Service holds it when Changes is first called.
-func (p *Planner) Remember(addresses []netip.Addr) { p.holdings.Remember(addresses) }
+func (p *Planner) RestoreAdmitted(addresses []netip.Addr) { p.holdings.RestoreAdmitted(addresses) }
 
 // Changes returns what has changed since the last call.
 func (p *Planner) Changes() Change {
-	p.holdings.Settle()
+	p.holdings.EndRestore()
 	var c Change
 	for address := range p.touched {
 		p.update(address, &c)
@@ -102,7 +102,7 @@ func (p *Planner) update(address netip.Addr, c *Change) {
 		return
 	}
 	candidates := p.resolver.decide(address, pool, holders).candidates
-	if now := p.resolver.withRequested(candidates, p.holdings.claims[address].AnnounceFrom); !known || !sameList(before, now) {
+	if now := p.resolver.withRequested(candidates, p.holdings.claims[address].AnnounceFrom); !known || !isSameList(before, now) {
 		p.reported[address] = now
 		c.Addresses = append(c.Addresses, ownership.Address{Address: address, Candidates: now})
 	}
@@ -115,12 +115,12 @@ func (p *Planner) trimCaches() {
 	const few = 64
 	r, most := p.resolver, few+2*len(p.reported)
 	if max(len(r.outcomes), len(r.lists), len(r.ofPool)) > most {
-		r.forgetUnused(maps.Values(p.reported))
+		r.dropUnused(maps.Values(p.reported))
 	}
 }
 
-// sameList reports whether two lists of a resolver are equal. Equal lists are one slice,
+// isSameList reports whether two lists of a resolver are equal. Equal lists are one slice,
 // see sharedList.
-func sameList(x, y []Candidate) bool {
+func isSameList(x, y []Candidate) bool {
 	return len(x) == len(y) && (len(x) == 0 || &x[0] == &y[0])
 }

@@ -127,9 +127,9 @@ func TestChangesOfAddresses(t *testing.T) {
 		{"an address whose Service is gone goes", func(p *eligibility.Planner) { p.SetService(web, nil) }, change{Gone: []netip.Addr{one}}},
 		{"an address whose claim is gone goes", func(p *eligibility.Planner) { p.SetClaim(one, nil) }, change{Gone: []netip.Addr{one}}},
 		{"an address that somebody else holds goes", func(p *eligibility.Planner) { p.SetClaim(one, heldBy(dns)) }, change{Gone: []netip.Addr{one}}},
-		{"all go when they are forgotten", func(p *eligibility.Planner) { p.Forget() }, change{Gone: []netip.Addr{one}}},
+		{"all go when they are forgotten", func(p *eligibility.Planner) { p.RemoveAll() }, change{Gone: []netip.Addr{one}}},
 		{"a claim after all was forgotten counts", func(p *eligibility.Planner) {
-			p.Forget()
+			p.RemoveAll()
 			p.SetService(web, holder(one))
 			p.SetClaim(one, heldBy(web))
 		}, change{}},

@@ -13,7 +13,7 @@ import (
 // announce it or why none may.
 func Resolve(in Input) []Result {
 	r := newResolver(in)
-	taken := addressesOf(in.Nodes)
+	taken := nodesByAddress(in.Nodes)
 	results := make([]Result, 0, len(in.Addresses))
 	for _, a := range in.Addresses {
 		result := r.resolve(a)
@@ -108,7 +108,7 @@ func (r *resolver) resolve(a Address) Result {
 			d.reason = NoNode
 		}
 	}
-	return Result{Address: a.Address, Candidates: d.candidates, Reason: d.reason, Why: r.explain(a, d)}
+	return Result{Address: a.Address, Candidates: d.candidates, Reason: d.reason, Why: r.reasonMessage(a, d)}
 }
 
 // withoutExcluded returns the candidates that are not excluded. Excluded candidates can keep an
@@ -144,10 +144,10 @@ func (r *resolver) decide(address netip.Addr, pool lb.PoolName, holders []*Servi
 		return addressDecision{reason: NoAdvertisement}
 	}
 	family := lb.FamilyOf(address)
-	if !AnyServes(holders, family) {
+	if !HasServingEndpoint(holders, family) {
 		return addressDecision{reason: NoEndpoints, ads: ads}
 	}
-	local := localTo(holders, family)
+	local := localHolderOf(holders, family)
 	if candidates := r.candidates(ads, local); len(candidates) > 0 {
 		return addressDecision{candidates: candidates, ads: ads, local: local}
 	}
@@ -197,7 +197,7 @@ func (r *resolver) candidates(ads []int, local *localHolder) []Candidate {
 	key := outcomeKey{ads: indexKey(len(r.ads), ads)}
 	var serving []bool
 	if local != nil {
-		serving = r.servingAt(local)
+		serving = r.servingByNode(local)
 		key.local = boolKey(serving)
 	}
 	if candidates, known := r.outcomes[key]; known {
@@ -216,7 +216,7 @@ func (r *resolver) candidates(ads []int, local *localHolder) []Candidate {
 	return r.outcomes[key]
 }
 
-func (r *resolver) servingAt(local *localHolder) []bool {
+func (r *resolver) servingByNode(local *localHolder) []bool {
 	serving := make([]bool, len(r.nodes))
 	for i := range r.nodes {
 		serving[i] = local.serves(r.nodes[i].Name)

@@ -45,22 +45,22 @@ func anyMatches(selectors []Selector, labels map[string]string) bool {
 	return slices.ContainsFunc(selectors, func(s Selector) bool { return s(labels) })
 }
 
-// AnyServes reports whether at least one of these Services has an endpoint of the family.
-func AnyServes(holders []*Service, family lb.Family) bool {
+// HasServingEndpoint reports whether at least one of these Services has an endpoint of the family.
+func HasServingEndpoint(holders []*Service, family lb.Family) bool {
 	return slices.ContainsFunc(holders, func(s *Service) bool { return s.Endpoints[family].Serving > 0 })
 }
 
-// ServedAt reports whether traffic of the family to the address that these Services share
-// may arrive at the node. It does not check whether there are endpoints at all, see AnyServes.
-func ServedAt(holders []*Service, family lb.Family, node lb.NodeName) bool {
-	return localTo(holders, family).serves(node)
+// IsServedAt reports whether traffic of the family to the address that these Services share
+// may arrive at the node. It does not check whether there are endpoints at all, see HasServingEndpoint.
+func IsServedAt(holders []*Service, family lb.Family, node lb.NodeName) bool {
+	return localHolderOf(holders, family).serves(node)
 }
 
-// localTo returns the Service with externalTrafficPolicy Local whose endpoints restrict the nodes
+// localHolderOf returns the Service with externalTrafficPolicy Local whose endpoints restrict the nodes
 // that may announce an address of the family; nil: there is no restriction. The holders are in the
 // order of the claim. The first holder with endpoints decides, since it has had the address longest.
 // So a Service that joins or changes later cannot take the address away from a node.
-func localTo(holders []*Service, family lb.Family) *localHolder {
+func localHolderOf(holders []*Service, family lb.Family) *localHolder {
 	for _, s := range holders {
 		if e := s.Endpoints[family]; e.Serving > 0 {
 			if !s.Local {

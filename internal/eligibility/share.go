@@ -21,8 +21,8 @@ func (r *resolver) sharedList(list []Candidate) []Candidate {
 	return list
 }
 
-// forgetUnused empties the caches, except for the lists that are in use.
-func (r *resolver) forgetUnused(inUse iter.Seq[[]Candidate]) {
+// dropUnused empties the caches, except for the lists that are in use.
+func (r *resolver) dropUnused(inUse iter.Seq[[]Candidate]) {
 	r.ofPool, r.outcomes, r.lists = map[lb.PoolName][]int{}, map[outcomeKey][]Candidate{}, map[string][]Candidate{}
 	kept := map[*Candidate]bool{}
 	for list := range inUse {

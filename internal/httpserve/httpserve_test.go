@@ -122,7 +122,7 @@ func TestListen_HeldConnections(t *testing.T) {
 func TestListen_RefusedRequests(t *testing.T) {
 	address := serve(t, HealthHandler(func() error { return nil }))
 	for name, request := range map[string]string{
-		"long header":           "GET /healthz HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("a", requestBytes) + "\r\n\r\n",
+		"long header":           "GET /healthz HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("a", maxRequestBytes) + "\r\n\r\n",
 		"announced body":        "GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n",
 		"body without a length": "POST /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
 	} {

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// requestBytes is the maximum size of a request: its request line and its headers.
-	requestBytes = 4 << 10
+	// maxRequestBytes is the maximum size of a request: its request line and its headers.
+	maxRequestBytes = 4 << 10
 	// sendTimeout is how long a client may take to send its request.
 	sendTimeout = 2 * time.Second
 	// tlsSendTimeout is how long a TLS client may take for the handshake, and then again for the request.
@@ -34,7 +34,7 @@ var (
 	// plainLimits are the limits of a port without TLS. A connection takes up to some 30 KiB. At the rate of
 	// 1000 connections a second, each connection to a full port stays open for a second, which is enough for
 	// a probe.
-	plainLimits = netlimit.Limits{Connections: 1024, Bytes: requestBytes, PerSecond: 1000}
+	plainLimits = netlimit.Limits{Connections: 1024, Bytes: maxRequestBytes, PerSecond: 1000}
 	// tlsLimits are the limits of a port with TLS. A connection takes up to some 70 KiB, and its handshake
 	// takes some ten times the processor time of a plain connection. The bytes are enough for a handshake
 	// that begins a second time, and for a request with a token.
@@ -75,7 +75,7 @@ func listenLimited(address string, limits netlimit.Limits, within time.Duration,
 		ReadTimeout:       within,
 		WriteTimeout:      receiveTimeout,
 		// Errors of clients must not fill the log.
-		ErrorLog: log.New(debugLines{logger}, "", 0),
+		ErrorLog: log.New(debugWriter{logger}, "", 0),
 	}
 	server.SetKeepAlivesEnabled(false)
 	return server, netlimit.NewListener(listener, limits), nil
@@ -91,11 +91,11 @@ func refuseBody(handler http.Handler) http.Handler {
 	})
 }
 
-// debugLines logs each line at debug level.
-type debugLines struct{ logger logr.Logger }
+// debugWriter logs each line at debug level.
+type debugWriter struct{ logger logr.Logger }
 
 // Write implements io.Writer.
-func (l debugLines) Write(line []byte) (int, error) {
+func (l debugWriter) Write(line []byte) (int, error) {
 	l.logger.V(1).Info("serving HTTP", "problem", string(line))
 	return len(line), nil
 }

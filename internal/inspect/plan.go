@@ -77,7 +77,7 @@ func (c *Changes) None() bool {
 // their new addresses depend on the order in which the Services are served. The plan serves them by name; the controller may
 // serve them in another order.
 func Plan(s *Snapshot, to *v1beta1.LoadBalancerStack) (Changes, error) {
-	if to.Spec.ManagementState == v1beta1.Removed {
+	if to.Spec.ManagementState == v1beta1.StackRemoved {
 		return Changes{}, errors.New("spec.managementState is Removed: everything that the stack has is removed, and no address is announced")
 	}
 	after, err := s.withStack(to)
@@ -113,7 +113,7 @@ func whyOnHold(to *v1beta1.LoadBalancerStack) string {
 	switch {
 	case apiconv.IsPaused(to):
 		return "the annotation " + v1beta1.AnnotationPause + " is set: the changes are made when it is removed"
-	case to.Spec.ManagementState == v1beta1.Unmanaged:
+	case to.Spec.ManagementState == v1beta1.StackUnmanaged:
 		return "spec.managementState is Unmanaged: the changes are made when it is Managed"
 	}
 	return ""
@@ -147,7 +147,7 @@ func (s *Snapshot) allocate(after *Snapshot) *allocationPlan {
 	for i := range services {
 		svc := &services[i]
 		key := apiconv.KeyOf(svc)
-		if !svc.DeletionTimestamp.IsZero() || !apiconv.ServedBy(svc, after.loadBalancerClass()) && len(p.alloc.HeldBy(key)) == 0 {
+		if !svc.DeletionTimestamp.IsZero() || !apiconv.IsServedBy(svc, after.loadBalancerClass()) && len(p.alloc.HeldBy(key)) == 0 {
 			continue
 		}
 		request, err := apiconv.ParseRequest(svc, s.NamespaceLabels[svc.Namespace])
@@ -437,7 +437,7 @@ func (s *Snapshot) nodesWith(object *v1beta1.BGPPeer) (names []lb.NodeName) {
 		return nil
 	}
 	for i := range s.Nodes {
-		if peer.OnNode(s.Nodes[i].Labels) {
+		if peer.SelectsNode(s.Nodes[i].Labels) {
 			names = append(names, lb.NodeName(s.Nodes[i].Name))
 		}
 	}

@@ -86,7 +86,7 @@ func TestPlan_Golden(t *testing.T) {
 		},
 		"pool-removed": func(spec *v1beta1.LoadBalancerStackSpec) { spec.IPAddressPools = spec.IPAddressPools[1:] },
 		"unmanaged": func(spec *v1beta1.LoadBalancerStackSpec) {
-			spec.ManagementState, spec.L2Advertisements, spec.BGPAdvertisements = v1beta1.Unmanaged, nil, nil
+			spec.ManagementState, spec.L2Advertisements, spec.BGPAdvertisements = v1beta1.StackUnmanaged, nil, nil
 		},
 		"docs": func(spec *v1beta1.LoadBalancerStackSpec) {
 			spec.IPAddressPools[0].Addresses, spec.IPAddressPools[0].OutsidePoolPolicy = []v1beta1.AddressRange{"192.0.2.5-192.0.2.9"}, v1beta1.EvictOutsidePool
@@ -149,7 +149,7 @@ func TestPlan_RefusedInput(t *testing.T) {
 		{"a patch that matches nothing", "spec.patches[0].target: lbstack makes no Deployment none", func(_ *Snapshot, to *v1beta1.LoadBalancerStack) {
 			to.Spec.Patches = []v1beta1.Patch{{Target: v1beta1.PatchTarget{Kind: "Deployment", Name: "none"}, Patch: "{}"}}
 		}},
-		{"a removal", "spec.managementState is Removed", func(_ *Snapshot, to *v1beta1.LoadBalancerStack) { to.Spec.ManagementState = v1beta1.Removed }},
+		{"a removal", "spec.managementState is Removed", func(_ *Snapshot, to *v1beta1.LoadBalancerStack) { to.Spec.ManagementState = v1beta1.StackRemoved }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := plannedBed()

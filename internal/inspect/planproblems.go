@@ -104,10 +104,10 @@ func (s *Snapshot) notInEffect() map[string]resultsByName {
 	o := s.validityObjects()
 	found := map[string]resultsByName{"IPAddressPool": s.poolResults(o), "BFDProfile": {}}
 	for i := range s.BFDProfiles {
-		found["BFDProfile"][s.BFDProfiles[i].Name] = validity.BFDProfile(&s.BFDProfiles[i])
+		found["BFDProfile"][s.BFDProfiles[i].Name] = validity.BFDProfileResult(&s.BFDProfiles[i])
 	}
-	found["BGPPeer"], found["Community"] = validity.BGPPeers(o), validity.Communities(s.Communities)
-	found["L2Advertisement"], found["BGPAdvertisement"] = validity.L2Advertisements(o), validity.BGPAdvertisements(o)
+	found["BGPPeer"], found["Community"] = validity.BGPPeerResults(o), validity.CommunityResults(s.Communities)
+	found["L2Advertisement"], found["BGPAdvertisement"] = validity.L2AdvertisementResults(o), validity.BGPAdvertisementResults(o)
 	good := []string{
 		"", v1beta1.ReasonPoolReady, v1beta1.ReasonDraining, v1beta1.ReasonProfileValid, v1beta1.ReasonCommunityValid, v1beta1.ReasonAdvertisementValid,
 	}
@@ -140,8 +140,8 @@ func (s *Snapshot) poolResults(o *validity.Objects) resultsByName {
 	network := validity.NewNetwork(o)
 	for i := range s.Pools {
 		p := apiconv.AdvertisedPool(&s.Pools[i])
-		v := pools[p.Name].WithSubnets(network.UnreachedFamilies(&p))
-		r := validity.Result{Ready: v.Ready(), Reason: v.Reason, Message: v.Message}
+		v := pools[p.Name].WithSubnetWarning(network.UnreachedFamilies(&p))
+		r := validity.Result{Ready: v.IsReady(), Reason: v.Reason, Message: v.Message}
 		var conflicts []string
 		for _, conflict := range v.Conflicts {
 			if conflict.As == "" {

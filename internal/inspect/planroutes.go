@@ -30,7 +30,7 @@ func (s *Snapshot) routesView(in *eligibility.Input) routes.View {
 			continue
 		}
 		for _, node := range in.Nodes {
-			if peer.OnNode(node.Labels) {
+			if peer.SelectsNode(node.Labels) {
 				view.Peers[node.Name] = append(view.Peers[node.Name], peer.Name)
 			}
 		}

@@ -28,10 +28,10 @@ type ProbeOrigin struct {
 	near bool
 }
 
-// ProbeFrom returns the node from which the local network is asked for an address: the node that the user names, or else one with a
+// ChooseProbeOrigin returns the node from which the local network is asked for an address: the node that the user names, or else one with a
 // speaker that runs. It prefers nodes with a subnet that has the address, and among these one that does not announce the address,
 // since a node does not receive its own requests.
-func ProbeFrom(s *Snapshot, address netip.Addr, node string) (ProbeOrigin, error) {
+func ChooseProbeOrigin(s *Snapshot, address netip.Addr, node string) (ProbeOrigin, error) {
 	owner := s.ownerOf(address)
 	var origins []ProbeOrigin
 	for i := range s.States {
@@ -124,8 +124,8 @@ type ProbeAnswer struct {
 	ViaNodes []string `json:"viaNodes,omitempty"`
 }
 
-// Probe compares the answers of hosts with the reports of the speakers.
-func Probe(s *Snapshot, address netip.Addr, origin ProbeOrigin, result lanprobe.Result) *ProbeReport {
+// CompareProbe compares the answers of hosts with the reports of the speakers.
+func CompareProbe(s *Snapshot, address netip.Addr, origin ProbeOrigin, result lanprobe.Result) *ProbeReport {
 	p := &ProbeReport{Node: origin.Node, Interfaces: origin.Interfaces, Answers: []ProbeAnswer{}, Problems: result.Problems, protocol: "NDP"}
 	if address.Is4() {
 		p.protocol = "ARP"
@@ -171,7 +171,7 @@ func (p *ProbeReport) setMessage(owner string, ours bool) {
 	case len(others) > 0 && !ours:
 		p.AsReported, p.Message = true, answerPhrase(slices.Sorted(maps.Keys(others)))+", and no pool gives the address"
 	case len(others) > 0:
-		p.Message = p.unexpectedAnswers(owner, answered, slices.Sorted(maps.Keys(others))) + ": "
+		p.Message = p.unexpectedAnswersMessage(owner, answered, slices.Sorted(maps.Keys(others))) + ": "
 		if foreign {
 			p.Message += reports.ForeignHost{}.Remedy() + ", or exclude the address in the pool"
 		} else {
@@ -188,9 +188,9 @@ func (p *ProbeReport) setMessage(owner string, ours bool) {
 	}
 }
 
-// unexpectedAnswers returns a sentence on the hosts that answer and should not (others). answered
+// unexpectedAnswersMessage returns a sentence on the hosts that answer and should not (others). answered
 // means that the owner answers too.
-func (p *ProbeReport) unexpectedAnswers(owner string, answered bool, others []string) string {
+func (p *ProbeReport) unexpectedAnswersMessage(owner string, answered bool, others []string) string {
 	switch rest := bounded.Names(others, len(others)); {
 	case owner == "":
 		return answerPhrase(others) + ", although no node announces the address"

@@ -50,7 +50,7 @@ func TestProbeFrom(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := announced()
 			tt.change(s)
-			origin, err := ProbeFrom(s, netip.MustParseAddr(tt.address), tt.node)
+			origin, err := ChooseProbeOrigin(s, netip.MustParseAddr(tt.address), tt.node)
 			got := origin.Node + " " + strings.Join(origin.Interfaces, ",")
 			if err != nil {
 				got = err.Error()
@@ -94,12 +94,12 @@ func TestProbe_Golden(t *testing.T) {
 	} {
 		s := announced()
 		address := netip.MustParseAddr(tt.address)
-		origin, err := ProbeFrom(s, address, tt.from)
+		origin, err := ChooseProbeOrigin(s, address, tt.from)
 		if err != nil {
 			t.Fatal(err)
 		}
 		a := Who(s, Subject{Kind: OneAddress, Address: address})
-		a.Probe = Probe(s, address, origin, tt.result)
+		a.Probe = CompareProbe(s, address, origin, tt.result)
 		if a.Probe.AsReported != tt.want {
 			t.Errorf("%s: as reported %v, want %v", tt.name, a.Probe.AsReported, tt.want)
 		}

@@ -71,7 +71,7 @@ func (s *Snapshot) allocatorPools() ([]ipam.Pool, map[lb.PoolName]validity.PoolR
 	var taken []ipam.TakenRange
 	for i := range s.Pools {
 		for _, f := range s.Pools[i].Status.Foreign {
-			host, err := apiconv.ForeignAddress(f)
+			host, err := apiconv.ParseForeignHost(f)
 			if err != nil {
 				continue
 			}
@@ -88,7 +88,7 @@ func (s *Snapshot) allocatorPools() ([]ipam.Pool, map[lb.PoolName]validity.PoolR
 	for i := range s.Nodes {
 		nodes = append(nodes, apiconv.NodeNetworks(&s.Nodes[i], states[s.Nodes[i].Name]))
 	}
-	return validity.Pools(s.Pools, slices.Concat(taken, ipam.TakenByNodes(nodes), apiconv.ServiceNetworks(s.ServiceCIDRs)))
+	return validity.Pools(s.Pools, slices.Concat(taken, ipam.NodeRanges(nodes), apiconv.ServiceNetworks(s.ServiceCIDRs)))
 }
 
 // newAllocator returns an allocator with the same pools, holders and reservations as that of the controller.

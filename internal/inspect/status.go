@@ -99,7 +99,7 @@ func Status(s *Snapshot) Overview {
 		o.Routers = append(o.Routers, r)
 	}
 	for i := range s.Services {
-		if svc := &s.Services[i]; apiconv.ServedBy(svc, s.loadBalancerClass()) {
+		if svc := &s.Services[i]; apiconv.IsServedBy(svc, s.loadBalancerClass()) {
 			o.addService(svc)
 		}
 	}

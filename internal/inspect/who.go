@@ -181,7 +181,7 @@ func assignment(claim *v1beta1.IPAddressClaim) (*Assignment, bool) {
 	if err != nil {
 		return nil, false
 	}
-	row := &Assignment{Address: address, Pool: string(claim.Spec.Pool), State: string(cmp.Or(claim.Spec.State, v1beta1.ClaimReserved)), claim: claim.Name, AnnounceFrom: string(apiconv.AnnounceFrom(claim))}
+	row := &Assignment{Address: address, Pool: string(claim.Spec.Pool), State: string(cmp.Or(claim.Spec.State, v1beta1.ClaimReserved)), claim: claim.Name, AnnounceFrom: string(apiconv.AnnounceFromNode(claim))}
 	for _, h := range claim.Spec.Holders {
 		row.Services = append(row.Services, apiconv.HolderKey(h).String())
 	}

@@ -62,7 +62,7 @@ func (s *Snapshot) whyNotServed(svc *corev1.Service) (reason, message string) {
 		return "NotLoadBalancer", fmt.Sprintf("spec.type is %s: only Services of type LoadBalancer get addresses", svc.Spec.Type)
 	case s.Stack == nil:
 		return "NoStack", "the cluster has no LoadBalancerStack: create it"
-	case apiconv.ServedBy(svc, s.loadBalancerClass()):
+	case apiconv.IsServedBy(svc, s.loadBalancerClass()):
 		return "", ""
 	case svc.Spec.LoadBalancerClass == nil:
 		return "OtherClass", fmt.Sprintf("spec.loadBalancerClass is not set, and lbstack serves the class %s: create the Service again with this class", s.loadBalancerClass())
@@ -319,7 +319,7 @@ func (v *decisionView) whyNotCandidate(in *eligibility.Input, a eligibility.Addr
 	if !covered {
 		return "is not selected by spec.nodeSelectors of the advertisements that are about it"
 	}
-	if holders := v.holders(in, a); !eligibility.AnyServes(holders, lb.FamilyOf(a.Address)) {
+	if holders := v.holders(in, a); !eligibility.HasServingEndpoint(holders, lb.FamilyOf(a.Address)) {
 		return "would have nowhere to send traffic to: no endpoint is ready"
 	}
 	return "has no ready endpoint of the Service, whose externalTrafficPolicy is Local"

@@ -32,7 +32,7 @@ func WhyAll(s *Snapshot) UnannouncedServices {
 	all := UnannouncedServices{Unannounced: []UnannouncedService{}}
 	for i := range s.Services {
 		svc := &s.Services[i]
-		if !apiconv.ServedBy(svc, s.loadBalancerClass()) {
+		if !apiconv.IsServedBy(svc, s.loadBalancerClass()) {
 			continue
 		}
 		all.Services++

@@ -32,10 +32,10 @@ func (a *Allocator) AdoptShown(req Request) (adopted int) {
 func (a *Allocator) adopt(address netip.Addr, req Request) bool {
 	h := Holding{Address: address, Service: req.Service}
 	if a.IsReservedFor(h) {
-		a.TakeUp(address, req.Service)
+		a.MarkInUse(address, req.Service)
 		return true
 	}
 	var ok bool
-	h.Pool, ok = a.Adoptable(req, address)
+	h.Pool, ok = a.AdoptablePool(req, address)
 	return ok && a.Hold(h, req.Terms)
 }

@@ -40,7 +40,7 @@ func (a *Allocator) Assign(request Request) Decision {
 	}
 	for _, h := range chosen {
 		if slices.Contains(held, h) {
-			a.TakeUp(h.Address, h.Service)
+			a.MarkInUse(h.Address, h.Service)
 			delete(a.dropped, assignment{h.Address, h.Service})
 		} else {
 			a.hold(h, req.Terms)
@@ -85,15 +85,15 @@ func (a *Allocator) DecideInvalid(request Request, refusal *Refusal) Decision {
 // exchange them, since foreign hosts use them. It may not keep the addresses in lost. An address that
 // is only reserved for the Service, and that the Service would have to give up at once, is in no list.
 // classify sets the terms of the request on the addresses that the Service may keep.
-func (a *Allocator) classify(req *Request) (held []Holding, fleeing, lost []OutsidePool) {
+func (a *Allocator) classify(req *Request) (held []Holding, fleeing, lost []OutsideHolding) {
 	c := a.accounts.get(req.Service)
 	if c == nil {
 		return nil, nil, nil
 	}
 	for _, h := range a.HeldBy(req.Service) {
 		p, at := a.sourcePool(h.Address), assignment{h.Address, h.Service}
-		if why := a.mayNotStay(h.Address, h.Service, req.Terms); why != "" {
-			lost = append(lost, OutsidePool{h, "the Service " + why})
+		if why := a.whyNotStay(h.Address, h.Service, req.Terms); why != "" {
+			lost = append(lost, OutsideHolding{h, "the Service " + why})
 			continue
 		}
 		why, ofNode := a.whyOutside(p, h.Address, req)
@@ -102,18 +102,18 @@ func (a *Allocator) classify(req *Request) (held []Holding, fleeing, lost []Outs
 		case why != "" && evict && a.IsReservedFor(h):
 			continue // only reserved, and the pool would take it away at once
 		case why != "" && evict:
-			lost = append(lost, OutsidePool{h, why})
+			lost = append(lost, OutsideHolding{h, why})
 			continue
 		case why != "" && !a.IsReservedFor(h):
 			a.outside[at] = outsideReason{why: why, ofService: p.gives(h.Address)}
 		default:
 			delete(a.outside, at)
 		}
-		switch f, _, foreign := a.ForeignHost(h.Address); {
+		switch f, _, foreign := a.ForeignHostOf(h.Address); {
 		case !foreign || !f.shouldFlee(h.Address, req):
 			held = append(held, h)
 		case !a.IsReservedFor(h): // the Service would leave an address that is only reserved at once
-			fleeing = append(fleeing, OutsidePool{h, f.By + " uses it"})
+			fleeing = append(fleeing, OutsideHolding{h, f.By + " uses it"})
 		}
 	}
 	for _, h := range held { // lost addresses keep their terms until they are released
@@ -207,7 +207,7 @@ func (a *Allocator) chooseAny(req *Request, families []lb.Family, held, chosen [
 	if refusal != nil {
 		return Holding{}, refusal
 	}
-	if h, found := a.findKept(req, families, chosen); found {
+	if h, found := a.findFormerAddress(req, families, chosen); found {
 		return h, nil
 	}
 	crowded := false
@@ -220,7 +220,7 @@ func (a *Allocator) chooseAny(req *Request, families []lb.Family, held, chosen [
 	}
 	for _, family := range families {
 		for _, p := range candidates {
-			if p.whyBarred(req, family, false) != noBar || a.overQuota(p, req, chosen) {
+			if p.whyBarred(req, family, false) != noBar || a.hasUsedQuota(p, req, chosen) {
 				continue
 			}
 			if address, ok := p.slots[familyIndex(family)].lowest(a.far); ok {
@@ -230,7 +230,7 @@ func (a *Allocator) chooseAny(req *Request, families []lb.Family, held, chosen [
 	}
 	refusal = a.explainRefusal(req, families, candidates, chosen)
 	if crowded {
-		refusal.Message += fmt.Sprintf("; the Service can share none of the %d addresses that were compared, of Services with the same value of the annotation lbstack.io/allow-shared-ip", maxCompared)
+		refusal.Message += fmt.Sprintf("; the Service can share none of the %d addresses that were compared, of Services with the same value of the annotation lbstack.io/allow-shared-ip", maxComparedAddresses)
 	}
 	return Holding{}, refusal
 }
@@ -241,7 +241,7 @@ func (a *Allocator) candidates(req *Request) ([]*pool, *Refusal) {
 	case req.Pool != "":
 		p, ok := a.pools[req.Pool]
 		if !ok || !p.exists {
-			return nil, a.unknownPool(req.Pool)
+			return nil, a.refuseUnknownPool(req.Pool)
 		}
 		return []*pool{p}, nil
 	case len(a.order) == 0:

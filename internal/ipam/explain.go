@@ -59,28 +59,28 @@ type poolBar uint8
 // The bars. If several pools give no address, the greatest bar determines the reason of the refusal.
 const (
 	noBar poolBar = iota
-	noFamily
-	notAllowed
-	notAuto
-	poolDraining
-	poolUnusable
-	overQuota
-	poolExhausted
+	barNoFamily
+	barNotAllowed
+	barNotAutomatic
+	barDraining
+	barUnusable
+	barQuota
+	barExhausted
 )
 
 var barReasons = map[poolBar]Reason{
-	noFamily: ReasonNoPool, notAllowed: ReasonPoolNotAllowed, notAuto: ReasonNoPool, poolDraining: ReasonPoolDraining,
-	poolUnusable: ReasonPoolUnusable, overQuota: ReasonQuotaExceeded, poolExhausted: ReasonPoolExhausted,
+	barNoFamily: ReasonNoPool, barNotAllowed: ReasonPoolNotAllowed, barNotAutomatic: ReasonNoPool, barDraining: ReasonPoolDraining,
+	barUnusable: ReasonPoolUnusable, barQuota: ReasonQuotaExceeded, barExhausted: ReasonPoolExhausted,
 }
 
 var barRemedies = map[poolBar]string{
-	noFamily:      "add addresses of this family to a pool, or change spec.ipFamilies of the Service",
-	notAllowed:    "change spec.serviceAllocation of a pool, or add a pool for the Service",
-	notAuto:       "name a pool with the annotation lbstack.io/address-pool, or set autoAssign: true on a pool",
-	poolDraining:  "set state: Active on the pool, or add another pool",
-	poolUnusable:  "correct the pool",
-	overQuota:     "delete a Service of the namespace that has an address of the pool, or raise spec.quota of the pool",
-	poolExhausted: "add addresses to a pool, or delete a Service that has an address (kubectl get lbip lists the addresses with their Services)",
+	barNoFamily:     "add addresses of this family to a pool, or change spec.ipFamilies of the Service",
+	barNotAllowed:   "change spec.serviceAllocation of a pool, or add a pool for the Service",
+	barNotAutomatic: "name a pool with the annotation lbstack.io/address-pool, or set autoAssign: true on a pool",
+	barDraining:     "set state: Active on the pool, or add another pool",
+	barUnusable:     "correct the pool",
+	barQuota:        "delete a Service of the namespace that has an address of the pool, or raise spec.quota of the pool",
+	barExhausted:    "add addresses to a pool, or delete a Service that has an address (kubectl get lbip lists the addresses with their Services)",
 }
 
 // whyBarred returns why a pool cannot give the Service any address of a family, even if addresses are
@@ -88,15 +88,15 @@ var barRemedies = map[poolBar]string{
 func (p *pool) whyBarred(req *Request, family lb.Family, named bool) poolBar {
 	switch {
 	case p.Unusable != "":
-		return poolUnusable
+		return barUnusable
 	case !p.AutoAssign && req.Pool == "" && !named:
-		return notAuto
+		return barNotAutomatic
 	case !p.Selection.allows(req):
-		return notAllowed
+		return barNotAllowed
 	case p.Draining:
-		return poolDraining
+		return barDraining
 	case p.slots[familyIndex(family)] == nil:
-		return noFamily
+		return barNoFamily
 	}
 	return noBar
 }
@@ -105,22 +105,22 @@ func (p *pool) whyBarred(req *Request, family lb.Family, named bool) poolBar {
 func (p *pool) describeBar(b poolBar, req *Request, family lb.Family) string {
 	name := fmt.Sprintf("%q", p.Name)
 	switch b {
-	case noFamily:
+	case barNoFamily:
 		if slices.ContainsFunc(p.Listed, func(r lb.Range) bool { return r.Family() == family }) {
 			return fmt.Sprintf("%s can give none of its %s addresses (for the reason see kubectl describe lbpool %s)", name, family, p.Name)
 		}
 		return fmt.Sprintf("%s has no %s addresses", name, family)
-	case notAllowed:
+	case barNotAllowed:
 		return name + " is for other Services (spec.serviceAllocation)"
-	case notAuto:
+	case barNotAutomatic:
 		return name + " has autoAssign: false"
-	case poolDraining:
+	case barDraining:
 		return name + " is draining"
-	case poolUnusable:
+	case barUnusable:
 		return name + " gives nothing: " + p.Unusable
-	case overQuota:
+	case barQuota:
 		return fmt.Sprintf("%s has maxAddressesPerNamespace: %d in spec.quota, and the namespace %q has that many addresses", name, p.MaxPerNamespace, req.Service.Namespace)
-	case poolExhausted:
+	case barExhausted:
 		return fmt.Sprintf("%s has no free %s address", name, family)
 	}
 	return name + " has free addresses"
@@ -147,17 +147,17 @@ func (a *Allocator) barFor(p *pool, req *Request, family lb.Family, chosen []Hol
 	if b := p.whyBarred(req, family, false); b != noBar {
 		return b
 	}
-	if a.overQuota(p, req, chosen) {
-		return overQuota
+	if a.hasUsedQuota(p, req, chosen) {
+		return barQuota
 	}
 	if _, ok := p.slots[familyIndex(family)].lowest(a.far); !ok {
-		return poolExhausted
+		return barExhausted
 	}
 	return noBar
 }
 
-// maxListed is how many pools a message lists. The message has only the number of further pools.
-const maxListed = 8
+// maxListedPools is how many pools a message lists. The message has only the number of further pools.
+const maxListedPools = 8
 
 // explainRefusal returns the refusal of a request for any address of the families,
 // with the reason of each pool.
@@ -182,20 +182,20 @@ func (a *Allocator) explainRefusal(req *Request, families []lb.Family, candidate
 	// If not all pools are listed, pools with the worst bar come first: the remedy is for that bar.
 	for _, rest := range []bool{false, true} {
 		for i, v := range refusal.Pools {
-			if len(bars) <= maxListed && !rest || len(bars) > maxListed && (bars[i] < worst) == rest {
+			if len(bars) <= maxListedPools && !rest || len(bars) > maxListedPools && (bars[i] < worst) == rest {
 				words = append(words, v.Why)
 			}
 		}
 	}
-	if n := len(words) - maxListed; n > 0 {
-		words = append(words[:maxListed], fmt.Sprintf("and so on for %d more", n))
+	if n := len(words) - maxListedPools; n > 0 {
+		words = append(words[:maxListedPools], fmt.Sprintf("and so on for %d more", n))
 	}
 	refusal.Reason = barReasons[worst]
 	refusal.Message = fmt.Sprintf("no pool gives the Service an %s address: %s: %s", familyNames(families), strings.Join(words, "; "), barRemedies[worst])
 	return refusal
 }
 
-func (a *Allocator) unknownPool(name lb.PoolName) *Refusal {
+func (a *Allocator) refuseUnknownPool(name lb.PoolName) *Refusal {
 	names := make([]string, 0, len(a.order))
 	for _, p := range a.order {
 		names = append(names, fmt.Sprintf("%q", p.Name))
@@ -203,7 +203,7 @@ func (a *Allocator) unknownPool(name lb.PoolName) *Refusal {
 	slices.Sort(names)
 	exist := "there is no pool at all"
 	if len(names) > 0 {
-		exist = "there are " + strings.Join(names[:min(maxListed, len(names))], ", ")
+		exist = "there are " + strings.Join(names[:min(maxListedPools, len(names))], ", ")
 	}
 	return newRefusal(ReasonUnknownPool, "the Service names the pool %q, which does not exist (%s): create the pool, or name another pool", name, exist)
 }

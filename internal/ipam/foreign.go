@@ -35,9 +35,9 @@ func (p *pool) isForeign(address netip.Addr) bool {
 	return foreign
 }
 
-// ForeignHost returns the foreign host that uses an address which a pool lists, and the
+// ForeignHostOf returns the foreign host that uses an address which a pool lists, and the
 // name of that pool.
-func (a *Allocator) ForeignHost(address netip.Addr) (ForeignHost, lb.PoolName, bool) {
+func (a *Allocator) ForeignHostOf(address netip.Addr) (ForeignHost, lb.PoolName, bool) {
 	for _, p := range a.order {
 		if f, ok := p.Foreign[address]; ok {
 			return f, p.Name, true
@@ -49,7 +49,7 @@ func (a *Allocator) ForeignHost(address netip.Addr) (ForeignHost, lb.PoolName, b
 // stayingAddresses returns the fleeing addresses that the Service keeps, because it got no other
 // addresses in their place. If the request was refused, these are all fleeing addresses, otherwise the
 // fleeing addresses of the missing family.
-func stayingAddresses(fleeing []OutsidePool, chosen []Holding, missing, refusal *Refusal) (staying []Holding) {
+func stayingAddresses(fleeing []OutsideHolding, chosen []Holding, missing, refusal *Refusal) (staying []Holding) {
 	for _, f := range fleeing {
 		replaced := slices.ContainsFunc(chosen, func(h Holding) bool { return lb.FamilyOf(h.Address) == lb.FamilyOf(f.Address) })
 		if refusal != nil || (missing != nil && !replaced) {

@@ -95,7 +95,7 @@ func TestServiceThatLeavesAForeignHostsAddressHasTheReason(t *testing.T) {
 	take(t, a, "web", "10.0.0.1@p")
 	setPoolsWith(a, []TakenRange{host("10.0.0.1", false)}, p)
 	d := settle(t, a, ask("web"), "keep 10.0.0.2@p, drop 10.0.0.1@p")
-	want := []OutsidePool{{holding("web", "10.0.0.1@p"), "a host uses it"}}
+	want := []OutsideHolding{{holding("web", "10.0.0.1@p"), "a host uses it"}}
 	if diff := cmp.Diff(want, d.Fled, byValue); diff != "" {
 		t.Errorf("fled (-want +got):\n%s", diff)
 	}
@@ -146,7 +146,7 @@ func TestForeignHostsAreOfThePoolThatWouldGiveTheAddress(t *testing.T) {
 		t.Errorf("conflicts (-want +got):\n%s", diff)
 	}
 	for address, want := range map[string]lb.PoolName{"10.0.0.1": "old", "10.0.0.2": "", "10.0.0.3": "young", "10.0.0.9": ""} {
-		if _, pool, _ := a.ForeignHost(addr(address)); pool != want {
+		if _, pool, _ := a.ForeignHostOf(addr(address)); pool != want {
 			t.Errorf("%s: got it foreign in %q, want %q", address, pool, want)
 		}
 	}

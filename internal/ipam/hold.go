@@ -59,17 +59,17 @@ func (a *Allocator) Hold(h Holding, terms lb.Sharing) bool {
 	case first == nil:
 	case a.holds(h.Address, h.Service):
 		return true
-	case a.mayNotShare(h.Address, h.Service, terms) != "":
+	case a.whyNotShare(h.Address, h.Service, terms) != "":
 		return false
 	}
 	a.hold(h, terms)
 	return true
 }
 
-// Adoptable returns the pool of an address that is in the status of a Service that does not hold the
+// AdoptablePool returns the pool of an address that is in the status of a Service that does not hold the
 // address, and whether the Service may have the address. The rules are the same as for a request that
 // names the address, except that draining and unusable pools allow it too.
-func (a *Allocator) Adoptable(request Request, address netip.Addr) (lb.PoolName, bool) {
+func (a *Allocator) AdoptablePool(request Request, address netip.Addr) (lb.PoolName, bool) {
 	req := &request
 	p, ok := a.givingPool(address)
 	switch {
@@ -77,12 +77,12 @@ func (a *Allocator) Adoptable(request Request, address netip.Addr) (lb.PoolName,
 		return "", false
 	case p.Unusable != "":
 		return p.Name, true
-	case !p.Selection.allows(req), p.overMax(req, lb.FamilyOf(address)):
+	case !p.Selection.allows(req), p.namesTooMany(req, lb.FamilyOf(address)):
 		return "", false
-	case a.firstHolder(address) != nil && a.mayNotJoin(address, req.Service, req.Terms, p) != "":
+	case a.firstHolder(address) != nil && a.whyNotJoin(address, req.Service, req.Terms, p) != "":
 		return "", false
 	}
-	return p.Name, a.isCounted(address, req.Service.Namespace) || !a.overQuota(p, req, nil)
+	return p.Name, a.isCounted(address, req.Service.Namespace) || !a.hasUsedQuota(p, req, nil)
 }
 
 func (a *Allocator) hold(h Holding, terms lb.Sharing) {
@@ -99,15 +99,15 @@ func (a *Allocator) hold(h Holding, terms lb.Sharing) {
 		p = a.sourcePool(h.Address)
 		a.shared[h.Address] = append(a.shared[h.Address], c)
 	}
-	if p.byNamespace != nil && !a.inNamespace(h.Address, c) {
+	if p.byNamespace != nil && !a.hasOtherAccount(h.Address, c) {
 		p.countFor(h.Service.Namespace, 1)
 	}
 	c.add(h.Address)
 	a.setTerms(h.Address, c, terms)
 }
 
-// hasOther reports whether another Service of the same namespace holds an address too.
-func (a *Allocator) hasOther(address netip.Addr, service lb.ServiceKey) bool {
+// hasOtherInNamespace reports whether another Service of the same namespace holds an address too.
+func (a *Allocator) hasOtherInNamespace(address netip.Addr, service lb.ServiceKey) bool {
 	for c := range a.holders(address) {
 		if c.key != service && c.key.Namespace == service.Namespace {
 			return true
@@ -116,9 +116,9 @@ func (a *Allocator) hasOther(address netip.Addr, service lb.ServiceKey) bool {
 	return false
 }
 
-// inNamespace reports whether another account holds an address for a Service of the same namespace as
+// hasOtherAccount reports whether another account holds an address for a Service of the same namespace as
 // the given account (except).
-func (a *Allocator) inNamespace(address netip.Addr, except *account) bool {
+func (a *Allocator) hasOtherAccount(address netip.Addr, except *account) bool {
 	for c := range a.holders(address) {
 		if c != except && c.key.Namespace == except.key.Namespace {
 			return true
@@ -137,7 +137,7 @@ func (a *Allocator) Release(address netip.Addr, service lb.ServiceKey) {
 	delete(a.outside, assignment{address, service})
 	delete(a.dropped, assignment{address, service})
 	c := a.accounts.get(service)
-	if p := a.sourcePool(address); p.byNamespace != nil && !a.inNamespace(address, c) {
+	if p := a.sourcePool(address); p.byNamespace != nil && !a.hasOtherAccount(address, c) {
 		p.countFor(service.Namespace, -1)
 	}
 	rest := a.shared[address]

@@ -96,8 +96,8 @@ func (a *Allocator) SetPools(pools []Pool) {
 		}
 	}
 	slices.SortFunc(a.given, func(x, y givenRange) int { return x.First.Compare(y.First) })
-	slices.SortFunc(a.order, inOrderOfUse)
-	a.both = slices.SortedFunc(slices.Values(a.order), inOrderForBoth)
+	slices.SortFunc(a.order, compareByUse)
+	a.both = slices.SortedFunc(slices.Values(a.order), compareForBoth)
 	a.restoreEntries(entries)
 	maps.DeleteFunc(a.outside, func(at assignment, o outsideReason) bool {
 		_, gives := a.givingPool(at.address)

@@ -7,11 +7,11 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// findKept finds an address that the Service had before lbstack was removed (req.Kept). It returns the
+// findFormerAddress finds an address that the Service had before lbstack was removed (req.Kept). It returns the
 // first address of the preferred family, or else of the next family, that the Service would get by
-// naming it. Users who may write the Service can write that list, so findKept gives no address that a
+// naming it. Users who may write the Service can write that list, so findFormerAddress gives no address that a
 // request could not get.
-func (a *Allocator) findKept(req *Request, families []lb.Family, chosen []Holding) (Holding, bool) {
+func (a *Allocator) findFormerAddress(req *Request, families []lb.Family, chosen []Holding) (Holding, bool) {
 	for _, family := range families {
 		for _, address := range req.Kept {
 			if lb.FamilyOf(address) != family {
@@ -35,12 +35,12 @@ func (a *Allocator) mayTake(req *Request, address netip.Addr, p *pool, named boo
 	first := a.firstHolder(address)
 	switch {
 	case first == nil:
-	case first == a.nobody, a.mayNotJoin(address, req.Service, req.Terms, p) != "":
+	case first == a.nobody, a.whyNotJoin(address, req.Service, req.Terms, p) != "":
 		return false
 	case a.isCounted(address, req.Service.Namespace):
 		return true
 	}
-	return !a.overQuota(p, req, chosen)
+	return !a.hasUsedQuota(p, req, chosen)
 }
 
 // CanGet reports whether the Service could get an address for its request now, alone or together with
@@ -56,7 +56,7 @@ func (a *Allocator) CanGet(request Request, address netip.Addr) bool {
 	if !named && (req.namesFamily(family) || (len(req.Addresses) > 0 && !req.wantsBoth())) {
 		return false
 	}
-	if named && p.overMax(req, family) {
+	if named && p.namesTooMany(req, family) {
 		return false
 	}
 	return a.mayTake(req, address, p, named || slices.Contains(req.Kept, address), nil)

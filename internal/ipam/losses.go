@@ -27,7 +27,7 @@ func (l Losses) Restore(pool lb.PoolName, at time.Time) { l[pool] = append(l[poo
 // loss if so.
 func (l Losses) TakeLoss(pool lb.PoolName, listed []lb.Range, at time.Time) bool {
 	recent := l.Recent(pool, at)
-	if len(recent) >= mostLosses(listed) {
+	if len(recent) >= lossLimit(listed) {
 		return false
 	}
 	l[pool] = append(recent, at)
@@ -46,8 +46,8 @@ func (l Losses) Recent(pool lb.PoolName, at time.Time) []time.Time {
 	return slices.Clone(recent)
 }
 
-// mostLosses returns how many addresses a pool that lists these ranges may lose.
-func mostLosses(listed []lb.Range) int {
+// lossLimit returns how many addresses a pool that lists these ranges may lose.
+func lossLimit(listed []lb.Range) int {
 	size := new(big.Int)
 	for _, r := range lb.Union(listed...) {
 		size.Add(size, r.Size())

@@ -13,7 +13,7 @@ func (a *Allocator) chooseNamed(req *Request, want netip.Addr, held, chosen []Ho
 			return h, nil
 		}
 	}
-	p, refusal := a.givesNamed(req, want)
+	p, refusal := a.poolForNamed(req, want)
 	if refusal != nil {
 		return Holding{}, refusal
 	}
@@ -21,29 +21,29 @@ func (a *Allocator) chooseNamed(req *Request, want netip.Addr, held, chosen []Ho
 		if first == a.nobody {
 			return Holding{}, newRefusal(ReasonAddressInUse, "the Service asks for %s, which is reserved by the IPAddressClaim of that address: ask for another address", want)
 		}
-		if why := a.mayNotJoin(want, req.Service, req.Terms, p); why != "" {
+		if why := a.whyNotJoin(want, req.Service, req.Terms, p); why != "" {
 			return Holding{}, a.refuseNotShared(req, want, first, why)
 		}
 		if a.isCounted(want, req.Service.Namespace) {
 			return Holding{Address: want, Pool: p.Name, Service: req.Service}, nil
 		}
 	}
-	if a.overQuota(p, req, chosen) {
-		return Holding{}, newRefusal(ReasonQuotaExceeded, "the Service asks for %s, but %s: %s", want, p.describeBar(overQuota, req, 0), barRemedies[overQuota])
+	if a.hasUsedQuota(p, req, chosen) {
+		return Holding{}, newRefusal(ReasonQuotaExceeded, "the Service asks for %s, but %s: %s", want, p.describeBar(barQuota, req, 0), barRemedies[barQuota])
 	}
 	return Holding{Address: want, Pool: p.Name, Service: req.Service}, nil
 }
 
-// givesNamed returns the pool that can give an address that the Service names. It does not check
+// poolForNamed returns the pool that can give an address that the Service names. It does not check
 // whether the address is free.
-func (a *Allocator) givesNamed(req *Request, want netip.Addr) (*pool, *Refusal) {
+func (a *Allocator) poolForNamed(req *Request, want netip.Addr) (*pool, *Refusal) {
 	family := lb.FamilyOf(want)
 	if !slices.Contains(req.Families, family) {
 		return nil, newRefusal(ReasonInvalidRequest, "the Service asks for the %s address %s, but its spec.ipFamilies is %s: change the address or spec.ipFamilies", family, want, familyNames(req.Families))
 	}
 	if req.Pool != "" {
 		if named, ok := a.pools[req.Pool]; !ok || !named.exists {
-			return nil, a.unknownPool(req.Pool)
+			return nil, a.refuseUnknownPool(req.Pool)
 		}
 	}
 	p, ok := a.givingPool(want)
@@ -53,7 +53,7 @@ func (a *Allocator) givesNamed(req *Request, want netip.Addr) (*pool, *Refusal) 
 	case req.Pool != "" && p.Name != req.Pool:
 		return nil, newRefusal(ReasonAddressNotInPool, "the Service asks for %s from the pool %q, but the address belongs to the pool %q: name that pool, or another address", want, req.Pool, p.Name)
 	}
-	if p.overMax(req, family) {
+	if p.namesTooMany(req, family) {
 		return nil, newRefusal(ReasonTooManyAddresses, "the Service asks for %d %s addresses, but %s belongs to the pool %q, whose spec.maxAddressesPerService is %d: ask for fewer addresses, or raise that value",
 			req.countNamed(family), family, want, p.Name, p.MaxPerService)
 	}
@@ -71,7 +71,7 @@ func (a *Allocator) refuseNotGiven(req *Request, want netip.Addr) *Refusal {
 			continue
 		}
 		if p.Unusable != "" {
-			return newRefusal(ReasonPoolUnusable, "the Service asks for %s, but %s: %s", want, p.describeBar(poolUnusable, req, 0), barRemedies[poolUnusable])
+			return newRefusal(ReasonPoolUnusable, "the Service asks for %s, but %s: %s", want, p.describeBar(barUnusable, req, 0), barRemedies[barUnusable])
 		}
 		if f, foreign := p.Foreign[want]; foreign {
 			return newRefusal(ReasonAddressInUse, "the Service asks for %s, which %s uses: %s, or ask for another address", want, f.By, f.Remedy)

@@ -39,7 +39,7 @@ type Node struct {
 	Subnets []netip.Prefix
 }
 
-// TakenByNodes returns the addresses that pools cannot give because of nodes. For each node these are:
+// NodeRanges returns the addresses that pools cannot give because of nodes. For each node these are:
 //
 //   - its first 16 addresses. Addresses that its kubelet reports come before those that its speaker
 //     reports;
@@ -54,7 +54,7 @@ type Node struct {
 //     cluster has an address in it, or if another node reports the subnet too.
 //
 // The order of the nodes does not matter.
-func TakenByNodes(nodes []Node) []TakenRange {
+func NodeRanges(nodes []Node) []TakenRange {
 	nodes = slices.SortedFunc(slices.Values(nodes), func(x, y Node) int { return cmp.Compare(x.Name, y.Name) })
 	known := newNodeNetworks(nodes)
 	var list []TakenRange
@@ -63,7 +63,7 @@ func TakenByNodes(nodes []Node) []TakenRange {
 		for _, a := range n.ownAddresses() {
 			list = append(list, TakenRange{Range: lb.Range{First: a, Last: a}, By: fmt.Sprintf("the node %q", n.Name), Node: true})
 		}
-		for _, p := range n.firstCIDRs() {
+		for _, p := range n.firstPodCIDRs() {
 			if p.IsValid() {
 				t := TakenRange{
 					Range: lb.RangeOf(p), By: fmt.Sprintf("the pods of the node %q (podCIDR %s)", n.Name, p),
@@ -124,7 +124,7 @@ func newNodeNetworks(nodes []Node) nodeNetworks {
 		for _, p := range n.subnetsWithEdges() {
 			k.in[p]++
 		}
-		for _, p := range n.firstCIDRs() {
+		for _, p := range n.firstPodCIDRs() {
 			if p.IsValid() {
 				k.podCIDRs[podNetworkOf(p)]++
 			}
@@ -134,8 +134,8 @@ func newNodeNetworks(nodes []Node) nodeNetworks {
 	return k
 }
 
-// firstCIDRs returns the first podCIDR of each family; invalid: the node has none.
-func (n *Node) firstCIDRs() (first [2]netip.Prefix) {
+// firstPodCIDRs returns the first podCIDR of each family; invalid: the node has none.
+func (n *Node) firstPodCIDRs() (first [2]netip.Prefix) {
 	for _, p := range n.PodCIDRs {
 		if f := familyIndex(lb.FamilyOf(p.Addr())); !first[f].IsValid() {
 			first[f] = p.Masked()
@@ -149,11 +149,11 @@ func (n *Node) firstCIDRs() (first [2]netip.Prefix) {
 // no confirmation.
 func (k *nodeNetworks) confirmsPodCIDR(p netip.Prefix, node lb.NodeName) bool {
 	others := k.podCIDRs[podNetworkOf(p)] - 1
-	return 2*others >= k.nodes-1 && !k.holdsOther(p, node)
+	return 2*others >= k.nodes-1 && !k.hasOtherNodeIn(p, node)
 }
 
-// holdsOther reports whether a node other than this one has an address in a prefix.
-func (k *nodeNetworks) holdsOther(p netip.Prefix, node lb.NodeName) bool {
+// hasOtherNodeIn reports whether a node other than this one has an address in a prefix.
+func (k *nodeNetworks) hasOtherNodeIn(p netip.Prefix, node lb.NodeName) bool {
 	at, _ := slices.BinarySearchFunc(k.addresses, p.Addr(), func(a nodeAddress, first netip.Addr) int { return a.Compare(first) })
 	for ; at < len(k.addresses) && p.Contains(k.addresses[at].Addr); at++ {
 		if k.addresses[at].node != node {
@@ -187,7 +187,7 @@ func (k *nodeNetworks) subnetEdges(nodes []Node) (list []TakenRange) {
 	done := map[netip.Prefix]bool{}
 	for i := range nodes {
 		for _, p := range nodes[i].subnetsWithEdges() {
-			if done[p] || (k.in[p] < 2 && !k.holdsOther(p, "")) {
+			if done[p] || (k.in[p] < 2 && !k.hasOtherNodeIn(p, "")) {
 				continue
 			}
 			done[p] = true

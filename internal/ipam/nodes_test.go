@@ -93,7 +93,7 @@ func TestTakenByNodes(t *testing.T) {
 				}
 			})} {
 				var got []string
-				for _, taken := range TakenByNodes(nodes) {
+				for _, taken := range NodeRanges(nodes) {
 					if !taken.Node {
 						t.Errorf("%v: got no mark that a node reports it", taken)
 					}
@@ -122,7 +122,7 @@ func TestOneNodeTakesFewAddresses(t *testing.T) {
 		}
 	}
 	p := pools(newPool("p", "10.0.0.0/16"))
-	Resolve(p, TakenByNodes([]Node{newNode("a", "10.0.9.1"), newNode("b", "10.0.9.2"), evil}))
+	Resolve(p, NodeRanges([]Node{newNode("a", "10.0.9.1"), newNode("b", "10.0.9.2"), evil}))
 	a := New()
 	a.SetPools(p)
 	const bound = 2 + maxNodeAddresses + 2*maxNodeSubnets
@@ -133,7 +133,7 @@ func TestOneNodeTakesFewAddresses(t *testing.T) {
 
 func TestAPodCIDRThatNoNodeConfirmsTakesNothing(t *testing.T) {
 	p := pools(newPool("p", "192.168.1.240/28"))
-	found := Resolve(p, TakenByNodes([]Node{newNode("a", ""), newNode("evil", "", pods("192.168.1.240/28"))}))
+	found := Resolve(p, NodeRanges([]Node{newNode("a", ""), newNode("evil", "", pods("192.168.1.240/28"))}))
 	if diff := cmp.Diff(p[0].Listed, p[0].Gives, cmp.Comparer(func(x, y lb.Range) bool { return x == y })); diff != "" {
 		t.Errorf("gives (-want +got):\n%s", diff)
 	}
@@ -171,7 +171,7 @@ func TestPodCIDRsInAPool(t *testing.T) {
 		p := pools(newPool("p", c.pool))
 		p[0].Created = created
 		var reported []bool
-		for _, conflict := range Resolve(p, TakenByNodes(c.nodes))["p"] {
+		for _, conflict := range Resolve(p, NodeRanges(c.nodes))["p"] {
 			reported = append(reported, conflict.ReportedOnly)
 		}
 		if got := fmt.Sprint(p[0].Gives); got != c.gives || !slices.Equal(reported, c.reported) {
@@ -219,7 +219,7 @@ func TestReportsOfNodesEvictNoAddress(t *testing.T) {
 
 func TestRequestForABroadcastAddressIsRefused(t *testing.T) {
 	p := pools(newPool("p", "192.168.1.240-192.168.1.255"))
-	Resolve(p, TakenByNodes([]Node{newNode("n1", "192.168.1.11", onSubnets("192.168.1.0/24"))}))
+	Resolve(p, NodeRanges([]Node{newNode("n1", "192.168.1.11", onSubnets("192.168.1.0/24"))}))
 	a := New()
 	a.SetPools(p)
 	d := decide(t, a, ask("web", wants("192.168.1.255")), "refused AddressNotInPool")

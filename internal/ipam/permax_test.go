@@ -64,7 +64,7 @@ func TestAdoptable(t *testing.T) {
 			for _, what := range strings.Fields(tt.has) {
 				take(t, a, "other", what)
 			}
-			if _, got := a.Adoptable(ask("web", tt.req...), addr("10.0.0.1")); got != tt.want {
+			if _, got := a.AdoptablePool(ask("web", tt.req...), addr("10.0.0.1")); got != tt.want {
 				t.Errorf("adoptable: got %v, want %v", got, tt.want)
 			}
 		})

@@ -104,16 +104,16 @@ func (p Pool) rank() (pinned, priority int64) {
 	return 0, int64(p.Selection.Priority)
 }
 
-// inOrderOfUse compares pools by the order in which they are tried for a request that names no pool.
-func inOrderOfUse(x, y *pool) int {
+// compareByUse compares pools by the order in which they are tried for a request that names no pool.
+func compareByUse(x, y *pool) int {
 	xPinned, xPriority := x.rank()
 	yPinned, yPriority := y.rank()
 	return cmp.Or(cmp.Compare(xPinned, yPinned), cmp.Compare(xPriority, yPriority), cmp.Compare(x.Name, y.Name))
 }
 
-// inOrderForBoth compares pools in the same way for a request that can use two families: within a
+// compareForBoth compares pools in the same way for a request that can use two families: within a
 // priority, pools that give both families come first.
-func inOrderForBoth(x, y *pool) int {
+func compareForBoth(x, y *pool) int {
 	xPinned, xPriority := x.rank()
 	yPinned, yPriority := y.rank()
 	return cmp.Or(cmp.Compare(xPinned, yPinned), cmp.Compare(xPriority, yPriority), cmp.Compare(y.countFamilies(), x.countFamilies()), cmp.Compare(x.Name, y.Name))
@@ -122,7 +122,7 @@ func inOrderForBoth(x, y *pool) int {
 // GivesNothing reports whether the pool has no address to give, neither free nor held.
 func (p Pool) GivesNothing() bool {
 	return !slices.ContainsFunc(p.Gives, func(r lb.Range) bool {
-		return !p.AvoidBuggy || r.Family() != lb.IPv4 || r.Size().Cmp(big.NewInt(mistakableIn(r))) > 0
+		return !p.AvoidBuggy || r.Family() != lb.IPv4 || r.Size().Cmp(big.NewInt(countMistakable(r))) > 0
 	})
 }
 
@@ -192,8 +192,8 @@ func isMistakable(a netip.Addr) bool {
 	return last == 0 || last == 255
 }
 
-// mistakableIn counts the addresses of a range for which isMistakable is true.
-func mistakableIn(r lb.Range) int64 {
+// countMistakable counts the addresses of a range for which isMistakable is true.
+func countMistakable(r lb.Range) int64 {
 	if r.Family() != lb.IPv4 {
 		return 0
 	}

@@ -182,7 +182,7 @@ func assignBoth(t *rapid.T, a *Allocator, m *model, req Request) Decision {
 		}
 	}
 	for _, address := range v.lost {
-		want.Lost = append(want.Lost, OutsidePool{Holding: Holding{Address: address, Pool: m.from(address)}})
+		want.Lost = append(want.Lost, OutsideHolding{Holding: Holding{Address: address, Pool: m.from(address)}})
 	}
 	got := d
 	for i, refused := range []bool{v.refused, v.missing} {

@@ -92,10 +92,10 @@ type Decision struct {
 	Drop []Holding
 	// Lost are the addresses in Drop that the Service may not keep even if it gets no other addresses
 	// in their place.
-	Lost []OutsidePool
+	Lost []OutsideHolding
 	// Fled are the addresses in Drop that foreign hosts use, and that the Service has exchanged for
 	// other addresses.
-	Fled []OutsidePool
+	Fled []OutsideHolding
 	// Refusal is why the request was not met; nil: it was met.
 	Refusal *Refusal
 	// Missing is why a Service with PreferDualStack gets addresses of only one family; nil if it gets

@@ -22,8 +22,8 @@ func (a *Allocator) IsReservedFor(h Holding) bool {
 	return ok
 }
 
-// TakeUp records that the Service uses an address that was reserved for it.
-func (a *Allocator) TakeUp(address netip.Addr, service lb.ServiceKey) {
+// MarkInUse records that the Service uses an address that was reserved for it.
+func (a *Allocator) MarkInUse(address netip.Addr, service lb.ServiceKey) {
 	delete(a.reservedFor, assignment{address, service})
 }
 

@@ -93,7 +93,7 @@ func TestReservedFor_BelongsToAHolder(t *testing.T) {
 		t.Error("reserved: got true for what was released and held anew, want false")
 	}
 	a.ReserveFor(addr("10.0.0.1"), service("web"))
-	a.TakeUp(addr("10.0.0.1"), service("web"))
+	a.MarkInUse(addr("10.0.0.1"), service("web"))
 	if a.IsReservedFor(holding("web", "10.0.0.1@p")) {
 		t.Error("reserved: got true for what was taken up, want false")
 	}

@@ -83,14 +83,14 @@ func Resolve(oldestFirst []Pool, taken []TakenRange) map[lb.PoolName][]Conflict 
 	known := rangesTaken(taken, func(TakenRange) bool { return true })
 	for i := range oldestFirst {
 		p := &oldestFirst[i]
-		conflicts := listedTwice(p)
+		conflicts := duplicateConflicts(p)
 		gives := lb.Subtract(lb.Union(p.Listed...), lb.Union(p.Excluded...))
 		wants := gives
-		conflicts = append(conflicts, withOlder(gives, owned)...)
+		conflicts = append(conflicts, olderPoolConflicts(gives, owned)...)
 		gives = lb.Subtract(gives, rangesOf(owned))
 		if len(lb.Intersect(gives, known)) > 0 {
 			taken := p.takenRanges(gives, taken)
-			conflicts = append(conflicts, withTaken(gives, taken)...)
+			conflicts = append(conflicts, takenConflicts(gives, taken)...)
 			p.Foreign = foreignInRanges(gives, taken)
 			ofNodes := rangesTaken(taken, func(t TakenRange) bool { return t.Node && !t.ReportedOnly })
 			ofOthers := rangesTaken(taken, func(t TakenRange) bool { return !t.Node && !t.Foreign })
@@ -169,7 +169,7 @@ func addUnowned(owned []ownedRange, ranges []lb.Range, name lb.PoolName) []owned
 	return owned
 }
 
-func listedTwice(p *Pool) (conflicts []Conflict) {
+func duplicateConflicts(p *Pool) (conflicts []Conflict) {
 	var ranges []lb.Range
 	sorted := slices.SortedFunc(slices.Values(p.Listed), func(x, y lb.Range) int { return x.First.Compare(y.First) })
 	for i := 1; i < len(sorted); i++ {
@@ -184,7 +184,7 @@ func listedTwice(p *Pool) (conflicts []Conflict) {
 	return conflicts
 }
 
-func withOlder(gives []lb.Range, owned []ownedRange) (conflicts []Conflict) {
+func olderPoolConflicts(gives []lb.Range, owned []ownedRange) (conflicts []Conflict) {
 	for _, s := range owned {
 		for _, both := range lb.Intersect(gives, []lb.Range{s.Range}) {
 			conflicts = append(conflicts, Conflict{Range: both, With: fmt.Sprintf("the older pool %q", s.pool)})
@@ -193,7 +193,7 @@ func withOlder(gives []lb.Range, owned []ownedRange) (conflicts []Conflict) {
 	return conflicts
 }
 
-func withTaken(gives []lb.Range, taken []TakenRange) (conflicts []Conflict) {
+func takenConflicts(gives []lb.Range, taken []TakenRange) (conflicts []Conflict) {
 	for _, t := range taken {
 		for _, both := range lb.Intersect(gives, []lb.Range{t.Range}) {
 			conflicts = append(conflicts, Conflict{Range: both, With: t.By, As: t.As, Foreign: t.Foreign, InUse: t.InUse, ReportedOnly: t.ReportedOnly})

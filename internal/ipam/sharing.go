@@ -17,20 +17,20 @@ const (
 	// The claim contains each port twice, in spec.holders and in metadata.managedFields, with
 	// some 32 bytes together; etcd accepts 1.5 MiB.
 	maxSharedPorts = 8192
-	// maxCompared is how many addresses with the sharing key of a Service are compared with the
+	// maxComparedAddresses is how many addresses with the sharing key of a Service are compared with the
 	// Service, port by port, before the Service gets an address of its own.
-	maxCompared = 64
+	maxComparedAddresses = 64
 )
 
-// mayNotJoin returns why a Service cannot share an address with its holders on these terms; empty: the
+// whyNotJoin returns why a Service cannot share an address with its holders on these terms; empty: the
 // Service can. The text is part of a sentence whose subject is the Service.
-func (a *Allocator) mayNotJoin(address netip.Addr, service lb.ServiceKey, terms lb.Sharing, p *pool) string {
+func (a *Allocator) whyNotJoin(address netip.Addr, service lb.ServiceKey, terms lb.Sharing, p *pool) string {
 	// The scope is checked first: a message must not reveal the terms of a Service in another
 	// namespace to a Service that cannot share with it.
 	if why := a.whyOutOfScope(address, service, p); why != "" {
 		return why
 	}
-	if why := a.mayNotStay(address, service, terms); why != "" {
+	if why := a.whyNotStay(address, service, terms); why != "" {
 		return why
 	}
 	if len(a.shared[address])+1 >= maxHolders {
@@ -39,11 +39,11 @@ func (a *Allocator) mayNotJoin(address netip.Addr, service lb.ServiceKey, terms 
 	return ""
 }
 
-// mayNotStay returns why a Service that holds an address already cannot share it any more on these
+// whyNotStay returns why a Service that holds an address already cannot share it any more on these
 // terms; empty: the Service can. It does not check the pool's sharing scope, which applies only to
 // Services that join.
-func (a *Allocator) mayNotStay(address netip.Addr, service lb.ServiceKey, terms lb.Sharing) string {
-	if why := a.mayNotShare(address, service, terms); why != "" {
+func (a *Allocator) whyNotStay(address netip.Addr, service lb.ServiceKey, terms lb.Sharing) string {
+	if why := a.whyNotShare(address, service, terms); why != "" {
 		return why
 	}
 	had := len(a.SharingTerms(address, service).Ports)
@@ -56,10 +56,10 @@ func (a *Allocator) mayNotStay(address netip.Addr, service lb.ServiceKey, terms 
 	return ""
 }
 
-// mayNotShare returns why the terms of a Service conflict with the terms of the other holders; empty:
+// whyNotShare returns why the terms of a Service conflict with the terms of the other holders; empty:
 // there is no conflict. It compares key and traffic with only one other holder, since these are equal
 // for all holders. No two holders use the same port.
-func (a *Allocator) mayNotShare(address netip.Addr, service lb.ServiceKey, terms lb.Sharing) string {
+func (a *Allocator) whyNotShare(address netip.Addr, service lb.ServiceKey, terms lb.Sharing) string {
 	for c := range a.holders(address) {
 		if c.key == service {
 			continue
@@ -124,7 +124,7 @@ func whyNotShareable(holder string, has, terms lb.Sharing) string {
 }
 
 // findShared finds an address that the Service can share: the lowest address of the first possible pool
-// in the order of candidates. It compares the Service with at most maxCompared addresses. more means
+// in the order of candidates. It compares the Service with at most maxComparedAddresses addresses. more means
 // that there are further addresses.
 func (a *Allocator) findShared(req *Request, family lb.Family, candidates []*pool, chosen []Holding) (h Holding, found, more bool) {
 	addresses := a.byKey[req.Terms.Key]
@@ -145,20 +145,20 @@ func (a *Allocator) findShared(req *Request, family lb.Family, candidates []*poo
 	for _, address := range addresses {
 		p := a.sourcePool(address)
 		rank, ok := ranks[p]
-		// Addresses that are out of scope do not count for maxCompared.
+		// Addresses that are out of scope do not count for maxComparedAddresses.
 		inScope := ok && (p.ShareAcrossNamespaces || a.firstHolder(address).key.Namespace == req.Service.Namespace)
 		if inScope && family == lb.FamilyOf(address) && p.gives(address) {
 			options = append(options, option{rank, address})
 		}
 	}
 	slices.SortStableFunc(options, func(x, y option) int { return cmp.Compare(x.rank, y.rank) })
-	for _, o := range options[:min(len(options), maxCompared)] {
+	for _, o := range options[:min(len(options), maxComparedAddresses)] {
 		p := candidates[o.rank]
-		if a.mayNotJoin(o.address, req.Service, req.Terms, p) == "" && (a.isCounted(o.address, req.Service.Namespace) || !a.overQuota(p, req, chosen)) {
+		if a.whyNotJoin(o.address, req.Service, req.Terms, p) == "" && (a.isCounted(o.address, req.Service.Namespace) || !a.hasUsedQuota(p, req, chosen)) {
 			return Holding{Address: o.address, Pool: p.Name, Service: req.Service}, true, false
 		}
 	}
-	return Holding{}, false, len(options) > maxCompared
+	return Holding{}, false, len(options) > maxComparedAddresses
 }
 
 func (a *Allocator) indexKey(key string, address netip.Addr) {

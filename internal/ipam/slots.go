@@ -39,7 +39,7 @@ func (s *familySlots) add(r lb.Range) (start uint64) {
 	s.ranges, s.starts = append(s.ranges, r), append(s.starts, start)
 	s.total.Add(s.total, r.Size())
 	if s.avoid {
-		s.total.Sub(s.total, big.NewInt(mistakableIn(r)))
+		s.total.Sub(s.total, big.NewInt(countMistakable(r)))
 	}
 	return start
 }

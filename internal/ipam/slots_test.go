@@ -175,7 +175,7 @@ func TestBuggyIn(t *testing.T) {
 		"10.0.0.0/8": 131072, "0.0.0.0/0": 1 << 25, "255.255.255.255": 1, "0.0.0.0": 1, "::/0": 0, "10.0.0.200-10.0.3.0": 6,
 	} {
 		r := rangesIn(ranges)[0]
-		if got := mistakableIn(r); got != want {
+		if got := countMistakable(r); got != want {
 			t.Errorf("buggy addresses in %s: got %d, want %d", r, got, want)
 		}
 	}

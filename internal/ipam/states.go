@@ -20,9 +20,9 @@ type Usage struct {
 // Free returns how many addresses are neither held nor reserved.
 func (u Usage) Free() *big.Int { return new(big.Int).Sub(u.Total, big.NewInt(u.Used)) }
 
-// OutsidePool is an address that a Service holds although its pool no longer gives it,
+// OutsideHolding is an address that a Service holds although its pool no longer gives it,
 // or no longer gives it to this Service.
-type OutsidePool struct {
+type OutsideHolding struct {
 	Holding
 	// Why the pool does not give the address, as part of a sentence.
 	Why string
@@ -45,7 +45,7 @@ type PoolState struct {
 	Held int
 	// OutsidePool are the held addresses that the pool no longer gives, sorted by
 	// address.
-	OutsidePool []OutsidePool
+	OutsidePool []OutsideHolding
 }
 
 // PoolStates returns the state of every pool that exists. After SetPools, OutsidePool is
@@ -64,12 +64,12 @@ func (a *Allocator) PoolStates() map[lb.PoolName]PoolState {
 	for at, o := range a.outside {
 		p := a.sourcePool(at.address)
 		if state, ok := states[p.Name]; ok {
-			state.OutsidePool = append(state.OutsidePool, OutsidePool{Holding{at.address, p.Name, at.service}, o.why})
+			state.OutsidePool = append(state.OutsidePool, OutsideHolding{Holding{at.address, p.Name, at.service}, o.why})
 			states[p.Name] = state
 		}
 	}
 	for _, state := range states {
-		slices.SortFunc(state.OutsidePool, func(x, y OutsidePool) int {
+		slices.SortFunc(state.OutsidePool, func(x, y OutsideHolding) int {
 			return cmp.Or(x.Address.Compare(y.Address), x.Service.Compare(y.Service))
 		})
 	}

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// RetainFor is how long a speaker accepts the keys of a Secret that was replaced by another Secret: long
+// RetentionTime is how long a speaker accepts the keys of a Secret that was replaced by another Secret: long
 // enough for the kubelets of all nodes to update their folders.
-const RetainFor = 10 * time.Minute
+const RetentionTime = 10 * time.Minute
 
 // AcceptedKeys has the keys that a running speaker accepts: the keys of its folder and, for the time
-// RetainFor after the Secret was replaced, the former keys of the folder. A Secret counts as replaced
+// RetentionTime after the Secret was replaced, the former keys of the folder. A Secret counts as replaced
 // when the folder has none of the former keys any more. The former keys let speakers with a new key reach
 // speakers whose kubelets have not updated their folders yet. Each former key expires at its own time: a
 // kubelet can be two Secrets behind. The zero value has no keys. One goroutine at a time may use it.
@@ -31,14 +31,14 @@ type retainedKey struct {
 func (h *AcceptedKeys) Update(now time.Time, folder []Entry) []Entry {
 	if len(folder) > 0 {
 		if !h.sharesKey(folder) {
-			h.retain(now.Add(RetainFor))
+			h.retain(now.Add(RetentionTime))
 		}
 		h.folder = slices.Clone(folder)
 	}
 	h.former = slices.DeleteFunc(h.former, func(key retainedKey) bool { return !now.Before(key.until) })
 	accepted := slices.Clone(h.folder)
 	for _, key := range h.former {
-		if len(accepted) < MaxKeys && !slices.ContainsFunc(accepted, sameBytes(key.Entry)) {
+		if len(accepted) < MaxKeys && !slices.ContainsFunc(accepted, hasSameBytes(key.Entry)) {
 			accepted = append(accepted, key.Entry)
 		}
 	}
@@ -52,7 +52,7 @@ func (h *AcceptedKeys) retain(until time.Time) {
 		next = append(next, retainedKey{key, until})
 	}
 	for _, key := range h.former {
-		if len(next) < MaxKeys && !slices.ContainsFunc(h.folder, sameBytes(key.Entry)) {
+		if len(next) < MaxKeys && !slices.ContainsFunc(h.folder, hasSameBytes(key.Entry)) {
 			next = append(next, key)
 		}
 	}
@@ -60,11 +60,11 @@ func (h *AcceptedKeys) retain(until time.Time) {
 }
 
 func (h *AcceptedKeys) sharesKey(folder []Entry) bool {
-	return slices.ContainsFunc(folder, func(key Entry) bool { return slices.ContainsFunc(h.folder, sameBytes(key)) })
+	return slices.ContainsFunc(folder, func(key Entry) bool { return slices.ContainsFunc(h.folder, hasSameBytes(key)) })
 }
 
-// sameBytes returns a function that reports whether another key has the same bytes. Numbers are not
+// hasSameBytes returns a function that reports whether another key has the same bytes. Numbers are not
 // compared: a new Secret uses the same numbers again.
-func sameBytes(key Entry) func(Entry) bool {
+func hasSameBytes(key Entry) func(Entry) bool {
 	return func(other Entry) bool { return other.Bytes == key.Bytes }
 }

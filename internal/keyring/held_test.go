@@ -21,16 +21,16 @@ func TestHeld(t *testing.T) {
 		{name: "rotation: a key that is removed is not accepted any more", reads: []read{{0, "a", "a"}, {0, "ba", "ba"}, {0, "b", "b"}}},
 		{name: "empty folder changes nothing", reads: []read{{0, "ba", "ba"}, {0, "", "ba"}, {time.Hour, "", "ba"}}},
 		{name: "replaced Secret: the keys before stay for a while", reads: []read{
-			{0, "ba", "ba"}, {time.Second, "c", "cba"}, {2 * time.Second, "c", "cba"}, {RetainFor, "c", "cba"}, {RetainFor + time.Second, "c", "c"}}},
-		{name: "expired keys go also while the folder is empty", reads: []read{{0, "a", "a"}, {0, "b", "ba"}, {RetainFor, "", "b"}}},
-		{name: "rotation after the Secret was replaced does not end the time", reads: []read{{0, "a", "a"}, {0, "b", "ba"}, {time.Second, "cb", "cba"}, {time.Minute, "c", "ca"}, {RetainFor, "c", "c"}}},
+			{0, "ba", "ba"}, {time.Second, "c", "cba"}, {2 * time.Second, "c", "cba"}, {RetentionTime, "c", "cba"}, {RetentionTime + time.Second, "c", "c"}}},
+		{name: "expired keys go also while the folder is empty", reads: []read{{0, "a", "a"}, {0, "b", "ba"}, {RetentionTime, "", "b"}}},
+		{name: "rotation after the Secret was replaced does not end the time", reads: []read{{0, "a", "a"}, {0, "b", "ba"}, {time.Second, "cb", "cba"}, {time.Minute, "c", "ca"}, {RetentionTime, "c", "c"}}},
 		{name: "Secret replaced twice: each key before stays for its own time", reads: []read{
-			{0, "a", "a"}, {0, "b", "ba"}, {time.Minute, "c", "cba"}, {RetainFor - 1, "c", "cba"}, {RetainFor, "c", "cb"}, {RetainFor + time.Minute, "c", "c"}}},
+			{0, "a", "a"}, {0, "b", "ba"}, {time.Minute, "c", "cba"}, {RetentionTime - 1, "c", "cba"}, {RetentionTime, "c", "cb"}, {RetentionTime + time.Minute, "c", "c"}}},
 		{name: "Secret replaced again and again: the oldest key beyond four goes", reads: []read{
-			{0, "a", "a"}, {1, "b", "ba"}, {2, "c", "cba"}, {3, "d", "dcba"}, {4, "e", "edcb"}, {RetainFor + 3, "e", "ed"}, {RetainFor + 4, "e", "e"}}},
-		{name: "replaced while a rotation is under way", reads: []read{{0, "ba", "ba"}, {0, "c", "cba"}, {time.Minute, "d", "dcba"}, {RetainFor, "d", "dc"}}},
+			{0, "a", "a"}, {1, "b", "ba"}, {2, "c", "cba"}, {3, "d", "dcba"}, {4, "e", "edcb"}, {RetentionTime + 3, "e", "ed"}, {RetentionTime + 4, "e", "e"}}},
+		{name: "replaced while a rotation is under way", reads: []read{{0, "ba", "ba"}, {0, "c", "cba"}, {time.Minute, "d", "dcba"}, {RetentionTime, "d", "dc"}}},
 		{name: "Secret that is put back and replaced again: its key has the later time", reads: []read{
-			{0, "a", "a"}, {0, "b", "ba"}, {time.Minute, "a", "ab"}, {2 * time.Minute, "c", "cab"}, {RetainFor + time.Minute, "c", "ca"}, {RetainFor + 2*time.Minute, "c", "c"}}},
+			{0, "a", "a"}, {0, "b", "ba"}, {time.Minute, "a", "ab"}, {2 * time.Minute, "c", "cab"}, {RetentionTime + time.Minute, "c", "ca"}, {RetentionTime + 2*time.Minute, "c", "c"}}},
 		{name: "former key that comes back is accepted once", reads: []read{{0, "a", "a"}, {0, "b", "ba"}, {0, "ab", "ab"}}},
 		{name: "four keys at most, the newest", reads: []read{{0, "abc", "abc"}, {0, "de", "deab"}}},
 	}

@@ -1,6 +1,6 @@
 // Package keyring parses the keys that encrypt the messages between speakers: the entries of the Secret
 // that the operator writes and that the kubelet mounts as a folder into each speaker. It opens no file.
-// The operator and the speakers call it. It also decides when keys are added and removed (Decide), and
+// The operator and the speakers call it. It also decides when keys are added and removed (PlanRotation), and
 // how long a speaker accepts a removed key (AcceptedKeys).
 //
 // An entry has the name key-N, where N is a decimal number from 1 on, and 32 bytes. The entry with the
@@ -25,8 +25,8 @@ const (
 	// MaxKeys is how many keys are accepted at once. The operator writes at most two; an administrator
 	// may have added more.
 	MaxKeys = 4
-	// maxNumber bounds the number of an entry, so that a higher number always exists.
-	maxNumber = 1<<53 - 1
+	// maxEntryNumber bounds the number of an entry, so that a higher number always exists.
+	maxEntryNumber = 1<<53 - 1
 
 	namePrefix = "key-"
 )
@@ -82,7 +82,7 @@ func Parse(files map[string][]byte) ([]Entry, error) {
 func parseEntry(name string, content []byte) (Entry, error) {
 	digits, isKey := strings.CutPrefix(name, namePrefix)
 	number, err := strconv.ParseUint(digits, 10, 64)
-	if !isKey || err != nil || number == 0 || number > maxNumber || EntryName(number) != name {
+	if !isKey || err != nil || number == 0 || number > maxEntryNumber || EntryName(number) != name {
 		return Entry{}, errors.New("its name is not key-1, key-2 and so on")
 	}
 	if len(content) != KeySize {

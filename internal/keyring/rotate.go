@@ -23,7 +23,7 @@ const (
 	MaxOverlap = time.Hour
 )
 
-// RotationState is the input of Decide.
+// RotationState is the input of PlanRotation.
 type RotationState struct {
 	// Files are the entries of the Secret.
 	Files map[string][]byte
@@ -45,7 +45,7 @@ type SpeakerKeys struct {
 	Down bool
 }
 
-// RotationPlan is the result of Decide: the keys that the Secret should have.
+// RotationPlan is the result of PlanRotation: the keys that the Secret should have.
 type RotationPlan struct {
 	// Keys of the Secret, the newest first: one, or more during a rotation.
 	Keys []Entry
@@ -60,16 +60,16 @@ type RotationPlan struct {
 	// Until is when the older keys are removed even if speakers do not accept the newest key; zero: there
 	// are no older keys.
 	Until time.Time
-	// Again is how long to wait before Decide is called again although nothing has changed; 0: it need
+	// Again is how long to wait before PlanRotation is called again although nothing has changed; 0: it need
 	// not be.
 	Again time.Duration
 }
 
-// Decide returns the keys that the Secret should have. fresh makes a random key, and is called at most
+// PlanRotation returns the keys that the Secret should have. fresh makes a random key, and is called at most
 // once. Invariants: The Secret has a key. Its newest valid key stays. Older valid keys stay until every
 // speaker accepts the newest key, at least MinOverlap and at most MaxOverlap after it was added. A key is
 // added only if there is none, or if a rotation is requested and none is under way.
-func Decide(s RotationState, fresh func() [KeySize]byte) RotationPlan {
+func PlanRotation(s RotationState, fresh func() [KeySize]byte) RotationPlan {
 	keys, _ := Parse(s.Files)
 	p := RotationPlan{Keys: keys, Since: s.Since, Done: s.Done}
 	if p.Since.IsZero() || p.Since.After(s.Now) {
@@ -137,7 +137,7 @@ func highestNumber(files map[string][]byte) uint64 {
 	var top uint64
 	for name := range files {
 		digits, isKey := strings.CutPrefix(name, namePrefix)
-		if number, err := strconv.ParseUint(digits, 10, 64); isKey && err == nil && number < maxNumber {
+		if number, err := strconv.ParseUint(digits, 10, 64); isKey && err == nil && number < maxEntryNumber {
 			top = max(top, number)
 		}
 	}

@@ -78,7 +78,7 @@ func TestDecide(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.state.Now = noon
-			p := Decide(tt.state, fresh)
+			p := PlanRotation(tt.state, fresh)
 			var keys []string
 			for _, key := range p.Keys {
 				keys = append(keys, EntryName(key.Number)+" "+string(key.Bytes[:1]))
@@ -113,7 +113,7 @@ func (b *bed) decide(t *testing.T) {
 		speakers[node] = accepts(keys...)
 	}
 	before := b.RotationPlan
-	b.RotationPlan = Decide(RotationState{Files: files(before.Keys...), Since: before.Since, Done: before.Done, Request: b.request, Speakers: speakers, Now: b.now}, func() [KeySize]byte {
+	b.RotationPlan = PlanRotation(RotationState{Files: files(before.Keys...), Since: before.Since, Done: before.Done, Request: b.request, Speakers: speakers, Now: b.now}, func() [KeySize]byte {
 		b.made++
 		return [KeySize]byte{0: byte(b.made), 1: byte(b.made >> 8), 31: 1}
 	})
@@ -127,7 +127,7 @@ func (b *bed) decide(t *testing.T) {
 
 // TestDecide_NoTwoSpeakersWithoutACommonKey has speakers read the Secret in every order, while
 // rotations are asked for and the Secret is deleted: any two of them have a key in common at
-// all times, as long as each reads the Secret within MaxOverlap or, after it was deleted, RetainFor.
+// all times, as long as each reads the Secret within MaxOverlap or, after it was deleted, RetentionTime.
 func TestDecide_NoTwoSpeakersWithoutACommonKey(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -163,7 +163,7 @@ func runRotations(t *testing.T, chance *rand.Rand, step int, latest time.Duratio
 			requests++
 			b.request = string(rune('a' + requests%26))
 		}
-		if deleted > 0 && chance.IntN(deleted) == 0 && b.now.Sub(deletion) > RetainFor {
+		if deleted > 0 && chance.IntN(deleted) == 0 && b.now.Sub(deletion) > RetentionTime {
 			b.RotationPlan, deletion = RotationPlan{}, b.now
 			b.decide(t)
 		}
@@ -175,7 +175,7 @@ func runRotations(t *testing.T, chance *rand.Rand, step int, latest time.Duratio
 		b.decide(t)
 		for _, x := range nodes {
 			for _, y := range nodes {
-				if !slices.ContainsFunc(b.has[x], func(k Entry) bool { return slices.ContainsFunc(b.has[y], sameBytes(k)) }) {
+				if !slices.ContainsFunc(b.has[x], func(k Entry) bool { return slices.ContainsFunc(b.has[y], hasSameBytes(k)) }) {
 					t.Fatalf("%s has %v, %s has %v", x, b.has[x], y, b.has[y])
 				}
 			}

@@ -35,8 +35,8 @@ const MaxInterfaces = 8
 const (
 	// MaxAnswers bounds the answers of a result.
 	MaxAnswers = 16
-	// maxProblem bounds each text of a result, in bytes.
-	maxProblem = 120
+	// maxTextBytes bounds each text of a result, in bytes.
+	maxTextBytes = 120
 )
 
 // Request is an address to look for, and the interfaces to send requests on.
@@ -52,8 +52,8 @@ func (r Request) Args() []string {
 	return append([]string{ProbeCommand, r.Address.String()}, r.Interfaces...)
 }
 
-// Parse parses the arguments that follow ProbeCommand.
-func Parse(args []string) (Request, error) {
+// ParseArgs parses the arguments that follow ProbeCommand.
+func ParseArgs(args []string) (Request, error) {
 	if len(args) < 2 || len(args) > MaxInterfaces+1 {
 		return Request{}, fmt.Errorf("%s takes an address and 1 to %d interfaces, not %d arguments", ProbeCommand, MaxInterfaces, len(args))
 	}
@@ -91,11 +91,11 @@ type Result struct {
 }
 
 // Encode returns the result as a termination message, which has at most 4096 bytes.
-func (r Result) Encode() ([]byte, error) { return json.Marshal(r.withinBounds()) }
+func (r Result) Encode() ([]byte, error) { return json.Marshal(r.cutToBounds()) }
 
-// withinBounds returns the result, cut to the bounds of a message: it has few items, sorted, each short and
+// cutToBounds returns the result, cut to the bounds of a message: it has few items, sorted, each short and
 // in ASCII.
-func (r Result) withinBounds() Result {
+func (r Result) cutToBounds() Result {
 	r.Answers = slices.Clone(r.Answers)
 	for i, a := range r.Answers {
 		r.Answers[i] = Answer{Interface: cutText(a.Interface), HardwareAddress: cutText(a.HardwareAddress), Via: cutText(a.Via)}
@@ -112,7 +112,7 @@ func (r Result) withinBounds() Result {
 	return r
 }
 
-func cutText(text string) string { return bounded.Cut(strings.Map(asciiRune, text), maxProblem) }
+func cutText(text string) string { return bounded.Cut(strings.Map(asciiRune, text), maxTextBytes) }
 
 // asciiRune returns a question mark for each character that has several bytes in JSON.
 func asciiRune(c rune) rune {
@@ -133,5 +133,5 @@ func Decode(message string) (Result, error) {
 	if err := json.Unmarshal([]byte(message), &r); err != nil {
 		return Result{}, fmt.Errorf("the program answered %q, which is no result of a probe", bounded.Cut(message, 200))
 	}
-	return r.withinBounds(), nil
+	return r.cutToBounds(), nil
 }

@@ -14,7 +14,7 @@ import (
 func TestParse_ReversesArgs(t *testing.T) {
 	for _, address := range []string{"192.0.2.1", "2001:db8::1"} {
 		want := Request{Address: netip.MustParseAddr(address), Interfaces: []string{"eth0", "bond1"}}
-		got, err := Parse(want.Args()[1:])
+		got, err := ParseArgs(want.Args()[1:])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -35,7 +35,7 @@ func TestParse_Refuses(t *testing.T) {
 		{"a group", "224.0.0.1 eth0", "a host cannot have the address"},
 		{"no address in particular", "0.0.0.0 eth0", "a host cannot have the address"},
 	} {
-		if _, err := Parse(strings.Fields(tt.args)); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := ParseArgs(strings.Fields(tt.args)); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got the error %v, want %q", tt.name, err, tt.want)
 		}
 	}
@@ -98,7 +98,7 @@ func TestDecode_IsBoundedAndPlain(t *testing.T) {
 		words = append(words, a.Interface, a.HardwareAddress, a.Via)
 	}
 	for _, w := range words {
-		if len(w) > maxProblem || strings.ContainsFunc(w, func(c rune) bool { return c < ' ' || c > '~' }) {
+		if len(w) > maxTextBytes || strings.ContainsFunc(w, func(c rune) bool { return c < ' ' || c > '~' }) {
 			t.Errorf("got %q", w)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 // Move returns the claim changed to ask for a node that announces its address on the local network, or for no node if node is
 // empty. It returns the same claim if nothing changes.
 func Move(claim *v1beta1.IPAddressClaim, node lb.NodeName) *v1beta1.IPAddressClaim {
-	if apiconv.AnnounceFrom(claim) == node {
+	if apiconv.AnnounceFromNode(claim) == node {
 		return claim
 	}
 	changed := claim.DeepCopy()

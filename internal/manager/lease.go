@@ -132,8 +132,8 @@ type leaderTransport struct {
 // transport with the connections, in which it cancels requests and closes connections.
 func (l leaderTransport) WrappedRoundTripper() http.RoundTripper { return l.next }
 
-// leasePoll is how often a waiting write checks the lease.
-const leasePoll = 50 * time.Millisecond
+// leasePollInterval is how often a waiting write checks the lease.
+const leasePollInterval = 50 * time.Millisecond
 
 // unguardedPaths are the paths of API groups whose POST requests change nothing, so that they need not wait.
 var unguardedPaths = []string{"/apis/authentication.k8s.io/", "/apis/authorization.k8s.io/"}
@@ -141,7 +141,7 @@ var unguardedPaths = []string{"/apis/authentication.k8s.io/", "/apis/authorizati
 // RoundTrip implements http.RoundTripper.
 func (l leaderTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	for isWrite(request) && !l.lease.isValid() {
-		if err := waitFor(request.Context(), leasePoll); err != nil {
+		if err := waitFor(request.Context(), leasePollInterval); err != nil {
 			return nil, fmt.Errorf("waiting for the lease of the leader: %w", err)
 		}
 	}

@@ -41,8 +41,8 @@ type Options struct {
 	Hung func(error)
 }
 
-// Scheme returns a scheme with the kinds of Kubernetes and of lbstack.
-func Scheme() (*runtime.Scheme, error) {
+// NewScheme returns a scheme with the kinds of Kubernetes and of lbstack.
+func NewScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1beta1.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("registering the kinds: %w", err)
@@ -64,14 +64,14 @@ func RESTConfig(program string) (*rest.Config, error) {
 	return config, nil
 }
 
-// LeaderElected returns a manager whose controllers run only in the leading instance. All instances answer
+// NewLeaderElected returns a manager whose controllers run only in the leading instance. All instances answer
 // health checks.
-func LeaderElected(o Options, scheme *runtime.Scheme) (ctrl.Manager, error) {
+func NewLeaderElected(o Options, scheme *runtime.Scheme) (ctrl.Manager, error) {
 	cluster, err := RESTConfig(o.Name)
 	if err != nil {
 		return nil, err
 	}
-	cluster.Dial = (&net.Dialer{Timeout: connectTimeout, KeepAlive: keepAlive}).DialContext
+	cluster.Dial = (&net.Dialer{Timeout: connectTimeout, KeepAlive: keepAliveInterval}).DialContext
 	lock, err := newLease(o, cluster)
 	if err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", o.Name, err)
@@ -100,7 +100,7 @@ func LeaderElected(o Options, scheme *runtime.Scheme) (ctrl.Manager, error) {
 	if err := mgr.Add(hangWatcher{metrics.Registry, o.Hung}); err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", o.Name, err)
 	}
-	if err := Serve(mgr, o.HTTPEndpoints, o.Name, func() error { return nil }); err != nil {
+	if err := AddServers(mgr, o.HTTPEndpoints, o.Name, func() error { return nil }); err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", o.Name, err)
 	}
 	return mgr, nil

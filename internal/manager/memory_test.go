@@ -21,7 +21,7 @@ func TestBoundMemory(t *testing.T) {
 		"a limit of nothing is an error":            {limit: "0", want: math.MaxInt64, fails: true},
 	} {
 		debug.SetMemoryLimit(math.MaxInt64)
-		t.Setenv(memoryLimitVariable, tt.limit)
+		t.Setenv(memoryLimitEnv, tt.limit)
 		t.Setenv("GOMEMLIMIT", tt.own)
 		err := BoundMemory()
 		if got := debug.SetMemoryLimit(-1); got != tt.want || (err != nil) != tt.fails {

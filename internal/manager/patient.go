@@ -29,8 +29,8 @@ const (
 	// connectTimeout is how long one attempt to connect may take. Without it an attempt would last long,
 	// since the kernel waits up to 16 s before it repeats a packet without an answer.
 	connectTimeout = 2 * time.Second
-	// keepAlive is the TCP keep-alive interval, as in client-go.
-	keepAlive = 30 * time.Second
+	// keepAliveInterval is the TCP keep-alive interval, as in client-go.
+	keepAliveInterval = 30 * time.Second
 )
 
 // RoundTrip implements http.RoundTripper.
@@ -40,7 +40,7 @@ func (p redialer) RoundTrip(request *http.Request) (*http.Response, error) {
 		if err == nil && p.away.CompareAndSwap(true, false) {
 			p.log.Info("connected to the API server again")
 		}
-		if err == nil || !isUnconnected(err) || request.Body != nil && request.GetBody == nil {
+		if err == nil || !isDialError(err) || request.Body != nil && request.GetBody == nil {
 			return response, err
 		}
 		if p.away.CompareAndSwap(false, true) {
@@ -60,8 +60,8 @@ func (p redialer) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 }
 
-// isUnconnected reports whether a request failed because no connection could be made.
-func isUnconnected(err error) bool {
+// isDialError reports whether a request failed because no connection could be made.
+func isDialError(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"
 }

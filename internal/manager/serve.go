@@ -29,8 +29,8 @@ type HTTPEndpoints struct {
 	CertificateFolder string
 }
 
-// Flags adds the flags of the endpoints. The parameters health and metrics are the default addresses.
-func (e *HTTPEndpoints) Flags(set *flag.FlagSet, health, metrics string) {
+// AddFlags adds the flags of the endpoints. The parameters health and metrics are the default addresses.
+func (e *HTTPEndpoints) AddFlags(set *flag.FlagSet, health, metrics string) {
 	set.StringVar(&e.HealthAddress, "health-probe-bind-address", health, "address on which /healthz and /readyz are served; 0: they are not served")
 	set.StringVar(&e.MetricsAddress, "metrics-bind-address", metrics, "address on which metrics are served over TLS; 0: they are not served")
 	set.StringVar(&e.CertificateFolder, "metrics-cert-dir", "/etc/lbstack/metrics-tls", "folder with the certificate for metrics (tls.crt) and its key (tls.key); without these files a self-signed certificate is used")
@@ -39,9 +39,9 @@ func (e *HTTPEndpoints) Flags(set *flag.FlagSet, health, metrics string) {
 // shutdownTimeout is how long requests that are under way may delay the end of a program.
 const shutdownTimeout = time.Second
 
-// Serve adds the servers of the endpoints to a manager. It returns an error if an address is in use. The name
+// AddServers adds the servers of the endpoints to a manager. It returns an error if an address is in use. The name
 // is the name of the program. See the packages httpserve and access.
-func Serve(mgr ctrl.Manager, e HTTPEndpoints, name string, ready func() error) error {
+func AddServers(mgr ctrl.Manager, e HTTPEndpoints, name string, ready func() error) error {
 	if e.HealthAddress != "0" {
 		server, listener, err := httpserve.Listen(e.HealthAddress, httpserve.HealthHandler(ready), mgr.GetLogger().WithName("health"))
 		if err := addServer(mgr, "health", server, listener, err); err != nil {

@@ -20,8 +20,8 @@ const (
 	// checkInterval is the time between two checks of the controllers.
 	checkInterval = 15 * time.Second
 
-	// longestRunning is the name of the metric with the duration of a controller's longest running pass.
-	longestRunning = ctrlmetrics.WorkQueueSubsystem + "_" + ctrlmetrics.LongestRunningProcessorKey
+	// longestRunningMetric is the name of the metric with the duration of a controller's longest running pass.
+	longestRunningMetric = ctrlmetrics.WorkQueueSubsystem + "_" + ctrlmetrics.LongestRunningProcessorKey
 )
 
 // hangWatcher is a runnable of a manager that ends the program when a pass of a controller hangs. The leader
@@ -39,9 +39,9 @@ func (hangWatcher) NeedLeaderElection() bool { return false }
 // well: it is therefore watched as a loop of its own.
 func (w hangWatcher) Start(ctx context.Context) error {
 	dog := &watchdog.Watchdog{}
-	look := dog.Loop("the collection of metrics")
+	look := dog.AddLoop("the collection of metrics")
 	var found atomic.Pointer[[]string]
-	dog.Check(func() []string {
+	dog.AddCheck(func() []string {
 		if list := found.Load(); list != nil {
 			return *list
 		}
@@ -67,7 +67,7 @@ func (w hangWatcher) Start(ctx context.Context) error {
 func hangingControllers(metrics prometheus.Gatherer) (list []string) {
 	families, _ := metrics.Gather() // in spite of an error, the result has the metrics of other collectors
 	for _, f := range families {
-		if f.GetName() != longestRunning {
+		if f.GetName() != longestRunningMetric {
 			continue
 		}
 		for _, m := range f.GetMetric() {

@@ -39,16 +39,16 @@ func (e *InvalidError) Error() string {
 }
 
 const (
-	// maxQuoted is the maximum length, in bytes, of a text of the spec that an error quotes.
-	maxQuoted = 128
-	// maxCause is the maximum length, in bytes, of a library's error about a text of the spec.
-	maxCause = 512
+	// maxQuotedBytes is the maximum length, in bytes, of a text of the spec that an error quotes.
+	maxQuotedBytes = 128
+	// maxCauseBytes is the maximum length, in bytes, of a library's error about a text of the spec.
+	maxCauseBytes = 512
 )
 
-func quoteBounded(text string) string { return strconv.Quote(bounded.Cut(text, maxQuoted)) }
+func quoteBounded(text string) string { return strconv.Quote(bounded.Cut(text, maxQuotedBytes)) }
 
-// errorText returns the text of a library's error on one line, shortened to maxCause. Such a text can repeat
+// errorText returns the text of a library's error on one line, shortened to maxCauseBytes. Such a text can repeat
 // long texts of a user.
 func errorText(err error) string {
-	return bounded.Cut(strings.Join(strings.Fields(err.Error()), " "), maxCause)
+	return bounded.Cut(strings.Join(strings.Fields(err.Error()), " "), maxCauseBytes)
 }

@@ -182,7 +182,7 @@ func TestImage(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := imageFrom(tt.image, tt.registry); got != tt.want {
+			if got := withRegistry(tt.image, tt.registry); got != tt.want {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
 		})

@@ -9,35 +9,35 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// Origin returns the path of the stack's field from which a field of a rendered object comes. For example, it
+// FieldOrigin returns the path of the stack's field from which a field of a rendered object comes. For example, it
 // returns spec.bgpPeers[2].peerAddress for the field spec.peerAddress of a BGPPeer. It returns an empty path
 // if the origin is not known. An empty field stands for the whole object.
-func Origin(spec v1beta1.LoadBalancerStackSpec, kind, name, field string) string {
+func FieldOrigin(spec v1beta1.LoadBalancerStackSpec, kind, name, field string) string {
 	if component, ok := componentOf(spec, kind, name); ok {
-		return component.originOf(spec, kind, name, field)
+		return component.fieldOrigin(spec, kind, name, field)
 	}
 	if kind == "PodDisruptionBudget" {
-		return patchesOf(spec, kind, name)
+		return patchPaths(spec, kind, name)
 	}
-	item := itemOf(spec, kind, v1beta1.ObjectName(name))
+	item := itemPath(spec, kind, v1beta1.ObjectName(name))
 	if below, ok := strings.CutPrefix(field, "spec."); ok && item != "" {
 		return item + "." + below
 	}
 	return item
 }
 
-// fieldInWords matches a field path that begins with spec in a sentence.
-var fieldInWords = regexp.MustCompile(`\bspec\.[a-z][A-Za-z0-9]*(\[[0-9]+\])?(\.[a-z][A-Za-z0-9]*(\[[0-9]+\])?)*`)
+// fieldPathPattern matches a field path that begins with spec in a sentence.
+var fieldPathPattern = regexp.MustCompile(`\bspec\.[a-z][A-Za-z0-9]*(\[[0-9]+\])?(\.[a-z][A-Za-z0-9]*(\[[0-9]+\])?)*`)
 
 // FieldInSentence returns the field that a sentence about a rendered object names; empty: it names none. It
-// also returns the origin of that field in the stack, see Origin.
+// also returns the origin of that field in the stack, see FieldOrigin.
 func FieldInSentence(spec v1beta1.LoadBalancerStackSpec, kind, name, sentence string) (field, path string) {
-	field = fieldInWords.FindString(sentence)
-	return field, Origin(spec, kind, name, field)
+	field = fieldPathPattern.FindString(sentence)
+	return field, FieldOrigin(spec, kind, name, field)
 }
 
-// itemOf returns the path of the stack's item from which an object is made; empty: there is none.
-func itemOf(spec v1beta1.LoadBalancerStackSpec, kind string, name v1beta1.ObjectName) string {
+// itemPath returns the path of the stack's item from which an object is made; empty: there is none.
+func itemPath(spec v1beta1.LoadBalancerStackSpec, kind string, name v1beta1.ObjectName) string {
 	list, at := "", -1
 	switch kind {
 	case "IPAddressPool":
@@ -75,9 +75,9 @@ func componentOf(spec v1beta1.LoadBalancerStackSpec, kind, name string) (compone
 	return componentFields{}, false
 }
 
-// originOf returns the origin of a field in the workload: the field of the component that sets it, or else
+// fieldOrigin returns the origin of a field in the workload: the field of the component that sets it, or else
 // the patches of the workload. The path of a list to which lbstack adds items of its own has no index.
-func (c componentFields) originOf(spec v1beta1.LoadBalancerStackSpec, kind, name, field string) string {
+func (c componentFields) fieldOrigin(spec v1beta1.LoadBalancerStackSpec, kind, name, field string) string {
 	const pod = "spec.template."
 	for _, f := range []struct {
 		set      bool
@@ -111,11 +111,11 @@ func (c componentFields) originOf(spec v1beta1.LoadBalancerStackSpec, kind, name
 	case field == pod+"spec.containers[0].image" && spec.Images.Registry != "":
 		return "spec.images.registry"
 	}
-	return patchesOf(spec, kind, name)
+	return patchPaths(spec, kind, name)
 }
 
-// patchesOf returns the paths of the patches whose target is an object.
-func patchesOf(spec v1beta1.LoadBalancerStackSpec, kind, name string) string {
+// patchPaths returns the paths of the patches whose target is an object.
+func patchPaths(spec v1beta1.LoadBalancerStackSpec, kind, name string) string {
 	var paths []string
 	for i, patch := range spec.Patches {
 		if patch.Target.Kind == kind && (patch.Target.Name == "" || patch.Target.Name == name) {

@@ -56,7 +56,7 @@ func TestOrigin(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := Origin(spec, tt.kind, tt.object, tt.field); got != tt.want {
+			if got := FieldOrigin(spec, tt.kind, tt.object, tt.field); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})

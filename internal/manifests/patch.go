@@ -20,9 +20,9 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// maxCopied is the number of bytes by which the copy operations of a JSON patch may make an object grow. The
+// maxCopiedBytes is the number of bytes by which the copy operations of a JSON patch may make an object grow. The
 // limit is needed since each operation could double the size of the object.
-const maxCopied = 256 << 10
+const maxCopiedBytes = 256 << 10
 
 // patchTarget returns an empty object of a kind that may be the target of patches. It returns nil for other
 // kinds. The Go type of the object decides how lists are merged, and which fields exist.
@@ -112,7 +112,7 @@ func applyOperations(before, patch []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("it is no JSON patch: %w", err)
 	}
-	return operations.ApplyWithOptions(before, &jsonpatch.ApplyOptions{AccumulatedCopySizeLimit: maxCopied})
+	return operations.ApplyWithOptions(before, &jsonpatch.ApplyOptions{AccumulatedCopySizeLimit: maxCopiedBytes})
 }
 
 // fixedFields are the fields that a patch must not change. The text because is the reason in the error.

@@ -108,10 +108,10 @@ func adjustPlacement(pod map[string]any, component v1beta1.ComponentSpec, select
 	return nil
 }
 
-// imageFrom returns the name of an image with its registry replaced. If registry is empty, the name stays
+// withRegistry returns the name of an image with its registry replaced. If registry is empty, the name stays
 // unchanged. As in container runtimes, the text before the first slash counts as a registry if it has a dot
 // or a colon, or is localhost.
-func imageFrom(name, registry string) string {
+func withRegistry(name, registry string) string {
 	if registry == "" {
 		return name
 	}
@@ -162,7 +162,7 @@ func adjustContainer(pod map[string]any, component v1beta1.ComponentSpec, o Opti
 	if !ok {
 		return errors.New("its container is not an object")
 	}
-	container["image"] = imageFrom(o.Image, o.Spec.Images.Registry)
+	container["image"] = withRegistry(o.Image, o.Spec.Images.Registry)
 	if policy := o.Spec.Images.PullPolicy; policy != "" {
 		container["imagePullPolicy"] = string(policy)
 	}

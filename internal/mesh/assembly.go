@@ -32,7 +32,7 @@ func (a *assembly) missingPieces(about *peer, sequence uint64) []uint16 {
 	}
 	var missing []uint16
 	for i, data := range a.pieces {
-		if data == nil && len(missing) < wire.MaxMissing {
+		if data == nil && len(missing) < wire.MaxMissingPieces {
 			missing = append(missing, uint16(i))
 		}
 	}

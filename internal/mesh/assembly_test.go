@@ -45,8 +45,8 @@ func TestPieces_AnyOrderAndTwice(t *testing.T) {
 			}
 			slices.SortStableFunc(messages, func(x, y wire.Message) int { return int(x.Sequence) - int(y.Sequence) })
 		}
-		if got := s.claims("b"); got != 500 || s.m.assembling != 0 || s.m.Malformed() != 0 {
-			t.Fatalf("seed %d: got %d claims, %d bytes left over, %d malformed, want the latest state, with 500", seed, got, s.m.assembling, s.m.Malformed())
+		if got := s.claims("b"); got != 500 || s.m.assembling != 0 || s.m.MalformedStates() != 0 {
+			t.Fatalf("seed %d: got %d claims, %d bytes left over, %d malformed, want the latest state, with 500", seed, got, s.m.assembling, s.m.MalformedStates())
 		}
 	}
 }
@@ -253,11 +253,11 @@ func TestMalformedState_IsCounted(t *testing.T) {
 		}
 		s.deliver("b", wire.Message{Kind: wire.KindState, Sequence: uint64(i + 2), Piece: piece})
 	}
-	if got := s.m.Malformed(); got != 2 {
+	if got := s.m.MalformedStates(); got != 2 {
 		t.Errorf("malformed: got %d, want 2: the third is not complete", got)
 	}
 	s.deliver("b", wire.Message{Kind: wire.KindState, Sequence: 5, Piece: wire.Piece{Count: 2, Index: 0, Data: []byte{9}}})
-	if got := s.m.Malformed(); got != 3 || s.m.assembling != 0 {
+	if got := s.m.MalformedStates(); got != 3 || s.m.assembling != 0 {
 		t.Errorf("malformed: got %d, %d bytes left over, want 3 and 0", got, s.m.assembling)
 	}
 	if got, _ := s.state("b"); got.Phase != ownership.Active {

@@ -41,7 +41,7 @@ func TestNetwork_SpeakersThatRestartStayConnected(t *testing.T) {
 			}
 		}
 		for _, name := range n.names {
-			n.post(name, n.machines[name].Acted(n.now, n.machines[name].View()))
+			n.post(name, n.machines[name].NoteActed(n.now, n.machines[name].View()))
 		}
 		n.run(2 * step)
 		for _, name := range restarting {
@@ -60,7 +60,7 @@ func TestNetwork_AcksArriveInSpiteOfLoss(t *testing.T) {
 	for range 10 {
 		n.run(standard.Interval)
 		for _, other := range n.names[1:] {
-			n.post(other, n.machines[other].Acted(n.now, n.machines[other].View()))
+			n.post(other, n.machines[other].NoteActed(n.now, n.machines[other].View()))
 		}
 	}
 	if !n.machines[name].IsAcknowledged() {

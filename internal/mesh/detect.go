@@ -28,13 +28,13 @@ func (p *peer) silentSince() time.Time {
 func (m *Machine) askDelay(p *peer) time.Duration { return m.suspectTimeout(p) - p.interval }
 
 // ask returns a message that a live peer answers, and records that the peer was asked.
-func (m *Machine) ask(now time.Time, p *peer) Outgoing {
+func (m *Machine) ask(now time.Time, p *peer) OutgoingMessage {
 	p.asked = now
 	return m.ping(p)
 }
 
 // ping returns a message that asks a peer for one piece of its state, so that the answer is small.
-func (m *Machine) ping(p *peer) Outgoing {
+func (m *Machine) ping(p *peer) OutgoingMessage {
 	send := m.pullState(p, 0, []uint16{0})
 	send.Message.MissingOf = p.sequence
 	return send
@@ -57,7 +57,7 @@ func (m *Machine) nextCheck(p *peer) (time.Time, bool) {
 // checkWatched asks watched peers that are silent, and suspects those that stay silent. Peers whose
 // restart has taken too long are lost. changed reports whether the suspicions of this speaker have
 // changed: the caller then sends them to all peers immediately.
-func (m *Machine) checkWatched(now time.Time) (asks []Outgoing, changed bool) {
+func (m *Machine) checkWatched(now time.Time) (asks []OutgoingMessage, changed bool) {
 	m.findPairs(now)
 	if m.restarts > 0 {
 		for _, p := range m.peers {
@@ -100,7 +100,7 @@ func (m *Machine) noteLost(now time.Time) {
 
 // decideSuspected decides about the peers that this speaker suspects, and about those that are in
 // doubt because several others suspect them.
-func (m *Machine) decideSuspected(now time.Time) (sends []Outgoing) {
+func (m *Machine) decideSuspected(now time.Time) (sends []OutgoingMessage) {
 	for _, p := range m.watchedPeers() {
 		if !p.suspected.IsZero() {
 			sends = append(sends, m.decideDead(now, p)...)
@@ -114,13 +114,13 @@ func (m *Machine) decideSuspected(now time.Time) (sends []Outgoing) {
 }
 
 // decideDead decides whether a peer is dead.
-func (m *Machine) decideDead(now time.Time, p *peer) []Outgoing {
+func (m *Machine) decideDead(now time.Time, p *peer) []OutgoingMessage {
 	switch {
 	case !p.live:
 		return nil
 	case p.isRestarting():
 		// Its watchers probe the kernel of its node: see NoteVanished.
-		if m.restartEnded(now, p) {
+		if m.hasRestartFailed(now, p) {
 			m.lose(now, p)
 		}
 		return nil
@@ -131,11 +131,11 @@ func (m *Machine) decideDead(now time.Time, p *peer) []Outgoing {
 	return m.decideUnwatched(now, p)
 }
 
-// restartEnded reports whether a restarting peer counts as dead. If the kernel of its node does not
+// hasRestartFailed reports whether a restarting peer counts as dead. If the kernel of its node does not
 // answer this speaker, isConfirmed decides. If this speaker suspected the peer before the restart, all
 // its other watchers must suspect it too. If this speaker does not watch the peer, most of its
 // watchers must suspect it.
-func (m *Machine) restartEnded(now time.Time, p *peer) bool {
+func (m *Machine) hasRestartFailed(now time.Time, p *peer) bool {
 	if !p.suspected.IsZero() && p.vanished.Equal(p.suspected) {
 		return m.isConfirmed(now, p)
 	}
@@ -147,17 +147,17 @@ func (m *Machine) restartEnded(now time.Time, p *peer) bool {
 	return !p.arc && 2*suspicions > len(m.watchersOf(p))
 }
 
-// watches reports whether this speaker has watched a peer for long enough to detect by itself
+// hasWatchedLong reports whether this speaker has watched a peer for long enough to detect by itself
 // whether it is silent. When several peers die at once, those that are found dead first leave the
 // ring. The peers that they watched get new watchers, which cannot confirm a death before a timeout
 // has passed.
-func (m *Machine) watches(now time.Time, p *peer) bool {
+func (m *Machine) hasWatchedLong(now time.Time, p *peer) bool {
 	return p.arc && (p.received.After(p.watched) || now.Sub(p.watched) >= m.suspectTimeout(p))
 }
 
 // decideUnwatched decides about a peer that this speaker does not watch, or has not watched for long.
 // Several others that suspect the peer may only be cut off from it, so the peer itself is asked first.
-func (m *Machine) decideUnwatched(now time.Time, p *peer) []Outgoing {
+func (m *Machine) decideUnwatched(now time.Time, p *peer) []OutgoingMessage {
 	if !m.isInDoubt(now, p) {
 		return nil
 	}
@@ -167,7 +167,7 @@ func (m *Machine) decideUnwatched(now time.Time, p *peer) []Outgoing {
 	switch {
 	case now.Before(m.dueInDoubt(now, p)):
 	case p.asked.IsZero():
-		return []Outgoing{m.ask(now, p)}
+		return []OutgoingMessage{m.ask(now, p)}
 	default:
 		m.lose(now, p)
 	}
@@ -190,7 +190,7 @@ func (m *Machine) dueInDoubt(now time.Time, p *peer) time.Time {
 // isInDoubt reports whether several others suspect a peer that this speaker does not watch, or has
 // not watched for long.
 func (m *Machine) isInDoubt(now time.Time, p *peer) bool {
-	if !p.live || m.watches(now, p) || p.isRestarting() {
+	if !p.live || m.hasWatchedLong(now, p) || p.isRestarting() {
 		return false
 	}
 	suspicions, _ := m.countSuspicions(now, p)
@@ -290,10 +290,10 @@ func (m *Machine) countSuspicions(now time.Time, p *peer) (all, fresh int) {
 // pollAllPeers is called while all watched peers are silent. It asks all peers, and loses those that
 // do not answer. In a full mesh it does not ask: checkWatched has asked all peers already. Meanwhile
 // no suspicion is decided: the peers that could refute it are silent too.
-func (m *Machine) pollAllPeers(now time.Time) []Outgoing {
+func (m *Machine) pollAllPeers(now time.Time) []OutgoingMessage {
 	if !m.isFullMesh() && m.polled.IsZero() {
 		m.polled = now
-		var sends []Outgoing
+		var sends []OutgoingMessage
 		for _, p := range m.metPeers() {
 			sends = append(sends, m.ask(now, p))
 		}
@@ -311,9 +311,9 @@ func (m *Machine) pollAllPeers(now time.Time) []Outgoing {
 	return nil
 }
 
-// allWatchedSilent reports whether all watched peers that are alive are silent, and there are at least
+// areAllWatchedSilent reports whether all watched peers that are alive are silent, and there are at least
 // minSilentPeers such peers. If there are fewer, their other watchers decide: see isConfirmed.
-func (m *Machine) allWatchedSilent(now time.Time) bool {
+func (m *Machine) areAllWatchedSilent(now time.Time) bool {
 	silent := 0
 	for _, p := range m.watchedPeers() {
 		switch {
@@ -332,8 +332,8 @@ func (m *Machine) allWatchedSilent(now time.Time) bool {
 // and may come too late. A pause limits the rate, since two speakers can suspect and refute each
 // other. If p suspects a restarting peer, it has not received the state that announces the restart.
 // This speaker relays that state, since p may have to cover for the peer.
-func (m *Machine) refuteSuspicions(now time.Time, p *peer) (sends []Outgoing) {
-	if now.Sub(p.refuted) < m.timing.Interval/maxRefutations {
+func (m *Machine) refuteSuspicions(now time.Time, p *peer) (sends []OutgoingMessage) {
+	if now.Sub(p.refuted) < m.timing.Interval/maxRefutationsPerInterval {
 		return nil
 	}
 	for _, id := range p.suspects {

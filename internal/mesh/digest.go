@@ -16,11 +16,11 @@ import (
 // speaker or from a watcher that receives from that speaker.
 
 const (
-	// digestSize is how many of the latest states a heartbeat names, and also how many states in turn.
-	digestSize = wire.MaxKnown / 2
-	// maxLatest is the largest number of latest states that wait to be named; further states are
+	// digestStates is how many of the latest states a heartbeat names, and also how many states in turn.
+	digestStates = wire.MaxKnownStates / 2
+	// maxLatestStates is the largest number of latest states that wait to be named; further states are
 	// only named in turn.
-	maxLatest = 4 * digestSize
+	maxLatestStates = 4 * digestStates
 	// maxPulls is the largest number of states that are asked for per heartbeat.
 	maxPulls = 16
 	// silentRounds is after how many silent rounds an unwatched peer is reported as lost. In each round
@@ -36,24 +36,24 @@ type wantedState struct {
 	asked           int       // how many speakers were asked for it
 }
 
-// known returns the identification of the peer's state that this speaker has.
-func (p *peer) known() wire.KnownState {
+// knownState returns the identification of the peer's state that this speaker has.
+func (p *peer) knownState() wire.KnownState {
 	return wire.KnownState{ID: p.id, Process: [4]byte(p.instance[:4]), Sequence: p.sequence}
 }
 
-// has reports whether the peer is alive and this speaker has the given state of it, or a later state.
+// hasState reports whether the peer is alive and this speaker has the given state of it, or a later state.
 // States of the peer's previous process are obsolete and count as well.
-func (p *peer) has(k wire.KnownState) bool {
+func (p *peer) hasState(k wire.KnownState) bool {
 	return p.live && (k.Process == [4]byte(p.instance[:4]) && k.Sequence <= p.sequence || k.Process == [4]byte(p.replaced[:4]))
 }
 
 // nextDigest returns the states that the next regular heartbeat names, and removes them from latest.
 func (m *Machine) nextDigest(inTurn []*peer) []wire.KnownState {
 	var known []wire.KnownState
-	count := min(len(m.latest), digestSize)
+	count := min(len(m.latest), digestStates)
 	for _, p := range slices.Concat(m.latest[:count], inTurn) {
 		if p.live && p.sequence > 0 {
-			known = append(known, p.known())
+			known = append(known, p.knownState())
 		}
 	}
 	m.latest = slices.Delete(m.latest, 0, count)
@@ -62,7 +62,7 @@ func (m *Machine) nextDigest(inTurn []*peer) []wire.KnownState {
 
 // noteLatest makes the next digests name the state of a peer.
 func (m *Machine) noteLatest(p *peer) {
-	if !m.isFullMesh() && len(m.latest) < maxLatest && !slices.Contains(m.latest, p) {
+	if !m.isFullMesh() && len(m.latest) < maxLatestStates && !slices.Contains(m.latest, p) {
 		m.latest = append(m.latest, p)
 	}
 }
@@ -73,7 +73,7 @@ func (m *Machine) peersInTurn() (peers []*peer) {
 		return nil
 	}
 	order := m.inRingOrder()
-	for range min(digestSize, len(order)) {
+	for range min(digestStates, len(order)) {
 		m.turn = (m.turn + 1) % len(order)
 		peers = append(peers, order[m.turn])
 	}
@@ -84,7 +84,7 @@ func (m *Machine) peersInTurn() (peers []*peer) {
 func (m *Machine) receiveDigest(now time.Time, digest []wire.KnownState) {
 	for _, k := range digest {
 		p := m.byID[k.ID]
-		if p == nil || p.has(k) || slices.Contains(m.wanted, p) {
+		if p == nil || p.hasState(k) || slices.Contains(m.wanted, p) {
 			continue
 		}
 		if suspicions, _ := m.countSuspicions(now, p); p.live || suspicions == 0 {
@@ -95,10 +95,10 @@ func (m *Machine) receiveDigest(now time.Time, digest []wire.KnownState) {
 
 // pullWanted asks for the states that digests have named, once per heartbeat: first the peer that
 // published the state, then its watchers, one after the other.
-func (m *Machine) pullWanted(now time.Time) (sends []Outgoing) {
+func (m *Machine) pullWanted(now time.Time) (sends []OutgoingMessage) {
 	m.wanted = slices.DeleteFunc(m.wanted, func(p *peer) bool {
 		w := &p.want
-		if w.asked > watchersPerPeer || p.has(w.KnownState) || p.received.After(w.since) {
+		if w.asked > watchersPerPeer || p.hasState(w.KnownState) || p.received.After(w.since) {
 			p.want = wantedState{} // a digest names it again if it is still missing
 		}
 		if w.ID == 0 || len(sends) == maxPulls {
@@ -116,7 +116,7 @@ func (m *Machine) pullWanted(now time.Time) (sends []Outgoing) {
 }
 
 // pullFrom asks a peer for the state of another one, or for some pieces of it.
-func (m *Machine) pullFrom(from, about *peer, missing []uint16) Outgoing {
+func (m *Machine) pullFrom(from, about *peer, missing []uint16) OutgoingMessage {
 	send := m.pullState(from, 0, missing)
 	send.Message.About = about.id
 	return send
@@ -124,7 +124,7 @@ func (m *Machine) pullFrom(from, about *peer, missing []uint16) Outgoing {
 
 // relayPulled answers a peer that asks for the state of a third speaker, if this speaker watches
 // the third speaker and receives from it, or if the third speaker restarts.
-func (m *Machine) relayPulled(now time.Time, to *peer, msg *wire.Message) []Outgoing {
+func (m *Machine) relayPulled(now time.Time, to *peer, msg *wire.Message) []OutgoingMessage {
 	about := m.byID[msg.About]
 	if about == nil || about == to || about.sequence == 0 || !m.vouchesFor(now, about) && !(about.live && about.isBackSoon(now)) {
 		return nil
@@ -138,7 +138,7 @@ func (m *Machine) relayPulled(now time.Time, to *peer, msg *wire.Message) []Outg
 
 // noteLostInTurn records which of the given peers are lost: alive, not watched by this speaker, and
 // silent for silentRounds rounds. One round earlier it asks them to send a message.
-func (m *Machine) noteLostInTurn(now time.Time, peers []*peer) (asks []Outgoing) {
+func (m *Machine) noteLostInTurn(now time.Time, peers []*peer) (asks []OutgoingMessage) {
 	for _, p := range peers {
 		silent := now.Sub(p.received)
 		if alive := now.Sub(p.since); alive < silent {

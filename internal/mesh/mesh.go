@@ -37,9 +37,9 @@ const (
 	// minSuspectors is how many other speakers must suspect an unwatched peer before this speaker
 	// doubts that the peer is alive.
 	minSuspectors = 2
-	// maxRefutations is how often per interval this speaker immediately answers a peer that reports
+	// maxRefutationsPerInterval is how often per interval this speaker immediately answers a peer that reports
 	// suspicions: see refuteSuspicions.
-	maxRefutations = 4
+	maxRefutationsPerInterval = 4
 	// maxAssemblyBytes is the maximum size of all incomplete states together.
 	maxAssemblyBytes = 16 << 20
 	// removalDelay is how long after its last message a dead peer stays a suspect although it is not
@@ -52,8 +52,8 @@ const (
 	startTimeout = 3 * time.Second
 )
 
-// Outgoing is a message to a speaker. It is dropped while there is no session with that speaker.
-type Outgoing struct {
+// OutgoingMessage is a message to a speaker. It is dropped while there is no session with that speaker.
+type OutgoingMessage struct {
 	// To is the receiver's node.
 	To lb.NodeName
 	// Message is what to send. It is never changed, and several receivers may share it.
@@ -201,12 +201,12 @@ func (m *Machine) Peers() []lb.NodeName {
 }
 
 // Publish replaces the state of this speaker, and returns the messages that send it to all peers.
-func (m *Machine) Publish(now time.Time, s wire.State) []Outgoing {
+func (m *Machine) Publish(now time.Time, s wire.State) []OutgoingMessage {
 	m.pieces = wire.SplitState(&s)
 	m.until = now.Add(s.Back)
 	m.sequence++
 	m.published, m.restarting = true, s.Phase == ownership.Restarting
-	var sends []Outgoing
+	var sends []OutgoingMessage
 	for _, p := range m.metPeers() {
 		sends = append(sends, m.ownStateTo(now, p, 0, nil)...)
 	}
@@ -214,12 +214,12 @@ func (m *Machine) Publish(now time.Time, s wire.State) []Outgoing {
 }
 
 // Tick does what is due, and returns the messages to send.
-func (m *Machine) Tick(now time.Time) []Outgoing {
+func (m *Machine) Tick(now time.Time) []OutgoingMessage {
 	m.excuseOwnStall(now)
 	m.endCheck(now)
 	m.removeLeaving(now)
 	sends, changed := m.checkWatched(now)
-	if m.allWatchedSilent(now) {
+	if m.areAllWatchedSilent(now) {
 		sends = append(sends, m.pollAllPeers(now)...)
 	} else {
 		m.polled = time.Time{}
@@ -304,11 +304,11 @@ func (m *Machine) excuseOwnStall(now time.Time) {
 	m.lastTick = now
 }
 
-// PeersKnown reports whether SetPeers has been called. Before the first call, no speaker is missing.
-func (m *Machine) PeersKnown() bool { return m.introduced }
+// HasPeerList reports whether SetPeers has been called. Before the first call, no speaker is missing.
+func (m *Machine) HasPeerList() bool { return m.introduced }
 
-// Malformed returns how many states could not be decoded.
-func (m *Machine) Malformed() uint64 { return m.malformed }
+// MalformedStates returns how many states could not be decoded.
+func (m *Machine) MalformedStates() uint64 { return m.malformed }
 
 // TakeLost returns the peers that were lost since the last call. The caller must reset their sessions.
 func (m *Machine) TakeLost() []lb.NodeName {

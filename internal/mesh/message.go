@@ -13,7 +13,7 @@ func (m *Machine) newMessage(kind wire.Kind) *wire.Message {
 
 // heartbeats returns the same heartbeat for several peers. It names dead peers as suspects too:
 // a speaker that suspects such a peer a moment later must not take the heartbeat for a refutation.
-func (m *Machine) heartbeats(to []*peer, known ...wire.KnownState) []Outgoing {
+func (m *Machine) heartbeats(to []*peer, known ...wire.KnownState) []OutgoingMessage {
 	msg := m.newMessage(wire.KindHeartbeat)
 	msg.Known = known
 	for _, p := range m.watchedPeers() {
@@ -22,10 +22,10 @@ func (m *Machine) heartbeats(to []*peer, known ...wire.KnownState) []Outgoing {
 		}
 	}
 	slices.Sort(msg.Suspects)
-	sends := make([]Outgoing, 0, len(to))
+	sends := make([]OutgoingMessage, 0, len(to))
 	for _, p := range to {
 		if p.met {
-			sends = append(sends, Outgoing{To: p.node, Message: msg})
+			sends = append(sends, OutgoingMessage{To: p.node, Message: msg})
 		}
 	}
 	return sends
@@ -41,9 +41,9 @@ func (m *Machine) isAbsent(p *peer) bool {
 
 // ownStateTo returns messages to a peer with the missing pieces of this speaker's state, or with all
 // pieces if missing is nil.
-func (m *Machine) ownStateTo(now time.Time, p *peer, nonce uint64, missing []uint16) []Outgoing {
+func (m *Machine) ownStateTo(now time.Time, p *peer, nonce uint64, missing []uint16) []OutgoingMessage {
 	all := missing == nil
-	var sends []Outgoing
+	var sends []OutgoingMessage
 	for i, data := range m.pieces {
 		if !all && !slices.Contains(missing, uint16(i)) {
 			continue
@@ -51,7 +51,7 @@ func (m *Machine) ownStateTo(now time.Time, p *peer, nonce uint64, missing []uin
 		msg := m.newMessage(wire.KindState)
 		msg.Nonce = nonce
 		msg.Piece = wire.Piece{Back: max(0, m.until.Sub(now)), Index: i, Count: len(m.pieces), Data: data}
-		sends = append(sends, Outgoing{To: p.node, Message: msg})
+		sends = append(sends, OutgoingMessage{To: p.node, Message: msg})
 	}
 	return sends
 }
@@ -66,10 +66,10 @@ func (m *Machine) missingOwnPieces(msg *wire.Message) []uint16 {
 
 // pullState returns the message that asks a peer for its state, or only for the missing pieces if
 // there are any.
-func (m *Machine) pullState(p *peer, nonce uint64, missing []uint16) Outgoing {
+func (m *Machine) pullState(p *peer, nonce uint64, missing []uint16) OutgoingMessage {
 	msg := m.newMessage(wire.KindPull)
 	msg.Nonce, msg.Missing, msg.MissingOf = nonce, missing, p.assembly.sequence
-	return Outgoing{To: p.node, Message: msg}
+	return OutgoingMessage{To: p.node, Message: msg}
 }
 
 // pullUnknown asks peers for states that are unknown or incomplete. A peer with a session is asked
@@ -77,7 +77,7 @@ func (m *Machine) pullState(p *peer, nonce uint64, missing []uint16) Outgoing {
 // which may have been lost. A peer whose restart takes too long is not asked: it publishes another
 // state once it goes on. pullUnknown examines only m.unknown: peers that were met or began to relay
 // a state.
-func (m *Machine) pullUnknown(now time.Time) (sends []Outgoing) {
+func (m *Machine) pullUnknown(now time.Time) (sends []OutgoingMessage) {
 	m.unknown = slices.DeleteFunc(m.unknown, func(p *peer) bool {
 		about := p.assembly.about
 		relays := about != nil && about != p
@@ -119,11 +119,11 @@ func (m *Machine) isStuck(now time.Time, from *peer) bool {
 
 // relayRestarting returns messages to a peer with the states of restarting speakers: a peer that has
 // just started must not take their addresses.
-func (m *Machine) relayRestarting(now time.Time, to *peer) []Outgoing {
+func (m *Machine) relayRestarting(now time.Time, to *peer) []OutgoingMessage {
 	if m.restarts == 0 {
 		return nil
 	}
-	var sends []Outgoing
+	var sends []OutgoingMessage
 	for _, p := range m.inRingOrder() {
 		if p != to && p.live && p.isBackSoon(now) && p.sequence > 0 {
 			sends = append(sends, m.stateOf(now, p, to, nil)...)
@@ -134,7 +134,7 @@ func (m *Machine) relayRestarting(now time.Time, to *peer) []Outgoing {
 
 // relayState returns messages with the state of one speaker (about) to a peer that suspects it (to).
 // It returns none if the same state was relayed to the peer less than relayAgainTimeouts timeouts ago.
-func (m *Machine) relayState(now time.Time, about, to *peer) []Outgoing {
+func (m *Machine) relayState(now time.Time, about, to *peer) []OutgoingMessage {
 	is := ackedState{about.instance, about.sequence}
 	if before := to.relayed[about]; about.sequence == 0 || before.ackedState == is && now.Sub(before.at) < relayAgainTimeouts*m.timing.Timeout {
 		return nil
@@ -151,9 +151,9 @@ const relayAgainTimeouts = 8
 
 // stateOf returns messages to a peer (to) with the missing pieces of the state of p, or with all
 // pieces if missing is empty.
-func (m *Machine) stateOf(now time.Time, p, to *peer, missing []uint16) []Outgoing {
+func (m *Machine) stateOf(now time.Time, p, to *peer, missing []uint16) []OutgoingMessage {
 	pieces := wire.SplitState(&p.state)
-	sends := make([]Outgoing, 0, len(pieces))
+	sends := make([]OutgoingMessage, 0, len(pieces))
 	for i, data := range pieces {
 		if len(missing) > 0 && !slices.Contains(missing, uint16(i)) {
 			continue
@@ -163,25 +163,25 @@ func (m *Machine) stateOf(now time.Time, p, to *peer, missing []uint16) []Outgoi
 			About: p.id, Instance: p.instance, Sequence: p.sequence,
 			Back: max(0, p.back.Sub(now)), Index: i, Count: len(pieces), Data: data,
 		}
-		sends = append(sends, Outgoing{To: to.node, Message: msg})
+		sends = append(sends, OutgoingMessage{To: to.node, Message: msg})
 	}
 	return sends
 }
 
 // ackTo returns the message that acknowledges the state of a peer: this speaker has acted on it.
-func (m *Machine) ackTo(p *peer) Outgoing {
+func (m *Machine) ackTo(p *peer) OutgoingMessage {
 	msg := m.newMessage(wire.KindAck)
 	msg.Acked = p.acts.sequence
-	return Outgoing{To: p.node, Message: msg}
+	return OutgoingMessage{To: p.node, Message: msg}
 }
 
-// Acted records that this speaker has acted on a whole view. It returns acks for restarting peers,
+// NoteActed records that this speaker has acted on a whole view. It returns acks for restarting peers,
 // which wait for them.
-func (m *Machine) Acted(now time.Time, v View) []Outgoing {
+func (m *Machine) NoteActed(now time.Time, v View) []OutgoingMessage {
 	if m.restarts == 0 {
 		return nil
 	}
-	var sends []Outgoing
+	var sends []OutgoingMessage
 	for i := range v.Peers {
 		viewed := &v.Peers[i]
 		p := m.peers[viewed.Node]
@@ -219,14 +219,14 @@ const LongStall = 200 * time.Millisecond
 // Recheck asks all peers with a session for their state again. It is called after this process stood
 // still for the given time: other speakers may have taken its addresses meanwhile. IsChecked reports
 // whether all peers have answered.
-func (m *Machine) Recheck(now time.Time, stood time.Duration) []Outgoing {
+func (m *Machine) Recheck(now time.Time, stood time.Duration) []OutgoingMessage {
 	m.nonce++
 	if stood >= LongStall {
 		m.stalls++
 	}
 	m.checking, m.rechecked = true, now
 	m.version++
-	var sends []Outgoing
+	var sends []OutgoingMessage
 	for _, p := range m.inRingOrder() {
 		if p.live {
 			p.received = now
@@ -253,11 +253,11 @@ func (m *Machine) IsChecked() bool {
 }
 
 // pullUnchecked repeats the request to all peers that have not answered the last Recheck.
-func (m *Machine) pullUnchecked() []Outgoing {
+func (m *Machine) pullUnchecked() []OutgoingMessage {
 	if !m.checking {
 		return nil
 	}
-	var sends []Outgoing
+	var sends []OutgoingMessage
 	for _, p := range m.inRingOrder() {
 		if m.owesAnswer(p) {
 			sends = append(sends, m.pullState(p, m.nonce, nil))

@@ -55,7 +55,7 @@ type network struct {
 type flying struct {
 	from     lb.NodeName
 	instance wire.Instance
-	send     Outgoing
+	send     OutgoingMessage
 }
 
 func same(timing Timing, count int) []Timing { return slices.Repeat([]Timing{timing}, count) }
@@ -94,7 +94,7 @@ func (n *network) start(name lb.NodeName, timing Timing) {
 	n.post(name, m.Publish(n.now, wire.State{Phase: ownership.Active}))
 }
 
-func (n *network) post(from lb.NodeName, sends []Outgoing) {
+func (n *network) post(from lb.NodeName, sends []OutgoingMessage) {
 	for _, send := range sends {
 		if instance, met := n.sessions[[2]lb.NodeName{from, send.To}]; met {
 			n.sent++

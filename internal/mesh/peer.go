@@ -93,7 +93,7 @@ func (p *peer) endSuspicion() {
 // NoteMet records a session with an instance of a peer. The instance has answered a fresh nonce: if
 // it is a new process, the previous process is dead. If the previous process had announced a restart,
 // its state stays until the new process publishes one.
-func (m *Machine) NoteMet(now time.Time, node lb.NodeName, instance wire.Instance) []Outgoing {
+func (m *Machine) NoteMet(now time.Time, node lb.NodeName, instance wire.Instance) []OutgoingMessage {
 	p := m.peers[node]
 	if p == nil {
 		return nil
@@ -159,7 +159,7 @@ func (m *Machine) setState(p *peer, live bool, s wire.State) {
 
 // Receive handles a message that an instance of a peer sent in a session. It does not retain msg or
 // its data.
-func (m *Machine) Receive(now time.Time, node lb.NodeName, instance wire.Instance, msg *wire.Message) (sends []Outgoing) {
+func (m *Machine) Receive(now time.Time, node lb.NodeName, instance wire.Instance, msg *wire.Message) (sends []OutgoingMessage) {
 	p := m.peers[node]
 	if p == nil {
 		return nil
@@ -303,7 +303,7 @@ func (m *Machine) revive(now time.Time, p *peer) {
 	m.version++
 }
 
-func (m *Machine) receiveHeartbeat(now time.Time, p *peer, msg *wire.Message) (sends []Outgoing) {
+func (m *Machine) receiveHeartbeat(now time.Time, p *peer, msg *wire.Message) (sends []OutgoingMessage) {
 	p.heartbeat = now
 	m.receiveDigest(now, msg.Known)
 	named := m.setSuspects(now, p, msg.Suspects)
@@ -351,7 +351,7 @@ func (m *Machine) lose(now time.Time, p *peer) {
 // effect while the speaker itself sends. Otherwise the speaker is suspected. It is lost only once
 // another watcher suspects it too, or no watcher refutes the suspicion: perhaps only the path to its
 // node is cut.
-func (m *Machine) NoteVanished(now time.Time, node lb.NodeName) []Outgoing {
+func (m *Machine) NoteVanished(now time.Time, node lb.NodeName) []OutgoingMessage {
 	p := m.peers[node]
 	if p == nil || !p.live || !p.isBackSoon(now) || p.met && now.Sub(p.received) < m.suspectTimeout(p) {
 		return nil
@@ -359,7 +359,7 @@ func (m *Machine) NoteVanished(now time.Time, node lb.NodeName) []Outgoing {
 	if p.suspected.IsZero() {
 		p.suspected, p.vanished, p.accused = now, now, true
 	}
-	if m.restartEnded(now, p) {
+	if m.hasRestartFailed(now, p) {
 		m.lose(now, p)
 	}
 	return m.heartbeats(m.metPeers())

@@ -156,7 +156,7 @@ func TestStartingPeer_IsSentTheStateOfThoseThatRestart(t *testing.T) {
 		s.pass(time.Second, "c", "d")
 		s.sent = nil
 		does(s)
-		var got []Outgoing
+		var got []OutgoingMessage
 		for _, send := range s.sent {
 			if send.Message.Piece.About != 0 {
 				got = append(got, send)
@@ -362,7 +362,7 @@ func TestActed_SendsAcks(t *testing.T) {
 		want int
 	}{{"an old view", old, 0}, {"the view", view, 1}, {"the view once more", view, 0}} {
 		s.sent = nil
-		s.note(s.m.Acted(s.now, tt.view))
+		s.note(s.m.NoteActed(s.now, tt.view))
 		if got := s.take(wire.KindAck); len(got) != tt.want || tt.want > 0 && (got["b"] == nil || got["b"].Acked != 2) {
 			t.Errorf("acted on %s: sent %v, want %d acks, of the second state of b", tt.name, got, tt.want)
 		}

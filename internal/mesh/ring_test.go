@@ -247,7 +247,7 @@ func TestUnwatchedPeer(t *testing.T) {
 				s.pass(20*ms, others...)
 				if s.take(wire.KindPull)[node] != nil {
 					s.deliver(node, wire.Message{Kind: wire.KindAck})
-					s.sent = append(s.sent, Outgoing{To: node, Message: &wire.Message{Kind: wire.KindPull}})
+					s.sent = append(s.sent, OutgoingMessage{To: node, Message: &wire.Message{Kind: wire.KindPull}})
 				}
 			}
 		}},
@@ -285,7 +285,7 @@ func TestUnwatchedPeer(t *testing.T) {
 			if tt.alive && s.flips[node] > 0 {
 				t.Errorf("it became alive or dead %d times, want never", s.flips[node])
 			}
-			asked := slices.ContainsFunc(s.sent, func(send Outgoing) bool { return send.To == node && send.Message.Kind == wire.KindPull })
+			asked := slices.ContainsFunc(s.sent, func(send OutgoingMessage) bool { return send.To == node && send.Message.Kind == wire.KindPull })
 			if tt.asked && !asked {
 				t.Error("it was not asked")
 			}

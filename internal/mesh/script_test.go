@@ -32,7 +32,7 @@ type script struct {
 	t     *testing.T
 	m     *Machine
 	now   time.Time
-	sent  []Outgoing // since take was called
+	sent  []OutgoingMessage // since take was called
 	peers map[lb.NodeName]*scripted
 	last  View
 	// members and peerList are copies from the machine after the last event.
@@ -77,7 +77,7 @@ func (s *script) setPeers(others ...lb.NodeName) {
 }
 
 // note records what the machine sends, and checks its view.
-func (s *script) note(sends []Outgoing) {
+func (s *script) note(sends []OutgoingMessage) {
 	s.t.Helper()
 	s.sent = append(s.sent, sends...)
 	for _, node := range s.m.TakeLost() {

@@ -20,7 +20,7 @@ const (
 	listCommunities, maxCommunities             = "communities", 64
 	maxAddresses, maxReferences                 = 128, 128
 	maxSelectors, maxLabels                     = 32, 32
-	maxAdCommunities, maxInterfaces             = 32, 32
+	maxAdvertisementCommunities, maxInterfaces  = 32, 32
 )
 
 // itemPath returns the path of an item of the stack, such as spec.bgpPeers[tor-1].
@@ -162,20 +162,20 @@ func (k selectorKeys) readSelector(f field, target string) (s metav1.LabelSelect
 	if f.isEmpty() {
 		f.markMapped(target)
 	}
-	labels := f.at(k.labels)
+	labels := f.child(k.labels)
 	for _, key := range labels.keys() {
 		if s.MatchLabels == nil {
 			s.MatchLabels = map[string]string{}
 		}
-		s.MatchLabels[key] = labels.at(key).text()
-		labels.at(key).markMapped(target)
+		s.MatchLabels[key] = labels.child(key).text()
+		labels.child(key).markMapped(target)
 	}
-	for _, e := range f.at(k.expressions).items() {
+	for _, e := range f.child(k.expressions).items() {
 		s.MatchExpressions = append(s.MatchExpressions, metav1.LabelSelectorRequirement{
-			Key: e.at("key").text(), Operator: metav1.LabelSelectorOperator(e.at("operator").text()), Values: e.at("values").texts(),
+			Key: e.child("key").text(), Operator: metav1.LabelSelectorOperator(e.child("operator").text()), Values: e.child("values").texts(),
 		})
 		for _, key := range []string{"key", "operator", "values"} {
-			e.at(key).markMapped(target)
+			e.child(key).markMapped(target)
 		}
 	}
 	return s

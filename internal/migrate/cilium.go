@@ -17,10 +17,10 @@ import (
 func (in *importer) mapCilium(o *sourceObject, root field) {
 	switch o.kind {
 	case "CiliumLoadBalancerIPPool":
-		in.reportRename(root.at("metadata").at("name"), listPools, o.name)
+		in.reportRename(root.child("metadata").child("name"), listPools, o.name)
 		in.mapCiliumPool(root, o.name)
 	case "CiliumL2AnnouncementPolicy":
-		in.reportRename(root.at("metadata").at("name"), listL2Advertisements, o.name)
+		in.reportRename(root.child("metadata").child("name"), listL2Advertisements, o.name)
 		in.mapCiliumPolicy(root, o.name)
 	case "CiliumBGPPeerConfig":
 		in.peerConfigs = append(in.peerConfigs, o)
@@ -50,14 +50,14 @@ func isLoadBalancerKind(kind string) bool {
 // mapCiliumPool maps a CiliumLoadBalancerIPPool.
 func (in *importer) mapCiliumPool(root field, original string) {
 	name := in.names.nameOf(listPools, original)
-	spec := root.at("spec").setItem(itemPath(listPools, name))
+	spec := root.child("spec").withItem(itemPath(listPools, name))
 	p := v1beta1.StackIPAddressPool{Name: v1beta1.ObjectName(name)}
 	in.readCiliumBlocks(spec, &p)
-	if spec.at("disabled").flag() {
+	if spec.child("disabled").flag() {
 		p.State = v1beta1.PoolDraining
 	}
-	spec.at("disabled").markMapped("state")
-	if selector := spec.at("serviceSelector"); selector.has() && !selector.isEmpty() {
+	spec.child("disabled").markMapped("state")
+	if selector := spec.child("serviceSelector"); selector.hasValue() && !selector.isEmpty() {
 		services, namespaces, problem := ciliumSelector(selector, "serviceAllocation")
 		p.ServiceAllocation = &v1beta1.ServiceAllocation{}
 		if namespaces != nil {
@@ -80,11 +80,11 @@ func (in *importer) mapCiliumPool(root field, original string) {
 func (in *importer) readCiliumBlocks(spec field, p *v1beta1.StackIPAddressPool) {
 	withoutEnds := readAllowFirstLastIPs(spec)
 	// Cilium up to 1.14 has the field cidrs, later versions have blocks, and 1.15 reads both.
-	for _, b := range slices.Concat(spec.at("blocks").items(), spec.at("cidrs").items()) {
-		text := strings.TrimSpace(b.at("cidr").text())
+	for _, b := range slices.Concat(spec.child("blocks").items(), spec.child("cidrs").items()) {
+		text := strings.TrimSpace(b.child("cidr").text())
 		if text == "" {
-			if text = b.at("start").text(); b.at("stop").has() {
-				text += "-" + b.at("stop").text()
+			if text = b.child("start").text(); b.child("stop").hasValue() {
+				text += "-" + b.child("stop").text()
 			}
 		}
 		parsed, err := apiconv.ParseRange(text)
@@ -98,7 +98,7 @@ func (in *importer) readCiliumBlocks(spec field, p *v1beta1.StackIPAddressPool) 
 			text = parsed.String()
 		case parsed.Size().Cmp(big.NewInt(2)) <= 0: // Cilium gives both addresses of such a CIDR
 		case !withoutEnds:
-			in.givesEnds = in.givesEnds || !spec.at("allowFirstLastIPs").has()
+			in.givesEnds = in.givesEnds || !spec.child("allowFirstLastIPs").hasValue()
 		default:
 			ends = []v1beta1.AddressRange{v1beta1.AddressRange(parsed.First.String()), v1beta1.AddressRange(parsed.Last.String())}
 		}
@@ -115,7 +115,7 @@ func (in *importer) readCiliumBlocks(spec field, p *v1beta1.StackIPAddressPool) 
 			p.ExcludeAddresses = append(p.ExcludeAddresses, ends...)
 		}
 		for _, key := range []string{"cidr", "start", "stop"} {
-			b.at(key).markMapped("addresses")
+			b.child(key).markMapped("addresses")
 		}
 	}
 	slices.Sort(p.ExcludeAddresses)
@@ -125,13 +125,13 @@ func (in *importer) readCiliumBlocks(spec field, p *v1beta1.StackIPAddressPool) 
 // readAllowFirstLastIPs reports whether Cilium leaves out the first and the last address of each CIDR of a pool. If the field is not
 // set, Cilium up to 1.15 leaves them out, and later versions do not.
 func readAllowFirstLastIPs(spec field) (withoutEnds bool) {
-	f := spec.at("allowFirstLastIPs")
+	f := spec.child("allowFirstLastIPs")
 	switch f.text() {
 	case "Yes", "No":
 		f.markMapped("excludeAddresses")
 		return f.text() == "No"
 	case "":
-		return spec.at("cidrs").has() // Cilium 1.16 has removed this field
+		return spec.child("cidrs").hasValue() // Cilium 1.16 has removed this field
 	}
 	f.markUnmapped("it is neither Yes nor No: the pool excludes the first and the last address of each CIDR")
 	return true
@@ -139,8 +139,8 @@ func readAllowFirstLastIPs(spec field) (withoutEnds bool) {
 
 // These keys in Cilium's selectors of Services are no labels: they stand for the namespace and the name of the Service.
 const (
-	ciliumNamespace = "io.kubernetes.service.namespace"
-	ciliumName      = "io.kubernetes.service.name"
+	ciliumNamespaceKey = "io.kubernetes.service.namespace"
+	ciliumNameKey      = "io.kubernetes.service.name"
 )
 
 // ciliumSelector splits a selector of Services into two: services selects by the labels of Services, and namespaces by the labels
@@ -151,19 +151,19 @@ func ciliumSelector(f field, target string) (services, namespaces *metav1.LabelS
 	for key, value := range s.MatchLabels {
 		to := services
 		switch key {
-		case ciliumNamespace:
-			key, to = metav1NameLabel, namespaces
-		case ciliumName:
+		case ciliumNamespaceKey:
+			key, to = namespaceNameLabel, namespaces
+		case ciliumNameKey:
 			return nil, nil, "a stack does not select Services by name"
 		}
-		to.MatchLabels = withLabel(to.MatchLabels, key, value)
+		to.MatchLabels = setLabel(to.MatchLabels, key, value)
 	}
 	for _, e := range s.MatchExpressions {
 		to := services
 		switch e.Key {
-		case ciliumNamespace:
-			e.Key, to = metav1NameLabel, namespaces
-		case ciliumName:
+		case ciliumNamespaceKey:
+			e.Key, to = namespaceNameLabel, namespaces
+		case ciliumNameKey:
 			return nil, nil, "a stack does not select Services by name"
 		}
 		to.MatchExpressions = append(to.MatchExpressions, e)
@@ -171,10 +171,10 @@ func ciliumSelector(f field, target string) (services, namespaces *metav1.LabelS
 	return nilIfEmpty(services), nilIfEmpty(namespaces), ""
 }
 
-// metav1NameLabel is a label that each namespace has. Its value is the name of the namespace.
-const metav1NameLabel = "kubernetes.io/metadata.name"
+// namespaceNameLabel is a label that each namespace has. Its value is the name of the namespace.
+const namespaceNameLabel = "kubernetes.io/metadata.name"
 
-func withLabel(m map[string]string, key, value string) map[string]string {
+func setLabel(m map[string]string, key, value string) map[string]string {
 	if m == nil {
 		m = map[string]string{}
 	}
@@ -189,27 +189,27 @@ func nilIfEmpty(s *metav1.LabelSelector) *metav1.LabelSelector {
 	return s
 }
 
-// literalInterface matches a pattern of interfaces that only one name matches, and captures this name.
-var literalInterface = regexp.MustCompile(`^\^?([A-Za-z0-9_@-]+)\$$`)
+// literalInterfacePattern matches a pattern of interfaces that only one name matches, and captures this name.
+var literalInterfacePattern = regexp.MustCompile(`^\^?([A-Za-z0-9_@-]+)\$$`)
 
 // mapCiliumPolicy maps a CiliumL2AnnouncementPolicy.
 func (in *importer) mapCiliumPolicy(root field, original string) {
 	name := in.names.nameOf(listL2Advertisements, original)
-	spec := root.at("spec").setItem(itemPath(listL2Advertisements, name))
-	if !spec.at("loadBalancerIPs").flag() {
+	spec := root.child("spec").withItem(itemPath(listL2Advertisements, name))
+	if !spec.child("loadBalancerIPs").flag() {
 		root.markRefused("the policy announces no addresses of load balancers (loadBalancerIPs is not true), and lbstack announces nothing else")
 		return
 	}
-	spec.at("loadBalancerIPs").markMapped("name")
-	if spec.at("externalIPs").flag() {
-		spec.at("externalIPs").markUnmapped("lbstack announces addresses of load balancers only, and no externalIPs")
+	spec.child("loadBalancerIPs").markMapped("name")
+	if spec.child("externalIPs").flag() {
+		spec.child("externalIPs").markUnmapped("lbstack announces addresses of load balancers only, and no externalIPs")
 	}
-	spec.at("externalIPs").markIgnored("is off")
+	spec.child("externalIPs").markIgnored("is off")
 	a := v1beta1.StackL2Advertisement{Name: v1beta1.ObjectName(name)}
-	if f := spec.at("nodeSelector"); f.has() && !f.isEmpty() {
+	if f := spec.child("nodeSelector"); f.hasValue() && !f.isEmpty() {
 		a.NodeSelectors = []metav1.LabelSelector{objectSelectorKeys.readSelector(f, "nodeSelectors")}
 	}
-	if f := spec.at("serviceSelector"); f.has() && !f.isEmpty() {
+	if f := spec.child("serviceSelector"); f.hasValue() && !f.isEmpty() {
 		services, namespaces, problem := ciliumSelector(f, "serviceSelectors")
 		if problem != "" {
 			root.markRefused("the policy is left out: " + problem)
@@ -222,8 +222,8 @@ func (in *importer) mapCiliumPolicy(root field, original string) {
 			a.NamespaceSelectors = []metav1.LabelSelector{*namespaces}
 		}
 	}
-	for _, f := range spec.at("interfaces").items() {
-		match := literalInterface.FindStringSubmatch(f.text())
+	for _, f := range spec.child("interfaces").items() {
+		match := literalInterfacePattern.FindStringSubmatch(f.text())
 		if match == nil || !isInterface(match[1]) || len(a.Interfaces) == maxInterfaces {
 			root.markRefused(fmt.Sprintf("the policy is left out: a stack has up to %d names of interfaces, and no patterns: replace %s by ^name$ for each interface, and import again", maxInterfaces, f.path))
 			return

@@ -16,9 +16,9 @@ import (
 
 // mapCiliumAdvertisements maps the items of a CiliumBGPAdvertisement for the peers whose families select it.
 func (in *importer) mapCiliumAdvertisements(o *sourceObject, root field) {
-	own, set := labels.Set{}, root.at("metadata").at("labels")
+	own, set := labels.Set{}, root.child("metadata").child("labels")
 	for _, key := range set.keys() {
-		own[key] = set.at(key).text()
+		own[key] = set.child(key).text()
 	}
 	peers := map[familySet][]v1beta1.ObjectName{} // by the families to which the advertisement is restricted; the empty set: to none
 	for i := range in.ciliumPeers {
@@ -31,7 +31,7 @@ func (in *importer) mapCiliumAdvertisements(o *sourceObject, root field) {
 			peers[announced] = append(peers[announced], p.name)
 		}
 	}
-	for i, f := range root.at("spec").at("advertisements").items() {
+	for i, f := range root.child("spec").child("advertisements").items() {
 		if len(peers) == 0 {
 			f.markRefused("no peer of the input receives it: import the CiliumBGPClusterConfig, and the CiliumBGPPeerConfig with a family that selects it")
 			continue
@@ -55,7 +55,7 @@ func (in *importer) addCiliumAdvertisement(from field, original string, peers []
 		original += "-" + only.String()
 	}
 	name := in.names.nameOf(listBGPAdvertisements, original)
-	from = from.setItem(itemPath(listBGPAdvertisements, name))
+	from = from.withItem(itemPath(listBGPAdvertisements, name))
 	a := v1beta1.StackBGPAdvertisement{Name: v1beta1.ObjectName(name)}
 	a.Peers = peers
 	problem = read(from, &a.BGPAdvertisementSpec)
@@ -82,25 +82,25 @@ func joinNames(names []v1beta1.ObjectName) string {
 
 // readCiliumAdvertisement reads an item of a CiliumBGPAdvertisement. problem is why the stack cannot have it; empty if it can.
 func readCiliumAdvertisement(f field, a *v1beta1.BGPAdvertisementSpec) (problem string) {
-	service, selector := f.at("service"), f.at("selector")
-	hasAddresses := readServiceAddresses(service.at("addresses"))
+	service, selector := f.child("service"), f.child("selector")
+	hasAddresses := readServiceAddresses(service.child("addresses"))
 	switch {
-	case f.at("advertisementType").text() != "Service" || !hasAddresses:
+	case f.child("advertisementType").text() != "Service" || !hasAddresses:
 		return "it is not for addresses of load balancers, and lbstack announces nothing else"
-	case !selector.has():
+	case !selector.hasValue():
 		return "it has no selector, and so selects no Service in Cilium either"
 	}
-	f.at("advertisementType").markMapped("name")
+	f.child("advertisementType").markMapped("name")
 	if problem := readAdvertisedServices(selector, a); problem != "" {
 		return problem
 	}
-	if problem := readCiliumAttributes(f.at("attributes"), a); problem != "" {
+	if problem := readCiliumAttributes(f.child("attributes"), a); problem != "" {
 		return problem
 	}
 	for key, to := range map[string]*int32{"aggregationLengthIPv4": &a.AggregationLength, "aggregationLengthIPv6": &a.AggregationLengthV6} {
 		most := map[string]int64{"aggregationLengthIPv4": 32, "aggregationLengthIPv6": 128}[key]
-		if n, ok := service.at(key).number(1, most); ok {
-			if service.at(key).markMapped("aggregationLength"); n != most {
+		if n, ok := service.child(key).number(1, most); ok {
+			if service.child(key).markMapped("aggregationLength"); n != most {
 				*to = int32(n)
 			}
 		}
@@ -142,19 +142,19 @@ func readAdvertisedServices(selector field, a *v1beta1.BGPAdvertisementSpec) (pr
 
 // readCiliumAttributes reads the attributes of routes. A community that a stack cannot have is a problem, as in readCommunities.
 func readCiliumAttributes(f field, a *v1beta1.BGPAdvertisementSpec) (problem string) {
-	if n, ok := f.at("localPreference").number(0, math.MaxUint32); ok {
+	if n, ok := f.child("localPreference").number(0, math.MaxUint32); ok {
 		a.LocalPref = &n
-		f.at("localPreference").markMapped("localPref")
+		f.child("localPreference").markMapped("localPref")
 	}
 	for _, key := range []string{"standard", "wellKnown", "large"} {
-		for _, c := range f.at("communities").at(key).items() {
+		for _, c := range f.child("communities").child(key).items() {
 			reference, err := ciliumCommunity(key, c.text())
 			switch {
 			case err != nil:
 				return fmt.Sprintf("%s: %v", c.path, err)
 			case slices.Contains(a.Communities, reference):
-			case len(a.Communities) == maxAdCommunities:
-				return fmt.Sprintf("it has more than %d communities, and without one of them routers could propagate the routes further: make it two advertisements", maxAdCommunities)
+			case len(a.Communities) == maxAdvertisementCommunities:
+				return fmt.Sprintf("it has more than %d communities, and without one of them routers could propagate the routes further: make it two advertisements", maxAdvertisementCommunities)
 			default:
 				a.Communities = append(a.Communities, reference)
 			}

@@ -35,26 +35,26 @@ const noLocalPortReason = "lbstack connects to the router from a port that the k
 
 // mapCiliumCluster maps the peers of a CiliumBGPClusterConfig.
 func (in *importer) mapCiliumCluster(o *sourceObject, root field) {
-	spec := root.at("spec")
-	for _, instance := range spec.at("bgpInstances").items() {
-		instance.at("name").markIgnored(ignoredName)
-		instance.at("localPort").markUnmapped(noLocalPortReason)
-		for _, f := range instance.at("peers").items() {
-			f.at("name").markIgnored(ignoredName)
-			in.mapCiliumPeer(o.name, spec.at("nodeSelector"), instance, f)
+	spec := root.child("spec")
+	for _, instance := range spec.child("bgpInstances").items() {
+		instance.child("name").markIgnored(ignoredName)
+		instance.child("localPort").markUnmapped(noLocalPortReason)
+		for _, f := range instance.child("peers").items() {
+			f.child("name").markIgnored(ignoredName)
+			in.mapCiliumPeer(o.name, spec.child("nodeSelector"), instance, f)
 		}
 	}
 }
 
 // mapCiliumPeer maps a peer, and the same router once more for each node with a CiliumBGPNodeConfigOverride for it.
 func (in *importer) mapCiliumPeer(cluster string, nodes, instance, f field) {
-	original := cluster + "-" + instance.at("name").text() + "-" + f.at("name").text()
-	overrides := in.overridesFor(instance.at("name").text(), f.at("name").text())
+	original := cluster + "-" + instance.child("name").text() + "-" + f.child("name").text()
+	overrides := in.overridesFor(instance.child("name").text(), f.child("name").text())
 	in.hasNodePeers = in.hasNodePeers || len(overrides) > 0
 	add := func(from field, original string, override *nodeOverride) {
 		name := in.names.nameOf(listBGPPeers, original)
 		p := v1beta1.StackBGPPeer{Name: v1beta1.ObjectName(name)}
-		selectors := in.readCiliumPeer(nodes, instance, f.setItem(itemPath(listBGPPeers, name)), override, &p.BGPPeerSpec)
+		selectors := in.readCiliumPeer(nodes, instance, f.withItem(itemPath(listBGPPeers, name)), override, &p.BGPPeerSpec)
 		if override == nil {
 			p.NodeSelectors = withoutNodes(p.NodeSelectors, overrides)
 		}
@@ -67,7 +67,7 @@ func (in *importer) mapCiliumPeer(cluster string, nodes, instance, f field) {
 			in.ciliumPeers = append(in.ciliumPeers, ciliumPeer{p.Name, carried, selectors})
 		}
 	}
-	add(f.setItem(itemPath(listBGPPeers, in.names.nameOf(listBGPPeers, original))), original, nil)
+	add(f.withItem(itemPath(listBGPPeers, in.names.nameOf(listBGPPeers, original))), original, nil)
 	for i := range overrides {
 		add(overrides[i].instance, original+"-"+overrides[i].node, &overrides[i])
 	}
@@ -76,21 +76,21 @@ func (in *importer) mapCiliumPeer(cluster string, nodes, instance, f field) {
 // readCiliumPeer reads a peer, with the changes of an override if it is not nil. It returns the selectors of the advertisements
 // for each family.
 func (in *importer) readCiliumPeer(nodes, instance, f field, override *nodeOverride, p *v1beta1.BGPPeerSpec) map[lb.Family]labels.Selector {
-	if n, ok := instance.at("localASN").number(1, math.MaxUint32); ok {
+	if n, ok := instance.child("localASN").number(1, math.MaxUint32); ok {
 		p.MyASN = n
-		instance.at("localASN").setItem(f.item).markMapped("myASN")
+		instance.child("localASN").withItem(f.item).markMapped("myASN")
 	}
-	readPeerASN(f.at("peerASN"), p)
-	p.PeerAddress = canonicalAddress(f.at("peerAddress").text())
-	f.at("peerAddress").markMapped("peerAddress")
-	f.at("autoDiscovery").markUnmapped("lbstack finds routers only by their router advertisements on an interface: set peerAddress or interface")
+	readPeerASN(f.child("peerASN"), p)
+	p.PeerAddress = canonicalAddress(f.child("peerAddress").text())
+	f.child("peerAddress").markMapped("peerAddress")
+	f.child("autoDiscovery").markUnmapped("lbstack finds routers only by their router advertisements on an interface: set peerAddress or interface")
 	if !nodes.isEmpty() {
-		p.NodeSelectors = []metav1.LabelSelector{objectSelectorKeys.readSelector(nodes.setItem(f.item), "nodeSelectors")}
+		p.NodeSelectors = []metav1.LabelSelector{objectSelectorKeys.readSelector(nodes.withItem(f.item), "nodeSelectors")}
 	}
 	if override != nil {
 		override.apply(p, f.item)
 	}
-	return in.readPeerConfig(f.at("peerConfigRef"), p)
+	return in.readPeerConfig(f.child("peerConfigRef"), p)
 }
 
 // readPeerASN reads the autonomous system of a router. Cilium accepts any with 0; lbstack has no such number, and refuses the peer.
@@ -105,22 +105,22 @@ func readPeerASN(f field, p *v1beta1.BGPPeerSpec) {
 // advertisements for each family.
 func (in *importer) readPeerConfig(ref field, p *v1beta1.BGPPeerSpec) map[lb.Family]labels.Selector {
 	for _, key := range []string{"group", "kind"} {
-		ref.at(key).markIgnored(ignoredName)
+		ref.child(key).markIgnored(ignoredName)
 	}
-	i := slices.IndexFunc(in.peerConfigs, func(o *sourceObject) bool { return o.name == ref.at("name").text() })
+	i := slices.IndexFunc(in.peerConfigs, func(o *sourceObject) bool { return o.name == ref.child("name").text() })
 	if i < 0 {
-		ref.at("name").markUnmapped("the CiliumBGPPeerConfig is not in the input: import it as well")
+		ref.child("name").markUnmapped("the CiliumBGPPeerConfig is not in the input: import it as well")
 		return nil
 	}
-	ref.at("name").markMapped("name")
-	spec := in.peerConfigs[i].rootField().at("spec").setItem("spec." + listBGPPeers + "[]")
-	transport := spec.at("transport")
+	ref.child("name").markMapped("name")
+	spec := in.peerConfigs[i].rootField().child("spec").withItem("spec." + listBGPPeers + "[]")
+	transport := spec.child("transport")
 	ciliumSession{
-		timers: spec.at("timers"), peerPort: transport.at("peerPort"), multihop: spec.at("ebgpMultihop"), restart: spec.at("gracefulRestart"), secret: spec.at("authSecretRef"),
+		timers: spec.child("timers"), peerPort: transport.child("peerPort"), multihop: spec.child("ebgpMultihop"), restart: spec.child("gracefulRestart"), secret: spec.child("authSecretRef"),
 	}.read(p)
-	transport.at("sourceInterface").markUnmapped("lbstack connects from the address that the node's routes select: set sourceAddress if the router expects another address")
-	transport.at("localPort").markUnmapped(noLocalPortReason)
-	return readFamilySelectors(spec.at("families"))
+	transport.child("sourceInterface").markUnmapped("lbstack connects from the address that the node's routes select: set sourceAddress if the router expects another address")
+	transport.child("localPort").markUnmapped(noLocalPortReason)
+	return readFamilySelectors(spec.child("families"))
 }
 
 // ciliumSession has the fields of a session. Their names and places differ between CiliumBGPPeerConfig and CiliumBGPPeeringPolicy.
@@ -142,11 +142,11 @@ func (s ciliumSession) read(p *v1beta1.BGPPeerSpec) {
 		}
 		return int32(n)
 	}
-	if hold := number(s.timers.at("holdTimeSeconds"), "holdTimeSeconds", 3, math.MaxUint16); hold != 0 {
+	if hold := number(s.timers.child("holdTimeSeconds"), "holdTimeSeconds", 3, math.MaxUint16); hold != 0 {
 		p.HoldTimeSeconds = &hold
 	}
-	p.KeepaliveTimeSeconds = number(s.timers.at("keepAliveTimeSeconds"), "keepaliveTimeSeconds", 1, math.MaxUint16)
-	p.ConnectRetrySeconds = number(s.timers.at("connectRetryTimeSeconds"), "connectRetrySeconds", 1, math.MaxUint16)
+	p.KeepaliveTimeSeconds = number(s.timers.child("keepAliveTimeSeconds"), "keepaliveTimeSeconds", 1, math.MaxUint16)
+	p.ConnectRetrySeconds = number(s.timers.child("connectRetryTimeSeconds"), "connectRetrySeconds", 1, math.MaxUint16)
 	if p.HoldTimeSeconds == nil && p.KeepaliveTimeSeconds != 0 {
 		p.HoldTimeSeconds = new(int32(ciliumHoldSeconds)) // a keepalive time may be above the default of lbstack
 	}
@@ -158,13 +158,13 @@ func (s ciliumSession) read(p *v1beta1.BGPPeerSpec) {
 		p.EBGPMultiHop = hops > 1 && p.PeerASN != p.MyASN
 		s.multihop.markMapped("ebgpMultiHop")
 	}
-	if s.restart.at("enabled").flag() {
-		p.GracefulRestart = &v1beta1.BGPGracefulRestart{RestartTimeSeconds: number(s.restart.at("restartTimeSeconds"), "gracefulRestart.restartTimeSeconds", 1, 4095)}
-		s.restart.at("enabled").markMapped("gracefulRestart")
+	if s.restart.child("enabled").flag() {
+		p.GracefulRestart = &v1beta1.BGPGracefulRestart{RestartTimeSeconds: number(s.restart.child("restartTimeSeconds"), "gracefulRestart.restartTimeSeconds", 1, 4095)}
+		s.restart.child("enabled").markMapped("gracefulRestart")
 	} else {
 		s.restart.markIgnored("is off")
 	}
-	if name := s.secret.text(); name != "" && len(name) <= maxObjectName {
+	if name := s.secret.text(); name != "" && len(name) <= maxObjectNameLength {
 		p.PasswordSecret = &v1beta1.PasswordSecret{Name: name}
 		s.secret.markChanged("passwordSecret.name", "the Secret must be of type kubernetes.io/basic-auth in the namespace of lbstack (lbstack-system): copy it there")
 	}

@@ -70,8 +70,8 @@ func setCarriedFamilies(p *v1beta1.BGPPeerSpec, announced familySet) (carried fa
 // ciliumFamily returns the family in an item of Cilium's lists of families. It is 0, and the item is reported as not mapped, if
 // lbstack does not announce such routes.
 func ciliumFamily(f field) lb.Family {
-	family := map[string]lb.Family{"ipv4": lb.IPv4, "ipv6": lb.IPv6}[f.at("afi").text()]
-	if family == 0 || f.at("safi").text() != "unicast" {
+	family := map[string]lb.Family{"ipv4": lb.IPv4, "ipv6": lb.IPv6}[f.child("afi").text()]
+	if family == 0 || f.child("safi").text() != "unicast" {
 		f.markUnmapped("lbstack announces unicast routes of IPv4 and IPv6 only")
 		return 0
 	}
@@ -82,11 +82,11 @@ func ciliumFamily(f field) lb.Family {
 func readFamilySelectors(list field) map[lb.Family]labels.Selector {
 	selectors := map[lb.Family]labels.Selector{}
 	for _, f := range slices.Backward(list.items()) {
-		family, advertisements := ciliumFamily(f), f.at("advertisements").setItem("spec."+listBGPAdvertisements+"[]")
+		family, advertisements := ciliumFamily(f), f.child("advertisements").withItem("spec."+listBGPAdvertisements+"[]")
 		switch {
 		case family == 0:
 			continue
-		case !advertisements.has():
+		case !advertisements.hasValue():
 			f.markIgnored("Cilium announces no routes of this family, since it selects no advertisements")
 			continue
 		case selectors[family] != nil:
@@ -100,7 +100,7 @@ func readFamilySelectors(list field) map[lb.Family]labels.Selector {
 			continue
 		}
 		for _, key := range []string{"afi", "safi"} {
-			f.at(key).markMapped("dualStackAddressFamily")
+			f.child(key).markMapped("dualStackAddressFamily")
 		}
 		selectors[family] = selector
 	}

@@ -19,19 +19,19 @@ type nodeOverride struct {
 // overridesFor returns the overrides for a peer of an instance, in the order of the nodes' names.
 func (in *importer) overridesFor(instance, peer string) (overrides []nodeOverride) {
 	for _, o := range in.nodeOverrides {
-		for _, f := range o.rootField().at("spec").at("bgpInstances").items() {
-			if f.at("name").text() != instance {
+		for _, f := range o.rootField().child("spec").child("bgpInstances").items() {
+			if f.child("name").text() != instance {
 				continue
 			}
-			f.at("name").markIgnored(ignoredName)
+			f.child("name").markIgnored(ignoredName)
 			override := nodeOverride{node: o.name, instance: f}
-			for _, p := range f.at("peers").items() {
-				if p.at("name").text() == peer {
-					p.at("name").markIgnored(ignoredName)
+			for _, p := range f.child("peers").items() {
+				if p.child("name").text() == peer {
+					p.child("name").markIgnored(ignoredName)
 					override.peer = p
 				}
 			}
-			if f.at("routerID").has() || f.at("localASN").has() || override.peer.at("localAddress").has() {
+			if f.child("routerID").hasValue() || f.child("localASN").hasValue() || override.peer.child("localAddress").hasValue() {
 				overrides = append(overrides, override)
 			}
 		}
@@ -41,17 +41,17 @@ func (in *importer) overridesFor(instance, peer string) (overrides []nodeOverrid
 
 // apply changes a peer, and restricts it to the node. item is the path of the peer in the stack.
 func (o *nodeOverride) apply(p *v1beta1.BGPPeerSpec, item string) {
-	if id := o.instance.at("routerID").setItem(item); id.has() {
+	if id := o.instance.child("routerID").withItem(item); id.hasValue() {
 		p.RouterID = canonicalAddress(id.text())
 		id.markMapped("routerID")
 	}
-	if asn := o.instance.at("localASN").setItem(item); asn.has() {
+	if asn := o.instance.child("localASN").withItem(item); asn.hasValue() {
 		if n, ok := asn.number(1, math.MaxUint32); ok {
 			p.MyASN = n
 			asn.markMapped("myASN")
 		}
 	}
-	if address := o.peer.at("localAddress").setItem(item); address.has() {
+	if address := o.peer.child("localAddress").withItem(item); address.hasValue() {
 		p.SourceAddress = canonicalAddress(address.text())
 		address.markMapped("sourceAddress")
 	}
@@ -86,16 +86,16 @@ func withHostname(selectors []metav1.LabelSelector, operator metav1.LabelSelecto
 func (in *importer) markUnusedOverrides() {
 	const unused = "no CiliumBGPClusterConfig of the input has such an instance and peer: import it as well"
 	for _, o := range in.nodeOverrides {
-		for _, f := range o.rootField().at("spec").at("bgpInstances").items() {
+		for _, f := range o.rootField().child("spec").child("bgpInstances").items() {
 			for _, key := range []string{"name", "routerID", "localASN"} {
-				f.at(key).markUnread(unused)
+				f.child(key).markUnread(unused)
 			}
-			f.at("localPort").markUnmapped(noLocalPortReason)
-			for _, p := range f.at("peers").items() {
+			f.child("localPort").markUnmapped(noLocalPortReason)
+			for _, p := range f.child("peers").items() {
 				for _, key := range []string{"name", "localAddress"} {
-					p.at(key).markUnread(unused)
+					p.child(key).markUnread(unused)
 				}
-				p.at("localPort").markIgnored("has no effect in Cilium either")
+				p.child("localPort").markIgnored("has no effect in Cilium either")
 			}
 		}
 	}

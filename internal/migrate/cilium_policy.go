@@ -22,54 +22,54 @@ func (in *importer) mapPeeringPolicy(o *sourceObject, root field) {
 		return
 	}
 	in.hasPeeringPolicy = true
-	for _, router := range root.at("spec").at("virtualRouters").items() {
-		if router.at("exportPodCIDR").flag() {
-			router.at("exportPodCIDR").markUnmapped(noPodAddressesReason)
+	for _, router := range root.child("spec").child("virtualRouters").items() {
+		if router.child("exportPodCIDR").flag() {
+			router.child("exportPodCIDR").markUnmapped(noPodAddressesReason)
 		}
-		router.at("exportPodCIDR").markIgnored("is off")
-		router.at("podIPPoolSelector").markUnmapped(noPodAddressesReason)
-		kinds := router.at("serviceAdvertisements")
+		router.child("exportPodCIDR").markIgnored("is off")
+		router.child("podIPPoolSelector").markUnmapped(noPodAddressesReason)
+		kinds := router.child("serviceAdvertisements")
 		announces := readServiceAddresses(kinds) || kinds.isEmpty() // Cilium's default: addresses of load balancers
-		for _, f := range router.at("neighbors").items() {
-			in.mapNeighbor(o.name, root.at("spec").at("nodeSelector"), router, f, announces)
-			f.at("advertisedPathAttributes").markUnread("no address of a load balancer is announced to this neighbor")
+		for _, f := range router.child("neighbors").items() {
+			in.mapNeighbor(o.name, root.child("spec").child("nodeSelector"), router, f, announces)
+			f.child("advertisedPathAttributes").markUnread("no address of a load balancer is announced to this neighbor")
 		}
-		router.at("serviceSelector").markUnread("no address of a load balancer is announced to a neighbor of the stack")
+		router.child("serviceSelector").markUnread("no address of a load balancer is announced to a neighbor of the stack")
 	}
 }
 
 // mapNeighbor maps a neighbor of a CiliumBGPPeeringPolicy to a peer and, if it announces addresses of load balancers, an
 // advertisement to this peer.
 func (in *importer) mapNeighbor(policy string, nodes, router, f field, announces bool) {
-	address, _, _ := strings.Cut(f.at("peerAddress").text(), "/") // Cilium has a CIDR, of one address
-	original := fmt.Sprintf("%s-%s-%s", policy, router.at("localASN").text(), address)
+	address, _, _ := strings.Cut(f.child("peerAddress").text(), "/") // Cilium has a CIDR, of one address
+	original := fmt.Sprintf("%s-%s-%s", policy, router.child("localASN").text(), address)
 	name := in.names.nameOf(listBGPPeers, original)
-	f = f.setItem(itemPath(listBGPPeers, name))
+	f = f.withItem(itemPath(listBGPPeers, name))
 	p := v1beta1.StackBGPPeer{Name: v1beta1.ObjectName(name)}
-	if n, ok := router.at("localASN").number(1, math.MaxUint32); ok {
+	if n, ok := router.child("localASN").number(1, math.MaxUint32); ok {
 		p.MyASN = n
-		router.at("localASN").setItem(f.item).markMapped("myASN")
+		router.child("localASN").withItem(f.item).markMapped("myASN")
 	}
-	readPeerASN(f.at("peerASN"), &p.BGPPeerSpec)
+	readPeerASN(f.child("peerASN"), &p.BGPPeerSpec)
 	p.PeerAddress = canonicalAddress(address)
-	f.at("peerAddress").markMapped("peerAddress")
+	f.child("peerAddress").markMapped("peerAddress")
 	if !nodes.isEmpty() {
-		p.NodeSelectors = []metav1.LabelSelector{objectSelectorKeys.readSelector(nodes.setItem(f.item), "nodeSelectors")}
+		p.NodeSelectors = []metav1.LabelSelector{objectSelectorKeys.readSelector(nodes.withItem(f.item), "nodeSelectors")}
 	}
-	ciliumSession{timers: f, peerPort: f.at("peerPort"), multihop: f.at("eBGPMultihopTTL"), restart: f.at("gracefulRestart"), secret: f.at("authSecretRef")}.read(&p.BGPPeerSpec)
-	announced := readNeighborFamilies(f.at("families"))
+	ciliumSession{timers: f, peerPort: f.child("peerPort"), multihop: f.child("eBGPMultihopTTL"), restart: f.child("gracefulRestart"), secret: f.child("authSecretRef")}.read(&p.BGPPeerSpec)
+	announced := readNeighborFamilies(f.child("families"))
 	carried := setCarriedFamilies(&p.BGPPeerSpec, announced)
-	if !in.addPeer(f, p) || !announces || !router.at("serviceSelector").has() || announced == (familySet{}) {
+	if !in.addPeer(f, p) || !announces || !router.child("serviceSelector").hasValue() || announced == (familySet{}) {
 		return
 	}
 	only := announced
 	if announced == carried {
 		only = familySet{}
 	}
-	services, attributes := router.at("serviceSelector"), f.at("advertisedPathAttributes")
+	services, attributes := router.child("serviceSelector"), f.child("advertisedPathAttributes")
 	refused := []field{services, attributes}
 	problem := in.addCiliumAdvertisement(services, original, []v1beta1.ObjectName{p.Name}, only, func(services field, a *v1beta1.BGPAdvertisementSpec) string {
-		if problem := readPathAttributes(attributes.setItem(services.item), a); problem != "" {
+		if problem := readPathAttributes(attributes.withItem(services.item), a); problem != "" {
 			refused = []field{attributes} // other neighbors may have the same Services
 			return problem
 		}
@@ -96,7 +96,7 @@ func readNeighborFamilies(list field) (families familySet) {
 		}
 		families.add(family)
 		for _, key := range []string{"afi", "safi"} {
-			f.at(key).markMapped("dualStackAddressFamily")
+			f.child(key).markMapped("dualStackAddressFamily")
 		}
 	}
 	return families
@@ -107,16 +107,16 @@ func readNeighborFamilies(list field) (families familySet) {
 func readPathAttributes(list field, a *v1beta1.BGPAdvertisementSpec) (problem string) {
 	found := false
 	for _, f := range list.items() {
-		if f.at("selectorType").text() != "CiliumLoadBalancerIPPool" {
+		if f.child("selectorType").text() != "CiliumLoadBalancerIPPool" {
 			f.markUnmapped(noPodAddressesReason)
 			continue
 		}
-		if found || !f.at("selector").isEmpty() {
+		if found || !f.child("selector").isEmpty() {
 			return "its routes have different attributes for each pool: add an item to spec.bgpAdvertisements for each set of pools"
 		}
 		found = true
-		f.at("selectorType").markMapped("communities")
-		f.at("selector").markMapped("communities")
+		f.child("selectorType").markMapped("communities")
+		f.child("selector").markMapped("communities")
 		if problem := readCiliumAttributes(f, a); problem != "" {
 			return problem
 		}

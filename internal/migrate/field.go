@@ -21,13 +21,13 @@ type field struct {
 	value any
 }
 
-var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+var plainKeyPattern = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// at returns the field below a key. The returned field has no value if the map has no such key.
-func (f field) at(key string) field {
+// child returns the field below a key. The returned field has no value if the map has no such key.
+func (f field) child(key string) field {
 	m, _ := f.value.(map[string]any)
 	switch {
-	case !plainKey.MatchString(key):
+	case !plainKeyPattern.MatchString(key):
 		f.path += "[" + key + "]"
 	case f.path == "":
 		f.path = key
@@ -38,8 +38,8 @@ func (f field) at(key string) field {
 	return f
 }
 
-// has reports whether there is a value.
-func (f field) has() bool { return f.value != nil }
+// hasValue reports whether there is a value.
+func (f field) hasValue() bool { return f.value != nil }
 
 // keys returns the keys of a map, sorted.
 func (f field) keys() []string {
@@ -50,7 +50,7 @@ func (f field) keys() []string {
 // items returns the items of a list. A value that is no list is reported as not mapped.
 func (f field) items() []field {
 	list, ok := f.value.([]any)
-	if !ok && f.has() {
+	if !ok && f.hasValue() {
 		f.markUnmapped("is no list")
 	}
 	found := make([]field, 0, len(list))
@@ -60,8 +60,8 @@ func (f field) items() []field {
 	return found
 }
 
-// setItem returns the field with another item of the stack. Fields below it have the same item.
-func (f field) setItem(item string) field { f.item = item; return f }
+// withItem returns the field with another item of the stack. Fields below it have the same item.
+func (f field) withItem(item string) field { f.item = item; return f }
 
 // text returns a scalar as text. Any other value is reported as not mapped.
 func (f field) text() string {
@@ -92,7 +92,7 @@ func (f field) texts() (list []string) {
 // flag reads a boolean. Any other value is reported as not mapped.
 func (f field) flag() bool {
 	v, ok := f.value.(bool)
-	if !ok && f.has() {
+	if !ok && f.hasValue() {
 		f.markUnmapped("is neither true nor false")
 	}
 	return v
@@ -125,7 +125,7 @@ func (f field) number(least, most int64) (n int64, ok bool) {
 // seconds reads a duration as Go prints it ("1m30s"), rounds it down to seconds as MetalLB does, and marks the field. For ok see
 // number.
 func (f field) seconds(target string, least, most int64) (n int64, ok bool) {
-	if !f.has() {
+	if !f.hasValue() {
 		return 0, false
 	}
 	d, err := time.ParseDuration(f.text())
@@ -162,7 +162,7 @@ func (f field) markLeaves(outcome Outcome, target, note string) {
 	if target != "" && f.item != "" {
 		target = f.item + "." + target
 	}
-	f.leaves(func(leaf field) {
+	f.visitLeaves(func(leaf field) {
 		if old := f.o.entries[leaf.path]; old == nil || (old.Outcome != Ignored && outcome > old.Outcome) {
 			f.o.entries[leaf.path] = &Entry{Object: f.o.where, Path: leaf.path, Outcome: outcome, Target: target, Note: note, group: f.path, item: f.item}
 		}
@@ -171,7 +171,7 @@ func (f field) markLeaves(outcome Outcome, target, note string) {
 
 // markRefused marks all leaves as not mapped, whatever marks they have. Ignored leaves stay ignored.
 func (f field) markRefused(why string) {
-	f.leaves(func(leaf field) {
+	f.visitLeaves(func(leaf field) {
 		if old := f.o.entries[leaf.path]; old == nil || old.Outcome != Ignored {
 			f.o.entries[leaf.path] = &Entry{Object: f.o.where, Path: leaf.path, Outcome: Unmapped, Note: why, group: f.path}
 		}
@@ -185,7 +185,7 @@ func (f field) markRest() {
 
 // markUnread is markRest with another reason, for leaves whose meaning is known.
 func (f field) markUnread(note string) {
-	f.leaves(func(leaf field) {
+	f.visitLeaves(func(leaf field) {
 		if leaf.isEmpty() {
 			leaf.markIgnored(ignoredEmpty)
 		}
@@ -195,18 +195,18 @@ func (f field) markUnread(note string) {
 	})
 }
 
-// leaves visits the scalars, the empty lists, the empty maps and the nulls in a value. If the value itself is null, it visits
+// visitLeaves visits the scalars, the empty lists, the empty maps and the nulls in a value. If the value itself is null, it visits
 // nothing.
-func (f field) leaves(visit func(field)) {
+func (f field) visitLeaves(visit func(field)) {
 	switch v := f.value.(type) {
 	case map[string]any:
 		for _, key := range f.keys() {
-			below := f.at(key)
+			below := f.child(key)
 			if below.value == nil {
 				visit(below)
 				continue
 			}
-			below.leaves(visit)
+			below.visitLeaves(visit)
 		}
 		if len(v) == 0 {
 			visit(f)
@@ -217,7 +217,7 @@ func (f field) leaves(visit func(field)) {
 				visit(item)
 				continue
 			}
-			item.leaves(visit)
+			item.visitLeaves(visit)
 		}
 		if len(v) == 0 {
 			visit(f)

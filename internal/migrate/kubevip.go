@@ -16,8 +16,8 @@ const (
 	vipGlobal                                 = "global"
 )
 
-// isKubeVIP reports whether a ConfigMap is the one of kube-vip-cloud-provider.
-func isKubeVIP(name string, data field) bool {
+// isKubeVIPConfig reports whether a ConfigMap is the one of kube-vip-cloud-provider.
+func isKubeVIPConfig(name string, data field) bool {
 	return name == "kubevip" || slices.ContainsFunc(data.keys(), func(key string) bool {
 		return strings.HasPrefix(key, vipCIDR) || strings.HasPrefix(key, vipRange)
 	})
@@ -25,15 +25,15 @@ func isKubeVIP(name string, data field) bool {
 
 // mapKubeVIP maps the pools of kube-vip. The ConfigMap does not say how addresses are announced.
 func (in *importer) mapKubeVIP(data field) {
-	skipEnds := data.at("skip-end-ips-in-cidr")
+	skipEnds := data.child("skip-end-ips-in-cidr")
 	for _, key := range data.keys() {
-		f := data.at(key)
+		f := data.child(key)
 		switch {
 		case strings.HasPrefix(key, vipCIDR):
 			in.mapVIPPool(data, f, strings.TrimPrefix(key, vipCIDR))
 		case strings.HasPrefix(key, vipRange):
 			place := strings.TrimPrefix(key, vipRange)
-			if data.at(vipCIDR+place).has() || data.at(vipCIDR+vipGlobal).has() {
+			if data.child(vipCIDR+place).hasValue() || data.child(vipCIDR+vipGlobal).hasValue() {
 				f.markIgnored("kube-vip does not use this range, since a key cidr- has precedence")
 				continue
 			}
@@ -57,14 +57,14 @@ func (in *importer) mapKubeVIP(data field) {
 
 // mapVIPPool maps the addresses for one namespace (place), or for all namespaces if place is "global".
 func (in *importer) mapVIPPool(data, f field, place string) {
-	if !isLabel(place) {
+	if !isDNSLabel(place) {
 		f.markUnmapped("no namespace can have this name")
 		return
 	}
 	name := in.names.nameOf(listPools, place)
-	f = f.setItem(itemPath(listPools, name))
+	f = f.withItem(itemPath(listPools, name))
 	p := v1beta1.StackIPAddressPool{Name: v1beta1.ObjectName(name)}
-	skip := data.at("skip-end-ips-in-cidr")
+	skip := data.child("skip-end-ips-in-cidr")
 	for _, text := range strings.Split(f.text(), ",") {
 		text = strings.TrimSpace(text)
 		parsed, err := apiconv.ParseRange(text)
@@ -84,7 +84,7 @@ func (in *importer) mapVIPPool(data, f field, place string) {
 					p.ExcludeAddresses = append(p.ExcludeAddresses, v1beta1.AddressRange(end))
 				}
 			}
-			skip.setItem(f.item).markMapped("excludeAddresses")
+			skip.withItem(f.item).markMapped("excludeAddresses")
 		}
 		if !slices.Contains(p.Addresses, v1beta1.AddressRange(text)) {
 			p.Addresses = append(p.Addresses, v1beta1.AddressRange(text))
@@ -97,7 +97,7 @@ func (in *importer) mapVIPPool(data, f field, place string) {
 	f.markMapped("addresses")
 	if place != vipGlobal {
 		p.ServiceAllocation = &v1beta1.ServiceAllocation{Namespaces: []v1beta1.ObjectName{v1beta1.ObjectName(place)}}
-		if data.at(vipCIDR+vipGlobal).has() || data.at(vipRange+vipGlobal).has() {
+		if data.child(vipCIDR+vipGlobal).hasValue() || data.child(vipRange+vipGlobal).hasValue() {
 			f.markChanged("addresses", "when the pool is full, a Service of the namespace gets an address of the pool for all namespaces; in kube-vip it waits")
 		}
 	}
@@ -112,17 +112,17 @@ func (in *importer) addVIPAdvertisement(data, from field, place string, pool v1b
 	name := in.names.nameOf(listL2Advertisements, place)
 	a := v1beta1.StackL2Advertisement{Name: v1beta1.ObjectName(name)}
 	a.IPAddressPools = []v1beta1.ObjectName{pool}
-	at := data.at(vipInterface + place)
-	if !at.has() {
-		at = data.at(vipInterface + vipGlobal)
+	at := data.child(vipInterface + place)
+	if !at.hasValue() {
+		at = data.child(vipInterface + vipGlobal)
 	}
-	if at.has() {
+	if at.hasValue() {
 		if !isInterface(at.text()) {
 			at.markUnmapped("no interface can have this name, so that nothing announces the addresses of " + place)
 			return
 		}
 		a.Interfaces = []v1beta1.InterfaceName{v1beta1.InterfaceName(at.text())}
-		at.setItem(itemPath(listL2Advertisements, name)).markMapped("interfaces")
+		at.withItem(itemPath(listL2Advertisements, name)).markMapped("interfaces")
 	}
 	in.addL2(from, a)
 	in.vip = true

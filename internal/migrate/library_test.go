@@ -157,7 +157,7 @@ func TestLibrary_MappedFieldsAreInTheStack(t *testing.T) {
 func remove(content map[string]any, path, at string) (map[string]any, string) {
 	content, value := maps.Clone(content), ""
 	for key, below := range content {
-		f := field{o: &sourceObject{entries: map[string]*Entry{}}, path: at, value: content}.at(key)
+		f := field{o: &sourceObject{entries: map[string]*Entry{}}, path: at, value: content}.child(key)
 		if f.path == path {
 			value = f.text()
 			delete(content, key)

@@ -14,7 +14,7 @@ import (
 
 // mapMetalLB maps an object of MetalLB's group.
 func (in *importer) mapMetalLB(o *sourceObject, root field) {
-	spec, name := root.at("spec"), root.at("metadata").at("name")
+	spec, name := root.child("spec"), root.child("metadata").child("name")
 	if list := metalLBLists[o.kind]; list != "" {
 		in.reportRename(name, list, o.name)
 	}
@@ -51,24 +51,24 @@ var metalLBLists = map[string]string{
 // mapPool maps an IPAddressPool.
 func (in *importer) mapPool(o *sourceObject, root field) {
 	name := in.names.nameOf(listPools, o.name)
-	spec := root.at("spec").setItem(itemPath(listPools, name))
+	spec := root.child("spec").withItem(itemPath(listPools, name))
 	p := v1beta1.StackIPAddressPool{Name: v1beta1.ObjectName(name)}
-	labels := root.at("metadata").setItem(spec.item).at("labels")
+	labels := root.child("metadata").withItem(spec.item).child("labels")
 	p.Labels = readPoolLabels(labels)
-	p.Addresses = readAddresses(spec.at("addresses"))
-	if auto := spec.at("autoAssign"); auto.has() {
+	p.Addresses = readAddresses(spec.child("addresses"))
+	if auto := spec.child("autoAssign"); auto.hasValue() {
 		v := auto.flag()
 		auto.markMapped("autoAssign")
 		p.AutoAssign = &v
 	}
-	p.AvoidBuggyIPs = spec.at("avoidBuggyIPs").flag()
-	spec.at("avoidBuggyIPs").markMapped("avoidBuggyIPs")
+	p.AvoidBuggyIPs = spec.child("avoidBuggyIPs").flag()
+	spec.child("avoidBuggyIPs").markMapped("avoidBuggyIPs")
 	var err error
-	if p.ServiceAllocation, err = in.readAllocation(spec.at("serviceAllocation")); err != nil {
+	if p.ServiceAllocation, err = in.readAllocation(spec.child("serviceAllocation")); err != nil {
 		root.markRefused("the pool is left out: " + err.Error())
 		return
 	}
-	if a := spec.at("serviceAllocation"); a.has() && len(p.ServiceAllocation.Namespaces)+len(p.ServiceAllocation.NamespaceSelectors)+len(p.ServiceAllocation.ServiceSelectors) == 0 {
+	if a := spec.child("serviceAllocation"); a.hasValue() && len(p.ServiceAllocation.Namespaces)+len(p.ServiceAllocation.NamespaceSelectors)+len(p.ServiceAllocation.ServiceSelectors) == 0 {
 		no := false
 		p.AutoAssign, p.ServiceAllocation = &no, nil
 		a.markChanged("autoAssign", "it selects no Services, and MetalLB gives such a pool to Services that name it only: autoAssign is false")
@@ -76,7 +76,7 @@ func (in *importer) mapPool(o *sourceObject, root field) {
 	if in.addPool(root, p) {
 		in.poolLabels[p.Name] = map[string]string{}
 		for _, key := range labels.keys() {
-			in.poolLabels[p.Name][key] = labels.at(key).text()
+			in.poolLabels[p.Name][key] = labels.child(key).text()
 		}
 	}
 }
@@ -84,7 +84,7 @@ func (in *importer) mapPool(o *sourceObject, root field) {
 // readPoolLabels returns the labels that the pool of the stack gets, for selectors in advertisements.
 func readPoolLabels(f field) (labels map[string]string) {
 	for _, key := range f.keys() {
-		label := f.at(key)
+		label := f.child(key)
 		switch {
 		case isInstallationKey(key):
 			label.markIgnored("is about how the object was installed")
@@ -120,30 +120,30 @@ func readAddresses(list field) []v1beta1.AddressRange {
 }
 
 func (in *importer) readAllocation(f field) (*v1beta1.ServiceAllocation, error) {
-	if !f.has() {
+	if !f.hasValue() {
 		return nil, nil
 	}
 	a := &v1beta1.ServiceAllocation{}
 	if f.isEmpty() {
 		f.markMapped("serviceAllocation")
 	}
-	if n, ok := f.at("priority").number(0, 1<<31-1); ok {
+	if n, ok := f.child("priority").number(0, 1<<31-1); ok {
 		a.Priority = int32(n)
-		f.at("priority").markMapped("serviceAllocation.priority")
+		f.child("priority").markMapped("serviceAllocation.priority")
 	}
-	namespaces, err := f.at("namespaces"), error(nil)
+	namespaces, err := f.child("namespaces"), error(nil)
 	for i, ns := range namespaces.items() {
-		if i >= maxReferences || !isLabel(ns.text()) {
+		if i >= maxReferences || !isDNSLabel(ns.text()) {
 			return nil, fmt.Errorf("serviceAllocation.namespaces[%d]: at most %d names of namespaces are possible", i, maxReferences)
 		}
 	}
 	a.Namespaces = readItems(namespaces, "serviceAllocation.namespaces", maxReferences, func(f field) (v1beta1.ObjectName, bool) {
 		return v1beta1.ObjectName(f.text()), true
 	})
-	if a.NamespaceSelectors, err = objectSelectorKeys.readSelectors(f.at("namespaceSelectors"), "serviceAllocation.namespaceSelectors"); err != nil {
+	if a.NamespaceSelectors, err = objectSelectorKeys.readSelectors(f.child("namespaceSelectors"), "serviceAllocation.namespaceSelectors"); err != nil {
 		return nil, err
 	}
-	a.ServiceSelectors, err = objectSelectorKeys.readSelectors(f.at("serviceSelectors"), "serviceAllocation.serviceSelectors")
+	a.ServiceSelectors, err = objectSelectorKeys.readSelectors(f.child("serviceSelectors"), "serviceAllocation.serviceSelectors")
 	return a, err
 }
 
@@ -151,7 +151,7 @@ func (in *importer) readAllocation(f field) (*v1beta1.ServiceAllocation, error) 
 // name.
 func (in *importer) reportRename(name field, list, original string) {
 	given := in.names.nameOf(list, original)
-	if given == original || !name.has() {
+	if given == original || !name.hasValue() {
 		return
 	}
 	note := fmt.Sprintf("the name becomes %s: names are DNS labels", given)
@@ -159,7 +159,7 @@ func (in *importer) reportRename(name field, list, original string) {
 		note += "; change the annotation address-pool of Services that has the old name"
 	}
 	delete(name.o.entries, name.path)
-	name.setItem(itemPath(list, given)).markChanged("name", note)
+	name.withItem(itemPath(list, given)).markChanged("name", note)
 }
 
 // readAdSelectors are the pools, nodes and Services that an advertisement of either kind selects.
@@ -169,13 +169,13 @@ type adSelectors struct {
 }
 
 func (in *importer) readAdSelectors(spec field) (s adSelectors, err error) {
-	if s.pools, err = in.readReferences(spec.at("ipAddressPools"), listPools); err != nil {
+	if s.pools, err = in.readReferences(spec.child("ipAddressPools"), listPools); err != nil {
 		return s, err
 	}
 	var errs [3]error
-	s.poolSelectors, errs[0] = objectSelectorKeys.readSelectors(spec.at("ipAddressPoolSelectors"), "ipAddressPoolSelectors")
-	s.nodeSelectors, errs[1] = objectSelectorKeys.readSelectors(spec.at("nodeSelectors"), "nodeSelectors")
-	s.svcSelectors, errs[2] = objectSelectorKeys.readSelectors(spec.at("serviceSelectors"), "serviceSelectors")
+	s.poolSelectors, errs[0] = objectSelectorKeys.readSelectors(spec.child("ipAddressPoolSelectors"), "ipAddressPoolSelectors")
+	s.nodeSelectors, errs[1] = objectSelectorKeys.readSelectors(spec.child("nodeSelectors"), "nodeSelectors")
+	s.svcSelectors, errs[2] = objectSelectorKeys.readSelectors(spec.child("serviceSelectors"), "serviceSelectors")
 	return s, errors.Join(errs[:]...)
 }
 
@@ -194,15 +194,15 @@ func (in *importer) readReferences(list field, to string) (names []v1beta1.Objec
 // mapL2Advertisement maps an L2Advertisement.
 func (in *importer) mapL2Advertisement(o *sourceObject, root field) {
 	name := in.names.nameOf(listL2Advertisements, o.name)
-	spec := root.at("spec").setItem(itemPath(listL2Advertisements, name))
+	spec := root.child("spec").withItem(itemPath(listL2Advertisements, name))
 	s, err := in.readAdSelectors(spec)
 	a := v1beta1.StackL2Advertisement{Name: v1beta1.ObjectName(name)}
 	a.IPAddressPools, a.IPAddressPoolSelectors, a.NodeSelectors, a.ServiceSelectors = s.pools, s.poolSelectors, s.nodeSelectors, s.svcSelectors
 	if err == nil {
-		a.Interfaces, err = in.readInterfaces(spec.at("interfaces"))
+		a.Interfaces, err = in.readInterfaces(spec.child("interfaces"))
 	}
 	if err == nil {
-		a.PreferredNodeSelectors, err = readPreferredNodes(spec.at("preferredNodeSelectors"))
+		a.PreferredNodeSelectors, err = readPreferredNodes(spec.child("preferredNodeSelectors"))
 	}
 	if err != nil {
 		root.markRefused("the advertisement is left out: " + err.Error())
@@ -216,7 +216,7 @@ func (in *importer) mapL2Advertisement(o *sourceObject, root field) {
 func (in *importer) readInterfaces(list field) ([]v1beta1.InterfaceName, error) {
 	items := list.items()
 	if len(items) == 0 && in.survey.hasCustomExclusions {
-		return nil, errors.New(exclusionConflict)
+		return nil, errors.New(exclusionConflictReason)
 	}
 	for _, f := range items {
 		if name := f.text(); !isInterface(name) {
@@ -227,7 +227,7 @@ func (in *importer) readInterfaces(list field) ([]v1beta1.InterfaceName, error) 
 		return nil, fmt.Errorf("%s has %d items, and can have %d", list.path, len(items), maxInterfaces)
 	}
 	names := readItems(list, "interfaces", maxInterfaces, func(f field) (v1beta1.InterfaceName, bool) {
-		if in.survey.excludes(f.text()) {
+		if in.survey.isExcluded(f.text()) {
 			f.markUnmapped("it is left out: metallb-excludel2 excludes the interface")
 			return "", false
 		}
@@ -239,8 +239,8 @@ func (in *importer) readInterfaces(list field) ([]v1beta1.InterfaceName, error) 
 	return names, nil
 }
 
-// exclusionConflict is why an advertisement for all interfaces is left out if metallb-excludel2 has custom patterns.
-const exclusionConflict = "it is for all interfaces that metallb-excludel2 does not exclude, and a stack excludes no interface by pattern: name the interfaces in its field interfaces, and import again"
+// exclusionConflictReason is why an advertisement for all interfaces is left out if metallb-excludel2 has custom patterns.
+const exclusionConflictReason = "it is for all interfaces that metallb-excludel2 does not exclude, and a stack excludes no interface by pattern: name the interfaces in its field interfaces, and import again"
 
 // isInterface reports whether Linux can have an interface of that name (v1beta1.InterfaceName).
 func isInterface(name string) bool {
@@ -249,12 +249,12 @@ func isInterface(name string) bool {
 
 func readPreferredNodes(list field) (all []v1beta1.PreferredNodeSelector, err error) {
 	for _, f := range list.items() {
-		weight, ok := f.at("weight").number(1, 100)
+		weight, ok := f.child("weight").number(1, 100)
 		if !ok || len(all) == maxSelectors {
 			return nil, fmt.Errorf("%s: at most %d preferences, each with a weight of 1 to 100, are possible", f.path, maxSelectors)
 		}
-		f.at("weight").markMapped("preferredNodeSelectors")
-		all = append(all, v1beta1.PreferredNodeSelector{Weight: int32(weight), Preference: objectSelectorKeys.readSelector(f.at("preference"), "preferredNodeSelectors")})
+		f.child("weight").markMapped("preferredNodeSelectors")
+		all = append(all, v1beta1.PreferredNodeSelector{Weight: int32(weight), Preference: objectSelectorKeys.readSelector(f.child("preference"), "preferredNodeSelectors")})
 	}
 	return all, nil
 }

@@ -12,12 +12,12 @@ import (
 // mapBGPAdvertisement maps a BGPAdvertisement.
 func (in *importer) mapBGPAdvertisement(o *sourceObject, root field) {
 	name := in.names.nameOf(listBGPAdvertisements, o.name)
-	spec := root.at("spec").setItem(itemPath(listBGPAdvertisements, name))
+	spec := root.child("spec").withItem(itemPath(listBGPAdvertisements, name))
 	s, err := in.readAdSelectors(spec)
 	a := v1beta1.StackBGPAdvertisement{Name: v1beta1.ObjectName(name)}
 	a.IPAddressPools, a.IPAddressPoolSelectors, a.NodeSelectors, a.ServiceSelectors = s.pools, s.poolSelectors, s.nodeSelectors, s.svcSelectors
 	if err == nil {
-		a.Peers, err = in.readReferences(spec.at("peers"), listBGPPeers)
+		a.Peers, err = in.readReferences(spec.child("peers"), listBGPPeers)
 	}
 	if err == nil {
 		err = in.readAttributes(spec, objectAttributeKeys, &a.BGPAdvertisementSpec)
@@ -44,20 +44,20 @@ func (in *importer) readAttributes(f field, k attributeKeys, a *v1beta1.BGPAdver
 		if key == k.lengthV6 {
 			most, target = 128, "aggregationLengthV6"
 		}
-		n, ok := f.at(key).number(1, most)
-		if f.at(key).has() && !ok {
+		n, ok := f.child(key).number(1, most)
+		if f.child(key).hasValue() && !ok {
 			return fmt.Errorf("%s must be a number from 1 to %d", key, most)
 		}
-		if f.at(key).markMapped(target); ok && n != most {
+		if f.child(key).markMapped(target); ok && n != most {
 			*to = int32(n)
 		}
 	}
-	if n, ok := f.at(k.localPref).number(0, math.MaxUint32); ok {
-		if f.at(k.localPref).markMapped("localPref"); n != 0 { // in MetalLB 0 means unset
+	if n, ok := f.child(k.localPref).number(0, math.MaxUint32); ok {
+		if f.child(k.localPref).markMapped("localPref"); n != 0 { // in MetalLB 0 means unset
 			a.LocalPref = &n
 		}
 	}
-	return in.readCommunities(f.at("communities"), a)
+	return in.readCommunities(f.child("communities"), a)
 }
 
 // readCommunities reads the communities of routes. A community that a stack cannot have is an error: without a community such as
@@ -70,10 +70,10 @@ func (in *importer) readCommunities(list field, a *v1beta1.BGPAdvertisementSpec)
 			return fmt.Errorf("%s: %w", item.path, problem)
 		}
 	}
-	if len(different) > maxAdCommunities {
-		return fmt.Errorf("%s has %d items, and can have %d", list.path, len(different), maxAdCommunities)
+	if len(different) > maxAdvertisementCommunities {
+		return fmt.Errorf("%s has %d items, and can have %d", list.path, len(different), maxAdvertisementCommunities)
 	}
-	a.Communities = readItems(list, "communities", maxAdCommunities, func(f field) (v1beta1.CommunityReference, bool) {
+	a.Communities = readItems(list, "communities", maxAdvertisementCommunities, func(f field) (v1beta1.CommunityReference, bool) {
 		reference, err := in.communityReference(f.text())
 		return v1beta1.CommunityReference(reference), err == nil
 	})
@@ -93,7 +93,7 @@ func (in *importer) communityReference(text string) (string, error) {
 		}
 		return c.String(), nil
 	}
-	if !aliasPattern.MatchString(text) || len(text) > maxName {
+	if !aliasPattern.MatchString(text) || len(text) > maxNameLength {
 		return "", fmt.Errorf("%q is neither a community nor the name of one", text)
 	}
 	return text, nil
@@ -110,7 +110,7 @@ type profileKeys struct{ receive, transmit, multiplier, echo, echoMode, passive,
 // mapProfile maps a BFD profile.
 func (in *importer) mapProfile(from, spec field, k profileKeys, original string) {
 	name := in.names.nameOf(listBFDProfiles, original)
-	spec = spec.setItem(itemPath(listBFDProfiles, name))
+	spec = spec.withItem(itemPath(listBFDProfiles, name))
 	p := v1beta1.StackBFDProfile{Name: v1beta1.ObjectName(name)}
 	for _, n := range []struct {
 		key, target string
@@ -122,19 +122,19 @@ func (in *importer) mapProfile(from, spec field, k profileKeys, original string)
 		{k.multiplier, "detectMultiplier", 2, 255, &p.DetectMultiplier},
 		{k.ttl, "minimumTTL", 1, 254, &p.MinimumTTL},
 	} {
-		if v, ok := spec.at(n.key).number(n.least, n.most); ok {
+		if v, ok := spec.child(n.key).number(n.least, n.most); ok {
 			*n.to = int32(v)
-			spec.at(n.key).markMapped(n.target)
+			spec.child(n.key).markMapped(n.target)
 		}
 	}
-	p.PassiveMode = spec.at(k.passive).flag()
-	spec.at(k.passive).markMapped("passiveMode")
-	if spec.at(k.echoMode).flag() {
-		spec.at(k.echoMode).markUnmapped("lbstack sends no echo packets: how soon a lost path is noticed depends on transmitIntervalMilliseconds and receiveIntervalMilliseconds")
-		spec.at(k.echo).markUnmapped("lbstack sends no echo packets")
+	p.PassiveMode = spec.child(k.passive).flag()
+	spec.child(k.passive).markMapped("passiveMode")
+	if spec.child(k.echoMode).flag() {
+		spec.child(k.echoMode).markUnmapped("lbstack sends no echo packets: how soon a lost path is noticed depends on transmitIntervalMilliseconds and receiveIntervalMilliseconds")
+		spec.child(k.echo).markUnmapped("lbstack sends no echo packets")
 	}
-	spec.at(k.echoMode).markIgnored("is off")
-	spec.at(k.echo).markIgnored("has no effect without echo mode")
+	spec.child(k.echoMode).markIgnored("is off")
+	spec.child(k.echo).markIgnored("has no effect without echo mode")
 	in.addProfile(from, p)
 }
 
@@ -153,17 +153,17 @@ var configMapPeerKeys = peerKeys{"my-asn", "peer-asn", "peer-address", "source-a
 // mapPeer maps a router.
 func (in *importer) mapPeer(from, spec field, k peerKeys, original string) {
 	name := in.names.nameOf(listBGPPeers, original)
-	spec = spec.setItem(itemPath(listBGPPeers, name))
+	spec = spec.withItem(itemPath(listBGPPeers, name))
 	p := v1beta1.StackBGPPeer{Name: v1beta1.ObjectName(name)}
 	text := func(key, target string) string {
-		spec.at(key).markMapped(target)
-		return strings.TrimSpace(spec.at(key).text())
+		spec.child(key).markMapped(target)
+		return strings.TrimSpace(spec.child(key).text())
 	}
-	flag := func(key, target string) bool { spec.at(key).markMapped(target); return spec.at(key).flag() }
+	flag := func(key, target string) bool { spec.child(key).markMapped(target); return spec.child(key).flag() }
 	number := func(key, target string, least, most int64) int64 {
-		n, ok := spec.at(key).number(least, most)
+		n, ok := spec.child(key).number(least, most)
 		if ok {
-			spec.at(key).markMapped(target)
+			spec.child(key).markMapped(target)
 		}
 		return n
 	}
@@ -184,7 +184,7 @@ func (in *importer) mapPeer(from, spec field, k peerKeys, original string) {
 		err = in.readObjectPeer(spec, &p.BGPPeerSpec)
 	}
 	if err == nil {
-		p.NodeSelectors, err = k.selectors.readSelectors(spec.at(k.nodeSelectors), "nodeSelectors")
+		p.NodeSelectors, err = k.selectors.readSelectors(spec.child(k.nodeSelectors), "nodeSelectors")
 	}
 	if err != nil {
 		from.markRefused("the peer is left out: " + err.Error())
@@ -204,14 +204,14 @@ func canonicalAddress(text string) string {
 // readObjectPeer reads the fields that only BGPPeer objects have, not the peers of the ConfigMap.
 func (in *importer) readObjectPeer(spec field, p *v1beta1.BGPPeerSpec) error {
 	const dropped = "MetalLB's default mode (frr-k8s) ignores this field, and lbstack uses it: remove the field from the stack if the sessions worked without it"
-	if n, ok := spec.at("localASN").number(0, math.MaxUint32); ok && n != 0 {
+	if n, ok := spec.child("localASN").number(0, math.MaxUint32); ok && n != 0 {
 		p.LocalASN = n
-		spec.at("localASN").markChanged("localASN", dropped)
+		spec.child("localASN").markChanged("localASN", dropped)
 	}
 	if p.SourceAddress != "" {
-		spec.at("sourceAddress").markChanged("sourceAddress", dropped)
+		spec.child("sourceAddress").markChanged("sourceAddress", dropped)
 	}
-	switch asn := spec.at("dynamicASN"); asn.text() {
+	switch asn := spec.child("dynamicASN"); asn.text() {
 	case "internal":
 		p.DynamicASN = v1beta1.DynamicASNInternal
 		asn.markMapped("dynamicASN")
@@ -220,23 +220,23 @@ func (in *importer) readObjectPeer(spec field, p *v1beta1.BGPPeerSpec) error {
 		asn.markMapped("dynamicASN")
 	}
 	for key, to := range map[string]*v1beta1.InterfaceName{"interface": &p.Interface, "vrf": &p.VRF} {
-		*to = v1beta1.InterfaceName(spec.at(key).text())
-		spec.at(key).markMapped(key)
+		*to = v1beta1.InterfaceName(spec.child(key).text())
+		spec.child(key).markMapped(key)
 		if *to != "" && !isInterface(string(*to)) {
 			return fmt.Errorf("%s: %q is no name of an interface", key, *to)
 		}
 	}
-	p.DualStackAddressFamily = spec.at("dualStackAddressFamily").flag()
-	spec.at("dualStackAddressFamily").markMapped("dualStackAddressFamily")
-	in.readDisableMP(spec.at("disableMP"), p)
-	if n, ok := spec.at("connectTime").seconds("connectRetrySeconds", 1, math.MaxUint16); ok {
+	p.DualStackAddressFamily = spec.child("dualStackAddressFamily").flag()
+	spec.child("dualStackAddressFamily").markMapped("dualStackAddressFamily")
+	in.readDisableMP(spec.child("disableMP"), p)
+	if n, ok := spec.child("connectTime").seconds("connectRetrySeconds", 1, math.MaxUint16); ok {
 		p.ConnectRetrySeconds = int32(n)
 	}
-	if restart := spec.at("enableGracefulRestart"); restart.flag() {
+	if restart := spec.child("enableGracefulRestart"); restart.flag() {
 		p.GracefulRestart = &v1beta1.BGPGracefulRestart{}
 		restart.markMapped("gracefulRestart")
 	}
-	spec.at("enableGracefulRestart").markIgnored("is off")
+	spec.child("enableGracefulRestart").markIgnored("is off")
 	return nil
 }
 
@@ -257,10 +257,10 @@ func (in *importer) readDisableMP(f field, p *v1beta1.BGPPeerSpec) {
 // readTimers reads the hold time and the keepalive time. If only one is set, MetalLB derives the other: the hold time is three
 // times the keepalive time. lbstack derives the keepalive time only, so readTimers derives the hold time.
 func (in *importer) readTimers(spec field, k peerKeys, p *v1beta1.BGPPeerSpec) {
-	hold, hasHold := spec.at(k.hold).seconds("holdTimeSeconds", 0, math.MaxUint16)
-	keepalive, hasKeepalive := spec.at(k.keepalive).seconds("keepaliveTimeSeconds", 0, math.MaxUint16)
+	hold, hasHold := spec.child(k.hold).seconds("holdTimeSeconds", 0, math.MaxUint16)
+	keepalive, hasKeepalive := spec.child(k.keepalive).seconds("keepaliveTimeSeconds", 0, math.MaxUint16)
 	if k.zeroIsUnset && hasHold && hold == 0 {
-		spec.at(k.hold).markChanged("holdTimeSeconds", "in MetalLB 0.13 0s means 90 s; in later versions the session never times out. The stack sets no hold time, which means 30 s: set holdTimeSeconds: 0 if the session is never to time out")
+		spec.child(k.hold).markChanged("holdTimeSeconds", "in MetalLB 0.13 0s means 90 s; in later versions the session never times out. The stack sets no hold time, which means 30 s: set holdTimeSeconds: 0 if the session is never to time out")
 	}
 	if k.zeroIsUnset {
 		hasHold, hasKeepalive = hasHold && hold != 0, hasKeepalive && keepalive != 0
@@ -277,20 +277,20 @@ func (in *importer) readTimers(spec field, k peerKeys, p *v1beta1.BGPPeerSpec) {
 	}
 }
 
-// maxObjectName is the maximum length of the name of an object.
-const maxObjectName = 253
+// maxObjectNameLength is the maximum length of the name of an object.
+const maxObjectNameLength = 253
 
 // readPassword sets the Secret with the password of a peer, and reports that the user must create it: a stack has no passwords.
 func (in *importer) readPassword(spec field, name string, p *v1beta1.BGPPeerSpec) {
 	const namespace = "the namespace of lbstack (lbstack-system)"
-	if secret := spec.at("passwordSecret"); len(secret.at("name").text()) > maxObjectName {
+	if secret := spec.child("passwordSecret"); len(secret.child("name").text()) > maxObjectNameLength {
 		secret.markUnmapped("no Secret can have this name")
-	} else if secret.at("name").text() != "" {
-		p.PasswordSecret = &v1beta1.PasswordSecret{Name: secret.at("name").text()}
-		secret.at("name").markChanged("passwordSecret.name", "the Secret must be in "+namespace+": copy it there")
-		secret.at("namespace").markIgnored("is the namespace of the other load balancer")
+	} else if secret.child("name").text() != "" {
+		p.PasswordSecret = &v1beta1.PasswordSecret{Name: secret.child("name").text()}
+		secret.child("name").markChanged("passwordSecret.name", "the Secret must be in "+namespace+": copy it there")
+		secret.child("namespace").markIgnored("is the namespace of the other load balancer")
 	}
-	if password := spec.at("password"); password.text() != "" {
+	if password := spec.child("password"); password.text() != "" {
 		p.PasswordSecret = &v1beta1.PasswordSecret{Name: name + "-password"}
 		password.markChanged("passwordSecret.name", fmt.Sprintf("a stack has no passwords: create the Secret %s-password of type kubernetes.io/basic-auth in %s, with this password as its entry password", name, namespace))
 	}

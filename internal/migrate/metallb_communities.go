@@ -14,10 +14,10 @@ var aliasPattern = regexp.MustCompile(`^[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?
 // mapCommunity maps a Community, which has names for BGP communities.
 func (in *importer) mapCommunity(root field, original string) {
 	name := in.names.nameOf(listCommunities, original)
-	spec := root.at("spec").setItem(itemPath(listCommunities, name))
+	spec := root.child("spec").withItem(itemPath(listCommunities, name))
 	c := v1beta1.StackCommunity{Name: v1beta1.ObjectName(name)}
-	for _, f := range spec.at("communities").items() {
-		if alias, ok := in.readAlias(f.at("name").text(), f.at("value"), f); ok {
+	for _, f := range spec.child("communities").items() {
+		if alias, ok := in.readAlias(f.child("name").text(), f.child("value"), f); ok {
 			c.Communities = append(c.Communities, alias)
 		}
 	}
@@ -27,10 +27,10 @@ func (in *importer) mapCommunity(root field, original string) {
 // mapAliases maps the names for BGP communities in the ConfigMap.
 func (in *importer) mapAliases(list field) {
 	name := in.names.nameOf(listCommunities, "metallb")
-	list = list.setItem(itemPath(listCommunities, name))
+	list = list.withItem(itemPath(listCommunities, name))
 	c := v1beta1.StackCommunity{Name: v1beta1.ObjectName(name)}
 	for _, key := range list.keys() {
-		if alias, ok := in.readAlias(key, list.at(key), list.at(key)); ok {
+		if alias, ok := in.readAlias(key, list.child(key), list.child(key)); ok {
 			c.Communities = append(c.Communities, alias)
 		}
 	}
@@ -66,7 +66,7 @@ func (in *importer) readAlias(name string, value, from field) (alias v1beta1.Com
 	case in.values[name] != "" || in.aliased[name]:
 		from.markUnmapped(fmt.Sprintf("the name %q is in the input twice: the first one counts", name))
 		return alias, false
-	case err == nil && known != c, !aliasPattern.MatchString(name), len(name) > maxName:
+	case err == nil && known != c, !aliasPattern.MatchString(name), len(name) > maxNameLength:
 		in.values[name] = c.String()
 		from.markChanged("communities", fmt.Sprintf("%q cannot be the name of a community in a stack: advertisements have %s in its place", name, c))
 		return alias, false
@@ -76,7 +76,7 @@ func (in *importer) readAlias(name string, value, from field) (alias v1beta1.Com
 	}
 	in.aliased[name] = true
 	for _, key := range []string{"name", "value"} {
-		from.at(key).markMapped("communities")
+		from.child(key).markMapped("communities")
 	}
 	value.markMapped("communities")
 	return alias, true

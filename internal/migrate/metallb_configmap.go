@@ -10,7 +10,7 @@ import (
 
 // mapConfigMap maps MetalLB's configuration before 0.13, a YAML document in a ConfigMap.
 func (in *importer) mapConfigMap(data field) {
-	config := data.at("config")
+	config := data.child("config")
 	switch _, isText := config.value.(string); {
 	case !isMetalLBConfig(config.o):
 		data.markIgnored(ignoredOther)
@@ -22,23 +22,23 @@ func (in *importer) mapConfigMap(data field) {
 		config.markUnmapped("this text is no valid YAML, or a map in it has a key twice: correct it and import again")
 		return
 	}
-	in.mapAliases(config.at("bgp-communities"))
-	for i, f := range config.at("bfd-profiles").items() {
+	in.mapAliases(config.child("bgp-communities"))
+	for i, f := range config.child("bfd-profiles").items() {
 		name := itemName(f, "profile", i)
-		f.at("name").markIgnored(ignoredName)
-		in.reportRename(f.at("name"), listBFDProfiles, name)
+		f.child("name").markIgnored(ignoredName)
+		in.reportRename(f.child("name"), listBFDProfiles, name)
 		in.mapProfile(f, f, configMapProfileKeys, name)
 	}
-	for i, f := range config.at("peers").items() {
+	for i, f := range config.child("peers").items() {
 		in.mapPeer(f, f, configMapPeerKeys, fmt.Sprintf("peer-%d", i+1))
 	}
-	for i, f := range config.at("address-pools").items() {
+	for i, f := range config.child("address-pools").items() {
 		name := itemName(f, "pool", i)
-		f.at("name").markIgnored(ignoredName)
-		in.reportRename(f.at("name"), listPools, name)
+		f.child("name").markIgnored(ignoredName)
+		in.reportRename(f.child("name"), listPools, name)
 		in.mapOldPool(f, f, configMapPoolKeys, name)
 	}
-	config.at("peer-autodiscovery").markUnmapped("lbstack reads no peers from labels and annotations of nodes: list the peers in spec.bgpPeers, each with nodeSelectors for its nodes")
+	config.child("peer-autodiscovery").markUnmapped("lbstack reads no peers from labels and annotations of nodes: list the peers in spec.bgpPeers, each with nodeSelectors for its nodes")
 }
 
 // configKeys are the top-level keys of MetalLB's configuration before 0.13.
@@ -47,8 +47,8 @@ var configKeys = []string{"address-pools", "peers", "bgp-communities", "bfd-prof
 // isMetalLBConfig reports whether an object is a ConfigMap with the configuration of MetalLB before 0.13. This includes text that
 // cannot be parsed, if it has a key of the configuration or is in the namespace metallb-system.
 func isMetalLBConfig(o *sourceObject) bool {
-	config := o.rootField().at("data").at("config")
-	if o.group != "" || o.kind != "ConfigMap" || !config.has() {
+	config := o.rootField().child("data").child("config")
+	if o.group != "" || o.kind != "ConfigMap" || !config.hasValue() {
 		return false
 	}
 	if text, isText := config.value.(string); isText {
@@ -59,7 +59,7 @@ func isMetalLBConfig(o *sourceObject) bool {
 
 // itemName returns the name of an item, or a name from its position in the list if it has none.
 func itemName(f field, what string, i int) string {
-	if name := f.at("name").text(); name != "" {
+	if name := f.child("name").text(); name != "" {
 		return name
 	}
 	return fmt.Sprintf("%s-%d", what, i+1)
@@ -79,30 +79,30 @@ var (
 // mapOldPool maps a pool that has a protocol to a pool and its advertisements.
 func (in *importer) mapOldPool(from, spec field, k poolKeys, original string) {
 	name := in.names.nameOf(listPools, original)
-	spec = spec.setItem(itemPath(listPools, name))
+	spec = spec.withItem(itemPath(listPools, name))
 	p := v1beta1.StackIPAddressPool{Name: v1beta1.ObjectName(name)}
-	p.Addresses = readAddresses(spec.at("addresses"))
-	if auto := spec.at(k.autoAssign); auto.has() {
+	p.Addresses = readAddresses(spec.child("addresses"))
+	if auto := spec.child(k.autoAssign); auto.hasValue() {
 		v := auto.flag()
 		auto.markMapped("autoAssign")
 		p.AutoAssign = &v
 	}
-	p.AvoidBuggyIPs = spec.at(k.avoidBuggy).flag()
-	spec.at(k.avoidBuggy).markMapped("avoidBuggyIPs")
+	p.AvoidBuggyIPs = spec.child(k.avoidBuggy).flag()
+	spec.child(k.avoidBuggy).markMapped("avoidBuggyIPs")
 	if !in.addPool(from, p) {
 		return
 	}
-	switch protocol := spec.at("protocol"); protocol.text() {
+	switch protocol := spec.child("protocol"); protocol.text() {
 	case "layer2", "arp":
 		if in.survey.hasCustomExclusions {
-			protocol.markUnmapped("the addresses are not announced: the advertisement is left out: " + exclusionConflict)
+			protocol.markUnmapped("the addresses are not announced: the advertisement is left out: " + exclusionConflictReason)
 			return
 		}
-		protocol.setItem(itemPath(listL2Advertisements, in.names.nameOf(listL2Advertisements, original))).markMapped("ipAddressPools")
+		protocol.withItem(itemPath(listL2Advertisements, in.names.nameOf(listL2Advertisements, original))).markMapped("ipAddressPools")
 		a := v1beta1.StackL2Advertisement{Name: v1beta1.ObjectName(in.names.nameOf(listL2Advertisements, original))}
 		a.IPAddressPools = []v1beta1.ObjectName{p.Name}
 		in.addL2(protocol, a)
-		spec.at(k.advertisements).markUnmapped("a pool of layer 2 has no advertisements of BGP")
+		spec.child(k.advertisements).markUnmapped("a pool of layer 2 has no advertisements of BGP")
 	case "bgp":
 		in.mapOldAdvertisements(spec, k, original, p.Name)
 	default:
@@ -113,11 +113,11 @@ func (in *importer) mapOldPool(from, spec field, k poolKeys, original string) {
 // mapOldAdvertisements maps the BGP advertisements in a pool. If the pool has none, MetalLB announces each address as its own
 // route.
 func (in *importer) mapOldAdvertisements(spec field, k poolKeys, original string, pool v1beta1.ObjectName) {
-	list, protocol := spec.at(k.advertisements).items(), spec.at("protocol")
+	list, protocol := spec.child(k.advertisements).items(), spec.child("protocol")
 	add := func(from field, name string, read func(field, *v1beta1.BGPAdvertisementSpec) error) {
 		name = in.names.nameOf(listBGPAdvertisements, name)
-		from = from.setItem(itemPath(listBGPAdvertisements, name))
-		protocol.setItem(from.item).markMapped("ipAddressPools")
+		from = from.withItem(itemPath(listBGPAdvertisements, name))
+		protocol.withItem(from.item).markMapped("ipAddressPools")
 		a := v1beta1.StackBGPAdvertisement{Name: v1beta1.ObjectName(name)}
 		a.IPAddressPools = []v1beta1.ObjectName{pool}
 		if err := read(from, &a.BGPAdvertisementSpec); err != nil {
@@ -135,7 +135,7 @@ func (in *importer) mapOldAdvertisements(spec field, k poolKeys, original string
 			name = fmt.Sprintf("%s-%d", original, i+1)
 		}
 		if f.isEmpty() {
-			f.setItem(itemPath(listBGPAdvertisements, in.names.nameOf(listBGPAdvertisements, name))).markMapped("ipAddressPools")
+			f.withItem(itemPath(listBGPAdvertisements, in.names.nameOf(listBGPAdvertisements, name))).markMapped("ipAddressPools")
 		}
 		add(f, name, func(f field, a *v1beta1.BGPAdvertisementSpec) error { return in.readAttributes(f, k.attributes, a) })
 	}

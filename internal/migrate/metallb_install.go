@@ -21,7 +21,7 @@ var defaultExclusions = []string{
 
 // mapExcludedInterfaces maps the ConfigMap metallb-excludel2.
 func (in *importer) mapExcludedInterfaces(f field) {
-	for _, pattern := range f.at("announcedInterfacesToExclude").items() {
+	for _, pattern := range f.child("announcedInterfacesToExclude").items() {
 		if slices.Contains(defaultExclusions, pattern.text()) {
 			pattern.markIgnored("lbstack announces by itself on no interface that leads to pods, containers or virtual machines of the node, and advertisements do not name the interfaces that the pattern matches")
 			continue
@@ -32,19 +32,19 @@ func (in *importer) mapExcludedInterfaces(f field) {
 
 // mapOperatorObject maps the MetalLB object of metallb-operator.
 func (in *importer) mapOperatorObject(spec field) {
-	in.mapClass(spec.at("loadBalancerClass"))
-	in.mapLogLevel(spec.at("logLevel"), "controller", "speaker")
+	in.mapClass(spec.child("loadBalancerClass"))
+	in.mapLogLevel(spec.child("logLevel"), "controller", "speaker")
 	controller, speaker := &in.stack.Spec.Controller.ComponentSpec, &in.stack.Spec.Speaker.ComponentSpec
-	in.mapNodeSelector(spec.at("nodeSelector"), "spec.speaker", speaker)
-	in.mapNodeSelector(spec.at("controllerNodeSelector"), "spec.controller", controller)
-	in.mapTolerations(spec.at("speakerTolerations"), "spec.speaker", speaker)
-	in.mapTolerations(spec.at("controllerTolerations"), "spec.controller", controller)
-	in.mapComponent(spec.at("controllerConfig"), "spec.controller", controller)
-	in.mapComponent(spec.at("speakerConfig"), "spec.speaker", speaker)
-	spec.at("bgpBackend").markIgnored("lbstack has one implementation of BGP, in the speaker")
-	spec.at("image").markIgnored(ignoredRuntime)
-	spec.at("frrk8sConfig").markUnmapped("lbstack speaks BGP itself and runs no FRR")
-	spec.at("speakerGratuitousARPInterval").markUnmapped("lbstack decides itself when it sends gratuitous ARP and neighbour advertisements")
+	in.mapNodeSelector(spec.child("nodeSelector"), "spec.speaker", speaker)
+	in.mapNodeSelector(spec.child("controllerNodeSelector"), "spec.controller", controller)
+	in.mapTolerations(spec.child("speakerTolerations"), "spec.speaker", speaker)
+	in.mapTolerations(spec.child("controllerTolerations"), "spec.controller", controller)
+	in.mapComponent(spec.child("controllerConfig"), "spec.controller", controller)
+	in.mapComponent(spec.child("speakerConfig"), "spec.speaker", speaker)
+	spec.child("bgpBackend").markIgnored("lbstack has one implementation of BGP, in the speaker")
+	spec.child("image").markIgnored(ignoredRuntime)
+	spec.child("frrk8sConfig").markUnmapped("lbstack speaks BGP itself and runs no FRR")
+	spec.child("speakerGratuitousARPInterval").markUnmapped("lbstack decides itself when it sends gratuitous ARP and neighbour advertisements")
 }
 
 // mapClass maps the load balancer class of the Services that are served.
@@ -93,16 +93,16 @@ var subdomainPattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z
 
 // mapComponent maps the priority class, annotations, affinity and resources of the pods of a component.
 func (in *importer) mapComponent(f field, target string, c *v1beta1.ComponentSpec) {
-	f = f.setItem(target)
-	if name := f.at("priorityClassName"); subdomainPattern.MatchString(name.text()) && len(name.text()) <= maxObjectName {
+	f = f.withItem(target)
+	if name := f.child("priorityClassName"); subdomainPattern.MatchString(name.text()) && len(name.text()) <= maxObjectNameLength {
 		c.PriorityClassName = name.text()
 		name.markMapped("priorityClassName")
 	} else {
 		name.markUnmapped("this is no name of a PriorityClass")
 	}
-	f.at("runtimeClassName").markUnmapped("a stack has no such field: use spec.patches")
-	for _, key := range f.at("annotations").keys() {
-		annotation := f.at("annotations").at(key)
+	f.child("runtimeClassName").markUnmapped("a stack has no such field: use spec.patches")
+	for _, key := range f.child("annotations").keys() {
+		annotation := f.child("annotations").child(key)
 		if strings.HasPrefix(key, "lbstack.io/") || len(c.PodAnnotations) == maxLabels || len(annotation.text()) > 4096 {
 			annotation.markUnmapped("podAnnotations have at most 32 items of 4096 characters, and none of lbstack.io")
 			continue
@@ -113,22 +113,22 @@ func (in *importer) mapComponent(f field, target string, c *v1beta1.ComponentSpe
 		c.PodAnnotations[key] = v1beta1.AnnotationValue(annotation.text())
 		annotation.markMapped("podAnnotations")
 	}
-	copyValue(f.at("affinity"), "affinity", &c.Affinity)
+	copyValue(f.child("affinity"), "affinity", &c.Affinity)
 	if a := c.Affinity; a != nil && a.NodeAffinity != nil && a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution != nil && len(a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms) == 0 {
 		a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution = nil
-		f.at("affinity").at("nodeAffinity").at("requiredDuringSchedulingIgnoredDuringExecution").markUnmapped("it has no nodeSelectorTerms, without which Kubernetes refuses it")
+		f.child("affinity").child("nodeAffinity").child("requiredDuringSchedulingIgnoredDuringExecution").markUnmapped("it has no nodeSelectorTerms, without which Kubernetes refuses it")
 	}
 	for _, pods := range []string{"podAffinity", "podAntiAffinity"} {
-		f.at("affinity").at(pods).markChanged("affinity", "it selects pods by labels of MetalLB: pods of lbstack have app.kubernetes.io/name: lbstack, and app.kubernetes.io/component")
+		f.child("affinity").child(pods).markChanged("affinity", "it selects pods by labels of MetalLB: pods of lbstack have app.kubernetes.io/name: lbstack, and app.kubernetes.io/component")
 	}
-	copyValue(f.at("resources"), "resources", &c.Resources)
+	copyValue(f.child("resources"), "resources", &c.Resources)
 }
 
 // mapNodeSelector maps the labels of the nodes that a component runs on.
 func (in *importer) mapNodeSelector(f field, target string, c *v1beta1.ComponentSpec) {
-	f = f.setItem(target)
+	f = f.withItem(target)
 	for _, key := range f.keys() {
-		label := f.at(key)
+		label := f.child(key)
 		switch {
 		case key == "kubernetes.io/os" || key == "beta.kubernetes.io/os":
 			label.markIgnored("lbstack runs on Linux")
@@ -146,9 +146,9 @@ func (in *importer) mapNodeSelector(f field, target string, c *v1beta1.Component
 
 // mapTolerations maps the tolerations that the pods of lbstack do not have by default.
 func (in *importer) mapTolerations(f field, target string, c *v1beta1.ComponentSpec) {
-	f = f.setItem(target)
+	f = f.withItem(target)
 	for _, item := range f.items() {
-		if key := item.at("key").text(); key == "node-role.kubernetes.io/control-plane" || key == "node-role.kubernetes.io/master" {
+		if key := item.child("key").text(); key == "node-role.kubernetes.io/control-plane" || key == "node-role.kubernetes.io/master" {
 			item.markIgnored("lbstack tolerates the taint of control planes")
 			continue
 		}
@@ -181,7 +181,7 @@ func zeroOf[T any]([]T) (t T) { return t }
 // copyValue copies a value of a type of Kubernetes to the stack, and returns whether it did. It reports a value that has a field
 // unknown to the type as not mapped.
 func copyValue[T any](f field, target string, to *T) bool {
-	if !f.has() || f.isEmpty() {
+	if !f.hasValue() || f.isEmpty() {
 		return false
 	}
 	var value T // discarded if decoding fails, since a part may be decoded by then

@@ -18,14 +18,14 @@ func metalLBContainer(o *sourceObject) (container field, component string) {
 	if o.group != "apps" {
 		return container, ""
 	}
-	template := o.rootField().at("spec").at("template")
-	labels := template.at("metadata").at("labels")
-	labelled := labels.at("app").value == "metallb" || labels.at("app.kubernetes.io/name").value == "metallb"
-	containers, _ := template.at("spec").at("containers").value.([]any)
+	template := o.rootField().child("spec").child("template")
+	labels := template.child("metadata").child("labels")
+	labelled := labels.child("app").value == "metallb" || labels.child("app.kubernetes.io/name").value == "metallb"
+	containers, _ := template.child("spec").child("containers").value.([]any)
 	for i, value := range containers {
 		c := field{o: o, path: fmt.Sprintf("spec.template.spec.containers[%d]", i), value: value}
-		name, _ := c.at("name").value.(string)
-		image, _ := c.at("image").value.(string)
+		name, _ := c.child("name").value.(string)
+		image, _ := c.child("image").value.(string)
 		if strings.Contains(image, "frr-k8s") || isWebhookServer(c) { // FRR-K8s has a container named controller, and the webhook server has the image of the controller
 			continue
 		}
@@ -43,15 +43,15 @@ func metalLBContainer(o *sourceObject) (container field, component string) {
 
 // isWebhookServer reports whether a container is the webhook server that metallb-operator runs from the controller's image.
 func isWebhookServer(container field) bool {
-	list, _ := container.at("args").value.([]any)
+	list, _ := container.child("args").value.([]any)
 	return slices.Contains(list, any("--webhook-mode=onlywebhook"))
 }
 
 // hasVariables reports whether a container has environment variables of MetalLB.
 func hasVariables(container field) bool {
-	list, _ := container.at("env").value.([]any)
+	list, _ := container.child("env").value.([]any)
 	return slices.ContainsFunc(list, func(item any) bool {
-		name, _ := (field{value: item}).at("name").value.(string)
+		name, _ := (field{value: item}).child("name").value.(string)
 		return strings.HasPrefix(name, "METALLB_")
 	})
 }
@@ -63,22 +63,22 @@ func (in *importer) mapWorkload(o *sourceObject, root field) {
 		root.markIgnored(ignoredOther)
 		return
 	}
-	pod := root.at("spec").at("template").at("spec")
+	pod := root.child("spec").child("template").child("spec")
 	to := &in.stack.Spec.Controller.ComponentSpec
 	if component == "speaker" {
 		to = &in.stack.Spec.Speaker.ComponentSpec
-		in.avoidsControlPlanes = in.avoidsControlPlanes || !toleratesControlPlanes(pod.at("tolerations"))
+		in.avoidsControlPlanes = in.avoidsControlPlanes || !toleratesControlPlanes(pod.child("tolerations"))
 	}
 	if component == "controller" {
-		in.mapReplicas(root.at("spec").at("replicas"))
+		in.mapReplicas(root.child("spec").child("replicas"))
 	}
-	in.mapFlags(container.at("args"), component)
-	mapVariables(container.at("env"))
-	in.mapNodeSelector(pod.at("nodeSelector"), "spec."+component, to)
-	in.mapTolerations(pod.at("tolerations"), "spec."+component, to)
+	in.mapFlags(container.child("args"), component)
+	mapVariables(container.child("env"))
+	in.mapNodeSelector(pod.child("nodeSelector"), "spec."+component, to)
+	in.mapTolerations(pod.child("tolerations"), "spec."+component, to)
 	in.mapComponent(pod, "spec."+component, to)
-	mapSpread(pod.at("topologySpreadConstraints"), "spec."+component, to)
-	if resources := container.at("resources"); !resources.isEmpty() {
+	mapSpread(pod.child("topologySpreadConstraints"), "spec."+component, to)
+	if resources := container.child("resources"); !resources.isEmpty() {
 		resources.markUnmapped("these are for MetalLB's programs: set spec." + component + ".resources if the default resources of lbstack do not fit")
 	}
 	root.markIgnored(ignoredRuntime)
@@ -88,8 +88,8 @@ func (in *importer) mapWorkload(o *sourceObject, root field) {
 func toleratesControlPlanes(tolerations field) bool {
 	list, _ := tolerations.value.([]any)
 	return slices.ContainsFunc(list, func(item any) bool {
-		key, _ := (field{value: item}).at("key").value.(string)
-		effect, _ := (field{value: item}).at("effect").value.(string)
+		key, _ := (field{value: item}).child("key").value.(string)
+		effect, _ := (field{value: item}).child("effect").value.(string)
 		return (key == "" || key == "node-role.kubernetes.io/control-plane") && (effect == "" || effect == "NoSchedule")
 	})
 }
@@ -150,7 +150,7 @@ func markSetting(f field, flag, value string) {
 // mapVariables reports the environment variables that MetalLB reads in place of flags.
 func mapVariables(env field) {
 	for _, item := range env.items() {
-		markSetting(item, settingVariables[item.at("name").text()], item.at("value").text())
+		markSetting(item, settingVariables[item.child("name").text()], item.child("value").text())
 	}
 }
 
@@ -175,8 +175,8 @@ const maxSpreadConstraints = 8
 // mapSpread maps how the pods of a component are spread over nodes. It leaves the selectors of pods out: without one, a constraint
 // of a stack counts the pods of its component.
 func mapSpread(list field, target string, c *v1beta1.ComponentSpec) {
-	for _, item := range list.setItem(target).items() {
-		item.at("labelSelector").markIgnored("selects pods of MetalLB: a stack counts the pods of the component")
+	for _, item := range list.withItem(target).items() {
+		item.child("labelSelector").markIgnored("selects pods of MetalLB: a stack counts the pods of the component")
 		if len(c.TopologySpreadConstraints) == maxSpreadConstraints {
 			item.markUnmapped(fmt.Sprintf("topologySpreadConstraints can have %d items", maxSpreadConstraints))
 			continue

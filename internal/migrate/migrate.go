@@ -29,8 +29,8 @@ type Result struct {
 	origins map[string]string
 }
 
-// Empty reports whether nothing of the input is in the stack.
-func (r *Result) Empty() bool {
+// IsEmpty reports whether nothing of the input is in the stack.
+func (r *Result) IsEmpty() bool {
 	return r.Report.Count(Mapped)+r.Report.Count(Changed)+len(r.origins) == 0
 }
 
@@ -136,7 +136,7 @@ func (in *importer) mapObject(o *sourceObject) {
 func mapFRRK8s(o *sourceObject, root field) {
 	switch o.kind {
 	case "FRRConfiguration":
-		if o.name == "metallb-"+root.at("spec").at("nodeSelector").at("matchLabels").at(hostnameLabel).text() { // MetalLB writes one for each node
+		if o.name == "metallb-"+root.child("spec").child("nodeSelector").child("matchLabels").child(hostnameLabel).text() { // MetalLB writes one for each node
 			root.markIgnored(ignoredState)
 			return
 		}
@@ -163,17 +163,17 @@ const (
 )
 
 func (in *importer) mapCore(o *sourceObject, root field) {
-	data := root.at("data")
+	data := root.child("data")
 	switch {
-	case o.kind == "ConfigMap" && data.at("config").has():
+	case o.kind == "ConfigMap" && data.child("config").hasValue():
 		in.mapConfigMap(data)
-	case o.kind == "ConfigMap" && data.at("excludel2.yaml").has():
-		in.mapExcludedInterfaces(data.at("excludel2.yaml"))
+	case o.kind == "ConfigMap" && data.child("excludel2.yaml").hasValue():
+		in.mapExcludedInterfaces(data.child("excludel2.yaml"))
 	case o.kind == "ConfigMap" && o.name == "metallb-memberlist-config":
 		data.markUnmapped("lbstack finds failures in another way, within 0.4 s: set spec.layer2.failureDetection if this is too fast or too slow")
 	case o.kind == "ConfigMap" && o.name == "bgpextras":
 		data.markUnmapped("lbstack speaks BGP itself and runs no FRR: look in spec.bgpPeers and spec.bgpAdvertisements for fields that have the effect of these lines")
-	case o.kind == "ConfigMap" && isKubeVIP(o.name, data):
+	case o.kind == "ConfigMap" && isKubeVIPConfig(o.name, data):
 		in.mapKubeVIP(data)
 	default:
 		root.markIgnored(ignoredOther)
@@ -254,7 +254,7 @@ func (in *importer) noteOneFamily(note func(string)) {
 	var pools familySet
 	for i := range in.stack.Spec.IPAddressPools {
 		p := &in.stack.Spec.IPAddressPools[i]
-		if in.owners[itemPath(listPools, string(p.Name))].product() == ownerMetalLB {
+		if in.owners[itemPath(listPools, string(p.Name))].loadBalancer() == ownerMetalLB {
 			families := poolFamilies(p)
 			pools.ipv4, pools.ipv6 = pools.ipv4 || families.ipv4, pools.ipv6 || families.ipv6
 		}
@@ -262,7 +262,7 @@ func (in *importer) noteOneFamily(note func(string)) {
 	var names []v1beta1.ObjectName
 	for _, p := range in.stack.Spec.BGPPeers {
 		item, carried := itemPath(listBGPPeers, string(p.Name)), addressFamilies(p.PeerAddress)
-		if p.DualStackAddressFamily || p.PeerAddress == "" || in.oneFamily[item] || in.owners[item].product() != ownerMetalLB {
+		if p.DualStackAddressFamily || p.PeerAddress == "" || in.oneFamily[item] || in.owners[item].loadBalancer() != ownerMetalLB {
 			continue
 		}
 		if pools.ipv4 && !carried.ipv4 || pools.ipv6 && !carried.ipv6 {

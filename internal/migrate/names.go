@@ -6,16 +6,18 @@ import (
 	"strings"
 )
 
-// maxName is the maximum length of the name of an item of a stack (v1beta1.ObjectName).
-const maxName = 63
+// maxNameLength is the maximum length of the name of an item of a stack (v1beta1.ObjectName).
+const maxNameLength = 63
 
 var (
 	labelPattern  = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 	notLabelChars = regexp.MustCompile(`[^a-z0-9]+`)
 )
 
-// isLabel reports whether a name is a DNS label, as the names of items and of namespaces must be.
-func isLabel(name string) bool { return len(name) <= maxName && labelPattern.MatchString(name) }
+// isDNSLabel reports whether a name is a DNS label, as the names of items and of namespaces must be.
+func isDNSLabel(name string) bool {
+	return len(name) <= maxNameLength && labelPattern.MatchString(name)
+}
 
 // itemNames converts names of the input into names of items of a stack, which are DNS labels.
 type itemNames struct {
@@ -33,15 +35,15 @@ func (n itemNames) nameOf(list, original string) string {
 		return name
 	}
 	name := original
-	if !isLabel(name) {
+	if !isDNSLabel(name) {
 		if name = strings.Trim(notLabelChars.ReplaceAllString(strings.ToLower(name), "-"), "-"); name == "" {
 			name = "unnamed"
 		}
-		name = strings.TrimRight(name[:min(len(name), maxName)], "-")
+		name = strings.TrimRight(name[:min(len(name), maxNameLength)], "-")
 	}
 	for i, base := 2, name; n.taken[list+"/"+name]; i++ {
 		suffix := fmt.Sprintf("-%d", i)
-		name = strings.TrimRight(base[:min(len(base), maxName-len(suffix))], "-") + suffix
+		name = strings.TrimRight(base[:min(len(base), maxNameLength-len(suffix))], "-") + suffix
 	}
 	n.given[list+"/"+original], n.taken[list+"/"+name] = name, true
 	return name

@@ -30,14 +30,14 @@ func ownerOf(o *sourceObject) itemOwner {
 		return ownerCilium
 	case o.group == "metallb.io" && o.kind != "AddressPool":
 		return ownerMetalLB
-	case o.group == "" && o.rootField().at("data").at("config").has(), o.group == "metallb.io":
+	case o.group == "" && o.rootField().child("data").child("config").hasValue(), o.group == "metallb.io":
 		return ownerOldPools
 	}
 	return ownerKubeVIP
 }
 
-// product returns the owner that stands for the load balancer. All formats of MetalLB are one load balancer with the same peers.
-func (o itemOwner) product() itemOwner {
+// loadBalancer returns the owner that stands for the load balancer. All formats of MetalLB are one load balancer with the same peers.
+func (o itemOwner) loadBalancer() itemOwner {
 	if o == ownerOldPools {
 		return ownerMetalLB
 	}
@@ -97,10 +97,10 @@ func (in *importer) narrowPeers(item string, names *[]v1beta1.ObjectName) {
 	if len(*names) > 0 || in.items[item] == "" {
 		return
 	}
-	own, others := in.owners[item].product(), false
+	own, others := in.owners[item].loadBalancer(), false
 	var peers []v1beta1.ObjectName
 	for _, p := range in.stack.Spec.BGPPeers {
-		if in.owners[itemPath(listBGPPeers, string(p.Name))].product() != own {
+		if in.owners[itemPath(listBGPPeers, string(p.Name))].loadBalancer() != own {
 			others = true
 		} else {
 			peers = append(peers, p.Name)

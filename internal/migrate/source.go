@@ -13,9 +13,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// maxDocument bounds the text that Read accepts, in bytes. A ConfigMap has at most 1 MiB, and a
+// maxDocumentBytes bounds the text that Read accepts, in bytes. A ConfigMap has at most 1 MiB, and a
 // directory of manifests not much more.
-const maxDocument = 64 << 20
+const maxDocumentBytes = 64 << 20
 
 // Object is one object of the input.
 type Object struct {
@@ -32,12 +32,12 @@ var ErrNoObject = errors.New("is no object")
 // Read splits YAML or JSON into objects. Each item of a List becomes an object. from names the source of the text, for errors. A key
 // that a map has twice is an error, since one of the two values would be lost.
 func Read(from string, text io.Reader) ([]Object, error) {
-	all, err := io.ReadAll(io.LimitReader(text, maxDocument+1))
+	all, err := io.ReadAll(io.LimitReader(text, maxDocumentBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", from, err)
 	}
-	if len(all) > maxDocument {
-		return nil, fmt.Errorf("%s has more than %d MiB: pass the files that have the configuration only", from, maxDocument>>20)
+	if len(all) > maxDocumentBytes {
+		return nil, fmt.Errorf("%s has more than %d MiB: pass the files that have the configuration only", from, maxDocumentBytes>>20)
 	}
 	var objects []Object
 	for i, document := range splitDocuments(string(all)) {
@@ -120,7 +120,7 @@ func sortSources(objects []Object) []*sourceObject {
 	})
 	kept := sources[:0]
 	for _, o := range sources {
-		if n := len(kept); n > 0 && o.isSame(kept[n-1]) {
+		if n := len(kept); n > 0 && o.hasSameIdentity(kept[n-1]) {
 			if reflect.DeepEqual(kept[n-1].content, o.content) {
 				continue
 			}
@@ -182,7 +182,7 @@ func (s *sourceObject) mappingOrder() int {
 	return len(order)
 }
 
-func (s *sourceObject) isSame(other *sourceObject) bool {
+func (s *sourceObject) hasSameIdentity(other *sourceObject) bool {
 	return s.group == other.group && s.kind == other.kind && s.namespace == other.namespace && s.name == other.name
 }
 
@@ -202,15 +202,15 @@ func (s *sourceObject) rootField() field { return field{o: s, value: s.content} 
 func (s *sourceObject) ignoreIdentity() {
 	root := s.rootField()
 	for _, key := range []string{"apiVersion", "kind"} {
-		root.at(key).markIgnored(ignoredName)
+		root.child(key).markIgnored(ignoredName)
 	}
-	metadata := root.at("metadata")
+	metadata := root.child("metadata")
 	for _, key := range metadata.keys() {
 		if key != "labels" || s.kind != "IPAddressPool" {
-			metadata.at(key).markIgnored(ignoredName)
+			metadata.child(key).markIgnored(ignoredName)
 		}
 	}
-	root.at("status").markIgnored(ignoredState)
+	root.child("status").markIgnored(ignoredState)
 }
 
 // sortedEntries returns the entries by path.

@@ -65,7 +65,7 @@ func newSurvey(sources []*sourceObject, namespace string) (s inputSurvey) {
 		s.namespace = list[0]
 	}
 	for _, o := range sources {
-		if patterns := o.rootField().at("data").at("excludel2.yaml").at("announcedInterfacesToExclude"); o.kind == "ConfigMap" && s.otherNamespaceReason(o) == "" {
+		if patterns := o.rootField().child("data").child("excludel2.yaml").child("announcedInterfacesToExclude"); o.kind == "ConfigMap" && s.otherNamespaceReason(o) == "" {
 			s.addExclusions(patterns)
 		}
 	}
@@ -87,9 +87,9 @@ func (s *inputSurvey) addExclusions(list field) {
 	}
 }
 
-// excludes reports whether a pattern of metallb-excludel2 matches an interface: MetalLB announces nothing there, even if an
+// isExcluded reports whether a pattern of metallb-excludel2 matches an interface: MetalLB announces nothing there, even if an
 // advertisement names the interface.
-func (s *inputSurvey) excludes(name string) bool {
+func (s *inputSurvey) isExcluded(name string) bool {
 	return slices.ContainsFunc(s.exclusions, func(p *regexp.Regexp) bool { return p.MatchString(name) })
 }
 
@@ -120,14 +120,14 @@ func (in *importer) reserveNames(sources []*sourceObject) {
 				in.reserveName(list, o.name)
 			}
 		}
-		config := o.rootField().at("data").at("config")
+		config := o.rootField().child("data").child("config")
 		if _, isTree := config.value.(map[string]any); o.kind != "ConfigMap" || !isTree {
 			continue
 		}
 		for key, list := range map[string]string{"address-pools": listPools, "bfd-profiles": listBFDProfiles} {
-			items, _ := config.at(key).value.([]any)
+			items, _ := config.child(key).value.([]any)
 			for _, item := range items {
-				name, _ := (field{value: item}).at("name").value.(string)
+				name, _ := (field{value: item}).child("name").value.(string)
 				in.reserveName(list, name)
 				if list == listPools {
 					in.reserveName(listL2Advertisements, name)
@@ -139,7 +139,7 @@ func (in *importer) reserveNames(sources []*sourceObject) {
 }
 
 func (in *importer) reserveName(list, name string) {
-	if isLabel(name) {
+	if isDNSLabel(name) {
 		in.names.nameOf(list, name)
 	}
 }

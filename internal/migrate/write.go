@@ -9,8 +9,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// listOrder has the lists of a stack in the order in which they are written.
-var listOrder = []string{listPools, listL2Advertisements, listBGPPeers, listBGPAdvertisements, listBFDProfiles, listCommunities}
+// orderedLists has the lists of a stack in the order in which they are written.
+var orderedLists = []string{listPools, listL2Advertisements, listBGPPeers, listBGPAdvertisements, listBFDProfiles, listCommunities}
 
 // YAML returns the stack as a manifest. A comment at each item names the object that it is from, and the fields of that object
 // which have another meaning or are not mapped.
@@ -27,7 +27,7 @@ func (r *Result) YAML() ([]byte, error) {
 	fmt.Fprintf(&out, "# %d fields mapped, %d with another meaning, %d not mapped: see the report of the import.\n", r.Report.Count(Mapped), r.Report.Count(Changed), r.Report.Count(Unmapped))
 	fmt.Fprintf(&out, "apiVersion: %s\nkind: %s\nmetadata:\n  name: %s\nspec:", r.Stack.APIVersion, r.Stack.Kind, r.Stack.Name)
 	empty, notes := true, r.itemNotes()
-	for _, list := range listOrder {
+	for _, list := range orderedLists {
 		items, _ := spec[list].([]any)
 		delete(spec, list)
 		if len(items) == 0 {
@@ -42,7 +42,7 @@ func (r *Result) YAML() ([]byte, error) {
 		}
 		trimNewline(&out)
 	}
-	if rest := withoutEmpty(spec); len(rest) > 0 {
+	if rest := withoutEmptyMaps(spec); len(rest) > 0 {
 		text, err := yaml.Marshal(rest)
 		if err != nil {
 			return nil, fmt.Errorf("writing the stack: %w", err)
@@ -118,12 +118,12 @@ func trimNewline(out *strings.Builder) {
 	out.WriteString(text)
 }
 
-// withoutEmpty returns a copy of m without the maps that have no value at any depth.
-func withoutEmpty(m map[string]any) map[string]any {
+// withoutEmptyMaps returns a copy of m without the maps that have no value at any depth.
+func withoutEmptyMaps(m map[string]any) map[string]any {
 	rest := map[string]any{}
 	for key, value := range m {
 		if below, ok := value.(map[string]any); ok {
-			if below = withoutEmpty(below); len(below) == 0 {
+			if below = withoutEmptyMaps(below); len(below) == 0 {
 				continue
 			}
 			value = below

@@ -29,10 +29,10 @@ type Listener struct {
 	sources map[netip.Prefix]*source // the sources that have a connection
 }
 
-// maxAccepted is how many connections are accepted each second, including those that are closed at once.
+// maxAcceptedPerSecond is how many connections are accepted each second, including those that are closed at once.
 // Further connections wait in the queue of the kernel, which drops connections when the queue is full. A
 // client that tries again after a second, as kernels do, is delayed and not refused.
-const maxAccepted = 10000
+const maxAcceptedPerSecond = 10000
 
 // Limits are the bounds of a Listener.
 type Limits struct {
@@ -56,10 +56,10 @@ func NewListener(inner net.Listener, limits Limits) *Listener {
 	}
 }
 
-// NewPacedListener returns a listener that accepts at most maxAccepted connections each second from another
+// NewPacedListener returns a listener that accepts at most maxAcceptedPerSecond connections each second from another
 // listener.
 func NewPacedListener(inner net.Listener) net.Listener {
-	return pacedListener{inner, rate.NewLimiter(maxAccepted, maxAccepted/10)}
+	return pacedListener{inner, rate.NewLimiter(maxAcceptedPerSecond, maxAcceptedPerSecond/10)}
 }
 
 type pacedListener struct {
@@ -81,7 +81,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		from := sourceOf(accepted)
-		if l.limits.Allow != nil && !l.limits.Allow(from) || !l.pace.admits(sourceBlock(from), time.Now()) {
+		if l.limits.Allow != nil && !l.limits.Allow(from) || !l.pace.admit(sourceBlock(from), time.Now()) {
 			Abort(accepted)
 			continue
 		}
@@ -94,17 +94,17 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// receiveBytes and sendBytes are the sizes of a connection's buffers in the kernel, which uses up to
+// receiveBufferBytes and sendBufferBytes are the sizes of a connection's buffers in the kernel, which uses up to
 // twice as much for the packets. This memory counts for the container, and by default the kernel buffers
 // 4 MiB of a long answer that the client does not read. With a smaller send buffer, answers would wait
 // for delayed acknowledgements.
-const receiveBytes, sendBytes = 16 << 10, 64 << 10
+const receiveBufferBytes, sendBufferBytes = 16 << 10, 64 << 10
 
 // setBuffers sets the buffer sizes of a connection. Errors are ignored: the connection may have ended
 // already.
 func setBuffers(c net.Conn) {
 	if tcp, is := c.(*net.TCPConn); is {
-		_, _ = tcp.SetReadBuffer(receiveBytes), tcp.SetWriteBuffer(sendBytes)
+		_, _ = tcp.SetReadBuffer(receiveBufferBytes), tcp.SetWriteBuffer(sendBufferBytes)
 	}
 }
 
@@ -120,7 +120,7 @@ func (l *Listener) add(c *conn, from netip.Prefix) (victim *conn) {
 	defer l.mu.Unlock()
 	if len(l.open) >= l.limits.Connections {
 		victim = connToClose(l.open)
-		l.drop(victim)
+		l.removeLocked(victim)
 	}
 	c.source = l.sources[from]
 	if c.source == nil {
@@ -135,11 +135,11 @@ func (l *Listener) add(c *conn, from netip.Prefix) (victim *conn) {
 func (l *Listener) remove(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.drop(c)
+	l.removeLocked(c)
 }
 
-// drop removes a connection, if it is among the open ones. The caller holds the lock.
-func (l *Listener) drop(c *conn) {
+// removeLocked removes a connection, if it is among the open ones. The caller holds the lock.
+func (l *Listener) removeLocked(c *conn) {
 	at := slices.Index(l.open, c)
 	if at < 0 {
 		return

@@ -33,8 +33,8 @@ func newConnPacer(perSecond int) connPacer {
 	return p
 }
 
-// admits reports whether a connection from a source is served, and counts it.
-func (p *connPacer) admits(source netip.Prefix, now time.Time) bool {
+// admit reports whether a connection from a source is served, and counts it.
+func (p *connPacer) admit(source netip.Prefix, now time.Time) bool {
 	if p.rate == nil {
 		return true
 	}

@@ -39,12 +39,12 @@ func TestPace(t *testing.T) {
 			next := time.Duration(0)
 			for i := range 3 * total {
 				after := time.Duration(i) * time.Second / time.Duration(total)
-				if p.admits(at(i%tt.flood.sources), start.Add(after)) && after >= time.Second && after < 2*time.Second {
+				if p.admit(at(i%tt.flood.sources), start.Add(after)) && after >= time.Second && after < 2*time.Second {
 					served++
 				}
 				if tt.probe > 0 && after >= next {
 					next = after + tt.probe
-					if !p.admits(kubelet, start.Add(after)) {
+					if !p.admit(kubelet, start.Add(after)) {
 						refused++
 					}
 				}

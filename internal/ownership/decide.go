@@ -31,7 +31,7 @@ func (b *Index) Decide(t DecisionTerms) Output {
 		}
 	}
 	if t.MoveOne && !d.moving {
-		d.moveOne()
+		d.moveOneAddress()
 	}
 	return d.out
 }

@@ -7,11 +7,11 @@ import (
 	"github.com/lbstack/lbstack/internal/election"
 )
 
-// moveOne moves the first address, in order, for which a settled node is better than the owner. A
+// moveOneAddress moves the first address, in order, for which a settled node is better than the owner. A
 // better node has a higher preference, or the same preference and at least two addresses less. All
 // nodes with the same information find the same address and node; only that node takes the
 // address.
-func (d *ownershipDecision) moveOne() {
+func (d *ownershipDecision) moveOneAddress() {
 	for _, e := range d.inOrder() {
 		if !e.holder.exists() || !d.mayKeep(e) || d.movesToRequested(e) {
 			continue

@@ -92,16 +92,16 @@ func (b *Index) Unwant(address netip.Addr) {
 	b.touch(e)
 }
 
-// Wants reports whether an address is wanted, and returns the nodes that may own it.
-func (b *Index) Wants(address netip.Addr) (candidates []Candidate, wanted bool) {
+// WantedCandidates reports whether an address is wanted, and returns the nodes that may own it.
+func (b *Index) WantedCandidates(address netip.Addr) (candidates []Candidate, wanted bool) {
 	if e := b.entries[address]; e != nil && e.wanted {
 		return e.Candidates, true
 	}
 	return nil, false
 }
 
-// All returns the addresses that are wanted, sorted.
-func (b *Index) All() []Address {
+// WantedAddresses returns the addresses that are wanted, sorted.
+func (b *Index) WantedAddresses() []Address {
 	list := make([]Address, 0, len(b.entries))
 	for _, e := range b.inOrder() {
 		list = append(list, e.Address)
@@ -109,9 +109,9 @@ func (b *Index) All() []Address {
 	return list
 }
 
-// Remember records an epoch that a wanted address had before. Only an epoch above the known epoch has
+// RaiseEpoch records an epoch that a wanted address had before. Only an epoch above the known epoch has
 // an effect.
-func (b *Index) Remember(address netip.Addr, epoch Epoch) {
+func (b *Index) RaiseEpoch(address netip.Addr, epoch Epoch) {
 	if e := b.entries[address]; e != nil && e.wanted && epoch > e.epoch {
 		b.removeFromSums(e)
 		e.epoch = epoch
@@ -133,8 +133,8 @@ func (b *Index) Owner(address netip.Addr) lb.NodeName {
 // nodes come or go, or their phase, drained state or links change, the next decision examines all
 // addresses.
 func (b *Index) SetNodes(nodes []Node) []MovedAddress {
-	if !slices.EqualFunc(b.nodes, nodes, sameAbilities) {
-		return b.setAll(nodes)
+	if !slices.EqualFunc(b.nodes, nodes, hasSameAbilities) {
+		return b.setAllNodes(nodes)
 	}
 	var moved []MovedAddress
 	changed := map[netip.Addr]struct{}{}
@@ -154,8 +154,8 @@ func (b *Index) SetNodes(nodes []Node) []MovedAddress {
 	return moved
 }
 
-// sameAbilities reports whether a node can be given the same addresses as before.
-func sameAbilities(x, y Node) bool {
+// hasSameAbilities reports whether a node can be given the same addresses as before.
+func hasSameAbilities(x, y Node) bool {
 	return x.Name == y.Name && x.Phase == y.Phase && x.Drained == y.Drained && x.Links == y.Links
 }
 
@@ -164,7 +164,7 @@ func noteDifference(before, now Claims, changed map[netip.Addr]struct{}) {
 	if reflect.ValueOf(before).UnsafePointer() == reflect.ValueOf(now).UnsafePointer() {
 		return
 	}
-	d := delta.Between(before, now, func(x, y Epoch) bool { return x == y })
+	d := delta.Compute(before, now, func(x, y Epoch) bool { return x == y })
 	for _, claims := range []Claims{d.Add, d.Change, d.Remove} {
 		for address := range claims {
 			changed[address] = struct{}{}
@@ -172,8 +172,8 @@ func noteDifference(before, now Claims, changed map[netip.Addr]struct{}) {
 	}
 }
 
-// setAll replaces the nodes, and computes the holders of all addresses and all sums again.
-func (b *Index) setAll(nodes []Node) []MovedAddress {
+// setAllNodes replaces the nodes, and computes the holders of all addresses and all sums again.
+func (b *Index) setAllNodes(nodes []Node) []MovedAddress {
 	before := make(map[netip.Addr]lb.NodeName, len(b.entries))
 	for address, e := range b.entries {
 		before[address], e.holder, e.able = b.nameOf(e.holder), addressHolder{node: noNode}, nil

@@ -63,7 +63,7 @@ func (d *changedIndex) change() {
 		if _, wanted := d.wanted[a]; wanted {
 			d.epochs[a] = max(d.epochs[a], epoch)
 		}
-		d.index.Remember(a, epoch)
+		d.index.RaiseEpoch(a, epoch)
 	case "claims":
 		d.claim(node(rapid.IntRange(1, few-1).Draw(d.T, "of node")))
 	case "node":
@@ -172,7 +172,7 @@ func (d *changedIndex) decides() {
 	if diff := cmp.Diff(want, got, same); diff != "" {
 		d.Fatalf("it decides otherwise than one that knows the same and is new (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(fresh.All(), d.index.All(), same); diff != "" {
+	if diff := cmp.Diff(fresh.WantedAddresses(), d.index.WantedAddresses(), same); diff != "" {
 		d.Fatalf("what is wanted (-want +got):\n%s", diff)
 	}
 	self := d.nodes[node(0)]

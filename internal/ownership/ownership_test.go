@@ -36,7 +36,7 @@ func indexOf(in Input) *Index {
 	}
 	b.SetNodes(slices.Clone(in.Nodes))
 	for a, epoch := range in.Epochs {
-		b.Remember(a, epoch)
+		b.RaiseEpoch(a, epoch)
 	}
 	return b
 }

@@ -38,7 +38,7 @@ func (b *Index) removeFromSums(e *addressEntry) {
 		e.able = nil
 		if g.used--; g.used == 0 {
 			delete(b.groups, g.key)
-			b.addTakers(g, -1)
+			b.addMemberships(g, -1)
 		}
 	}
 }
@@ -86,13 +86,13 @@ func (b *Index) groupOf(e *addressEntry) *candidateGroup {
 	if g == nil {
 		g = &candidateGroup{key: string(key), nodes: nodes}
 		b.groups[g.key] = g
-		b.addTakers(g, 1)
+		b.addMemberships(g, 1)
 	}
 	g.used++
 	return g
 }
 
-func (b *Index) addTakers(g *candidateGroup, n int) {
+func (b *Index) addMemberships(g *candidateGroup, n int) {
 	for _, i := range g.nodes {
 		b.memberships[i] += n
 	}

@@ -12,15 +12,15 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// NewInformer is a function that makes an informer, as in the field NewInformer of controller-runtime's
+// NewInformerFunc is a function that makes an informer, as in the field NewInformer of controller-runtime's
 // cache.Options.
-type NewInformer func(cache.ListerWatcher, runtime.Object, time.Duration, cache.Indexers) cache.SharedIndexInformer
+type NewInformerFunc func(cache.ListerWatcher, runtime.Object, time.Duration, cache.Indexers) cache.SharedIndexInformer
 
 // NewInformers returns a function that makes informers. An informer for one of the given kinds, which tenants
 // write, lists the objects in pages, and trims each page with its transform. client-go would transform a list
 // only after it has decoded all objects. Only one of these informers has a page in memory at a time. With an
 // API server that streams lists (Kubernetes 1.34 and later) informers list nothing.
-func NewInformers(kinds ...runtime.Object) NewInformer {
+func NewInformers(kinds ...runtime.Object) NewInformerFunc {
 	turn := make(chan struct{}, 1)
 	return func(lw cache.ListerWatcher, object runtime.Object, resync time.Duration, indexers cache.Indexers) cache.SharedIndexInformer {
 		same := func(kind runtime.Object) bool { return reflect.TypeOf(kind) == reflect.TypeOf(object) }
@@ -28,7 +28,7 @@ func NewInformers(kinds ...runtime.Object) NewInformer {
 			return cache.NewSharedIndexInformer(lw, object, resync, indexers)
 		}
 		source := cache.ToListerWatcherWithContext(lw)
-		i := &informerOfPages{transform: func(in any) (any, error) { return in, nil }}
+		i := &pagedInformer{transform: func(in any) (any, error) { return in, nil }}
 		i.SharedIndexInformer = cache.NewSharedIndexInformer(&cache.ListWatch{
 			ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 				return listPages(options, func(options metav1.ListOptions) (*internalversion.List, error) {
@@ -47,14 +47,14 @@ func NewInformers(kinds ...runtime.Object) NewInformer {
 	}
 }
 
-// informerOfPages is an informer that lists in pages. Its transform is set before it starts.
-type informerOfPages struct {
+// pagedInformer is an informer that lists in pages. Its transform is set before it starts.
+type pagedInformer struct {
 	cache.SharedIndexInformer
 	transform cache.TransformFunc
 }
 
 // SetTransform implements cache.SharedInformer.
-func (i *informerOfPages) SetTransform(transform cache.TransformFunc) error {
+func (i *pagedInformer) SetTransform(transform cache.TransformFunc) error {
 	if err := i.SharedIndexInformer.SetTransform(transform); err != nil {
 		return err
 	}

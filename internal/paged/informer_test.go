@@ -114,7 +114,7 @@ func TestInformers_ListInPagesThatAreTrimmedOneAtATime(t *testing.T) {
 
 func TestInformers_OfOtherKindsListAsClientGoDoes(t *testing.T) {
 	informer := NewInformers(&corev1.Service{})(&source{}, &corev1.Node{}, 0, cache.Indexers{})
-	if paged, ok := informer.(*informerOfPages); ok {
+	if paged, ok := informer.(*pagedInformer); ok {
 		t.Errorf("informer of Nodes: got %T, want that of client-go", paged)
 	}
 }

@@ -78,8 +78,8 @@ func LoadBalancers(ctx context.Context, reader client.Reader) ([]corev1.Service,
 	return selectServices(ctx, reader, func(*corev1.Service) bool { return true }, ofType)
 }
 
-// ServicesWith returns the Services of any type that have a condition of the given type, trimmed.
-func ServicesWith(ctx context.Context, reader client.Reader, condition string) ([]corev1.Service, error) {
+// ServicesWithCondition returns the Services of any type that have a condition of the given type, trimmed.
+func ServicesWithCondition(ctx context.Context, reader client.Reader, condition string) ([]corev1.Service, error) {
 	return selectServices(ctx, reader, func(svc *corev1.Service) bool {
 		return meta.FindStatusCondition(svc.Status.Conditions, condition) != nil
 	})

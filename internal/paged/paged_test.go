@@ -67,7 +67,7 @@ func TestServices(t *testing.T) {
 
 func TestServicesWith(t *testing.T) {
 	s := &server{services: 2*pageSize + 1, condition: "Wanted"}
-	got, err := ServicesWith(t.Context(), s, "Wanted")
+	got, err := ServicesWithCondition(t.Context(), s, "Wanted")
 	if err != nil || len(got) != 1 || got[0].Name != "0" || got[0].Annotations != nil {
 		t.Errorf("got %v, error %v, want the one with the condition, trimmed", got, err)
 	}

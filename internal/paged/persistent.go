@@ -14,11 +14,11 @@ import (
 	"github.com/lbstack/lbstack/internal/backoff"
 )
 
-// Persistent returns a function that makes informers which repeat a failed list or watch within two seconds.
+// NewPersistent returns a function that makes informers which repeat a failed list or watch within two seconds.
 // It is meant for programs with few instances. An API server that has just started refuses requests for some
 // seconds, until it has loaded CustomResourceDefinitions and authorization rules. After such failures the
 // informers of client-go would wait for up to a minute.
-func Persistent(next NewInformer) NewInformer {
+func NewPersistent(next NewInformerFunc) NewInformerFunc {
 	return func(lw cache.ListerWatcher, object runtime.Object, resync time.Duration, indexers cache.Indexers) cache.SharedIndexInformer {
 		source := cache.ToListerWatcherWithContext(lw)
 		return next(&cache.ListWatch{
@@ -38,11 +38,11 @@ func Persistent(next NewInformer) NewInformer {
 	}
 }
 
-// retryWait is the back-off between two attempts of a request.
-var retryWait = backoff.Exponential{First: 200 * time.Millisecond, Last: 2 * time.Second}
+// retryBackoff is the back-off between two attempts of a request.
+var retryBackoff = backoff.Exponential{First: 200 * time.Millisecond, Last: 2 * time.Second}
 
-// logEvery is the time between two log lines about failures in a row.
-const logEvery = time.Minute
+// logInterval is the time between two log lines about failures in a row.
+const logInterval = time.Minute
 
 // retryRequest repeats a request until it succeeds, until the context ends, or until it fails with an error
 // that the informer must handle.
@@ -53,14 +53,14 @@ func retryRequest(ctx context.Context, request func() error) error {
 		if err == nil || isForInformer(err) {
 			return err
 		}
-		if now := time.Now(); now.Sub(logged) >= logEvery {
+		if now := time.Now(); now.Sub(logged) >= logInterval {
 			klog.FromContext(ctx).Error(err, "Listing or watching failed; trying again every two seconds")
 			logged = now
 		}
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(retryWait.Wait(failures)):
+		case <-time.After(retryBackoff.Wait(failures)):
 		}
 	}
 }

@@ -59,7 +59,7 @@ func TestPersistent_InformerHasItsListSoonAfterAnOutage(t *testing.T) {
 				const outage = 10 * time.Minute
 				source := &failing{until: time.Now().Add(outage), err: err}
 				ctx, stop := context.WithCancel(t.Context())
-				informer := Persistent(cache.NewSharedIndexInformer)(source, &corev1.Service{}, 0, cache.Indexers{})
+				informer := NewPersistent(cache.NewSharedIndexInformer)(source, &corev1.Service{}, 0, cache.Indexers{})
 				begun := time.Now()
 				go informer.RunWithContext(ctx)
 				if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {

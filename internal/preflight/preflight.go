@@ -44,16 +44,16 @@ type Facts struct {
 	Permit string
 }
 
-// OldestKubernetes is the oldest minor version of Kubernetes 1 with which lbstack works: its
+// OldestKubernetesMinor is the oldest minor version of Kubernetes 1 with which lbstack works: its
 // CustomResourceDefinitions use CEL functions for addresses, and its ValidatingAdmissionPolicies are of
 // the API version v1.
-const OldestKubernetes = 31
+const OldestKubernetesMinor = 31
 
 // Check returns the first check that fails, and a sentence with what to do. The checks are in the order in
 // which an administrator can solve their problems.
 func Check(f Facts) (Problem, string) {
-	if f.Kubernetes > 0 && f.Kubernetes < OldestKubernetes {
-		return OldKubernetes, fmt.Sprintf("the API server runs Kubernetes %s: lbstack needs 1.%d or newer, and changes nothing in this cluster: upgrade Kubernetes", f.KubernetesVersion, OldestKubernetes)
+	if f.Kubernetes > 0 && f.Kubernetes < OldestKubernetesMinor {
+		return OldKubernetes, fmt.Sprintf("the API server runs Kubernetes %s: lbstack needs 1.%d or newer, and changes nothing in this cluster: upgrade Kubernetes", f.KubernetesVersion, OldestKubernetesMinor)
 	}
 	if ran := NewerVersion(f.Ran, f.Version); ran != "" && f.AllowedDowngrade != f.Version {
 		return Downgrade, fmt.Sprintf("the operator has version %s, and the newer version %s ran in the cluster. An older version can misread what a newer version stored, so the operator changes nothing. "+
@@ -97,12 +97,12 @@ func parseRelease(version string) (semver.Version, error) {
 	return v, err
 }
 
-// maxListed bounds how many fields a sentence lists.
-const maxListed = 5
+// maxListedFields bounds how many fields a sentence lists.
+const maxListedFields = 5
 
 func listNames(names []string) string {
-	if len(names) <= maxListed {
+	if len(names) <= maxListedFields {
 		return strings.Join(names, ", ")
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:maxListed], ", "), len(names)-maxListed)
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:maxListedFields], ", "), len(names)-maxListedFields)
 }

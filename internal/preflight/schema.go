@@ -31,11 +31,11 @@ func (s *Schema) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*plain)(s))
 }
 
-// Missing lists the fields that need has and s lacks, in order, each with its path from the root. It does not
+// MissingFields lists the fields that need has and s lacks, in order, each with its path from the root. It does not
 // list the fields below a missing field.
-func (s *Schema) Missing(need *Schema) (paths []string) { return s.missingBelow("", need) }
+func (s *Schema) MissingFields(need *Schema) (paths []string) { return s.missingFieldsBelow("", need) }
 
-func (s *Schema) missingBelow(path string, need *Schema) (paths []string) {
+func (s *Schema) missingFieldsBelow(path string, need *Schema) (paths []string) {
 	if need == nil || (s != nil && s.Open) {
 		return nil
 	}
@@ -45,13 +45,13 @@ func (s *Schema) missingBelow(path string, need *Schema) (paths []string) {
 	for _, name := range slices.Sorted(maps.Keys(need.Properties)) {
 		below := strings.TrimPrefix(path+"."+name, ".")
 		if has, ok := s.Properties[name]; ok {
-			paths = append(paths, has.missingBelow(below, need.Properties[name])...)
+			paths = append(paths, has.missingFieldsBelow(below, need.Properties[name])...)
 		} else {
 			paths = append(paths, below)
 		}
 	}
-	paths = append(paths, s.Items.missingBelow(path+"[]", need.Items)...)
-	return append(paths, s.AdditionalProperties.missingBelow(path+"[]", need.AdditionalProperties)...)
+	paths = append(paths, s.Items.missingFieldsBelow(path+"[]", need.Items)...)
+	return append(paths, s.AdditionalProperties.missingFieldsBelow(path+"[]", need.AdditionalProperties)...)
 }
 
 // absentKinds lists the needed kinds that the API server does not serve.
@@ -71,7 +71,7 @@ func lackingFields(served, needed map[string]*Schema) (fields []string) {
 		if served[kind] == nil {
 			continue
 		}
-		for _, path := range served[kind].Missing(needed[kind]) {
+		for _, path := range served[kind].MissingFields(needed[kind]) {
 			fields = append(fields, kind+"."+path)
 		}
 	}

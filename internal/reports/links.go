@@ -77,19 +77,19 @@ func (r Report) WhyUnable(c *ownership.Candidate, address netip.Addr, near bool)
 	return ""
 }
 
-// maxLinks is how many links a sentence names at most, and how many subnets of each link. Further links
+// maxNamedLinks is how many links a sentence names at most, and how many subnets of each link. Further links
 // are counted, and further subnets are left out.
-const maxLinks = 3
+const maxNamedLinks = 3
 
 // describeLinks names links with their subnets.
 func describeLinks(links []Link) string {
 	if len(links) == 0 {
 		return "none"
 	}
-	parts := make([]string, 0, maxLinks+1)
-	for _, l := range links[:min(len(links), maxLinks)] {
+	parts := make([]string, 0, maxNamedLinks+1)
+	for _, l := range links[:min(len(links), maxNamedLinks)] {
 		part := l.Name
-		for i, p := range l.Subnets[:min(len(l.Subnets), maxLinks)] {
+		for i, p := range l.Subnets[:min(len(l.Subnets), maxNamedLinks)] {
 			part += []string{" (", " "}[min(i, 1)] + p.String()
 		}
 		if len(l.Subnets) > 0 {
@@ -97,7 +97,7 @@ func describeLinks(links []Link) string {
 		}
 		parts = append(parts, part)
 	}
-	if more := len(links) - maxLinks; more > 0 {
+	if more := len(links) - maxNamedLinks; more > 0 {
 		parts = append(parts, fmt.Sprintf("%d more", more))
 	}
 	return strings.Join(parts, ", ")

@@ -52,7 +52,7 @@ func PartitionedNodes(all map[lb.NodeName]Report, stale map[lb.NodeName]Stalenes
 	cut, groups := map[lb.NodeName]SpeakerGroup{}, p.groups()
 	for _, own := range append(unready, groups...) {
 		for _, other := range groups {
-			full := p.fullAgainst(own, other)
+			full := p.speakersWithFullList(own, other)
 			for _, r := range own {
 				if r.MinoritySince.IsZero() {
 					continue
@@ -124,9 +124,9 @@ func (p *partition) areConnected(x, y *Report) bool {
 	return p.lists[x.Node] == p.lists[y.Node] && !p.missing[x.Node][y.Node] && !p.missing[y.Node][x.Node]
 }
 
-// fullAgainst returns which speakers of the group other have a full list that names a member of the group
+// speakersWithFullList returns which speakers of the group other have a full list that names a member of the group
 // own. Such a speaker may miss more members of own than the list names.
-func (p *partition) fullAgainst(own, other []*Report) map[lb.NodeName]bool {
+func (p *partition) speakersWithFullList(own, other []*Report) map[lb.NodeName]bool {
 	full := map[lb.NodeName]bool{}
 	for _, o := range other {
 		full[o.Node] = o.MissingBounded && slices.ContainsFunc(own, func(x *Report) bool { return p.missing[o.Node][x.Node] })

@@ -90,8 +90,8 @@ func SameSession(x, y Session) bool {
 	return x == y
 }
 
-// Flapping reports whether the session is established and ends again and again.
-func (s Session) Flapping() bool { return s.Flaps >= bgp.FlapsWhenFlapping }
+// IsFlapping reports whether the session is established and ends again and again.
+func (s Session) IsFlapping() bool { return s.Flaps >= bgp.FlappingThreshold }
 
 // WhyDown returns why the session is not established, as far as it is known.
 func (s Session) WhyDown() string { return cmp.Or(s.LastError, s.State) }

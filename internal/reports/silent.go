@@ -27,7 +27,7 @@ func SilentNodes(all map[lb.NodeName]Report) map[lb.NodeName]bool {
 		}
 	}
 	for {
-		next := silentWithout(all, missing, silent)
+		next := moreSilentNodes(all, missing, silent)
 		if len(next) == 0 {
 			return silent
 		}
@@ -35,8 +35,8 @@ func SilentNodes(all map[lb.NodeName]Report) map[lb.NodeName]bool {
 	}
 }
 
-// silentWithout returns further silent nodes, if the nodes in known are silent.
-func silentWithout(all map[lb.NodeName]Report, missing map[lb.NodeName]map[lb.NodeName]bool, known map[lb.NodeName]bool) map[lb.NodeName]bool {
+// moreSilentNodes returns further silent nodes, if the nodes in known are silent.
+func moreSilentNodes(all map[lb.NodeName]Report, missing map[lb.NodeName]map[lb.NodeName]bool, known map[lb.NodeName]bool) map[lb.NodeName]bool {
 	running, suspected, full := map[lb.NodeName]bool{}, map[lb.NodeName]bool{}, false
 	for node, r := range all {
 		running[node] = !r.Stopped && !known[node]
@@ -62,7 +62,7 @@ func silentWithout(all map[lb.NodeName]Report, missing map[lb.NodeName]map[lb.No
 				continue
 			}
 			witnesses++
-			agree += boolBit(misses)
+			agree += boolToInt(misses)
 		}
 		if agree > 0 && (agree == witnesses || all[node].Dead) {
 			next[node] = true
@@ -76,7 +76,7 @@ func countMissing(missing map[lb.NodeName]map[lb.NodeName]bool, running map[lb.N
 	count := map[lb.NodeName]int{}
 	for witness, list := range missing {
 		for node := range list {
-			count[node] += boolBit(running[witness])
+			count[node] += boolToInt(running[witness])
 		}
 	}
 	return count
@@ -130,7 +130,7 @@ func Confirm(all map[lb.NodeName]Report, doubts map[lb.NodeName]lb.NodeName, ans
 	return confirmed
 }
 
-func boolBit(is bool) int {
+func boolToInt(is bool) int {
 	if is {
 		return 1
 	}
@@ -185,10 +185,10 @@ func StaleReports(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[l
 	return stale
 }
 
-// LeftNodes returns the nodes whose speakers were stopped and that no running speaker misses. On such a
+// NodesWithoutSpeaker returns the nodes whose speakers were stopped and that no running speaker misses. On such a
 // node no speaker should run any more, or the next speaker is about to start. Without a running speaker
 // the result is nil, since nothing is known.
-func LeftNodes(all map[lb.NodeName]Report) map[lb.NodeName]bool {
+func NodesWithoutSpeaker(all map[lb.NodeName]Report) map[lb.NodeName]bool {
 	missed, left, running := map[lb.NodeName]bool{}, map[lb.NodeName]bool{}, 0
 	for _, list := range missedNodes(all) {
 		maps.Copy(missed, list)

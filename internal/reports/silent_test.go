@@ -80,7 +80,7 @@ func TestLeft(t *testing.T) {
 		{"all were stopped", []Report{stopped(misses("a")), stopped(misses("b"))}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, ask(LeftNodes, tt.reports)); diff != "" {
+			if diff := cmp.Diff(tt.want, ask(NodesWithoutSpeaker, tt.reports)); diff != "" {
 				t.Errorf("left (-want +got):\n%s", diff)
 			}
 		})

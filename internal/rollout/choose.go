@@ -11,7 +11,7 @@ import (
 
 // startSteps begins the next steps.
 func (d *decision) startSteps() {
-	if !d.mayReplace() || d.next.canFail() && (d.harmReason() != "" || !d.controllerReady()) {
+	if !d.mayReplace() || d.next.canFail() && (d.harmReason() != "" || !d.isControllerReady()) {
 		return
 	}
 	working, broken := d.splitCandidates()
@@ -50,7 +50,7 @@ func (d *decision) startStep(name lb.NodeName) bool {
 			return false
 		}
 	}
-	step := Step{Node: name, Pod: node.Pod.ID, Since: d.now, Broken: broken, Gap: d.countGap(name, steps), Others: d.otherAddresses(name)}
+	step := Step{Node: name, Pod: node.Pod.ID, Since: d.now, Broken: broken, Gap: d.countGap(name, steps), Others: d.countOtherAddresses(name)}
 	if node.Report != nil {
 		step.Addresses, step.Routes = node.Report.Addresses, node.Report.Routes
 		for _, peer := range slices.Sorted(maps.Keys(node.Report.Sessions)) {
@@ -92,17 +92,17 @@ func (d *decision) recordUnapplied(e *Edits) {
 	switch {
 	case e.Last.Before(d.SeenSince):
 		e.First, e.Last = d.now, d.now
-	case d.now.Before(e.First.Add(maxEdits)) && !d.now.Before(e.Last.Add(reportDelay/2)):
+	case d.now.Before(e.First.Add(maxEditDelay)) && !d.now.Before(e.Last.Add(reportDelay/2)):
 		e.Last = d.now // not in each pass: all speakers watch the status
 	}
 }
 
-// awaitsUntil returns until when steps wait for reports that follow the last edit of the spec. A series of
-// edits delays steps by at most maxEdits. A step that begins then is not compared with what the node
+// editWaitEnd returns until when steps wait for reports that follow the last edit of the spec. A series of
+// edits delays steps by at most maxEditDelay. A step that begins then is not compared with what the node
 // announced before, see isEdited.
-func (d *decision) awaitsUntil() time.Time {
+func (d *decision) editWaitEnd() time.Time {
 	e := d.next.Edits
-	if last := e.First.Add(maxEdits); last.Before(e.Last.Add(reportDelay)) {
+	if last := e.First.Add(maxEditDelay); last.Before(e.Last.Add(reportDelay)) {
 		return last
 	}
 	return e.Last.Add(reportDelay)
@@ -114,11 +114,11 @@ func (d *decision) awaitsUntil() time.Time {
 // a Service is not announced, no step waits: the change may be the correction.
 func (d *decision) awaitsReport(node Node) bool {
 	shows := node.Report.countAddresses() > 0 || d.next.Phase == PhaseCanary && d.announces
-	return shows && d.next.canFail() && len(d.Outages) == 0 && d.now.Before(d.awaitsUntil())
+	return shows && d.next.canFail() && len(d.Outages) == 0 && d.now.Before(d.editWaitEnd())
 }
 
-// anyAnnounces reports whether any speaker announces an address in any way.
-func (d *decision) anyAnnounces() bool {
+// isAnyAnnouncing reports whether any speaker announces an address in any way.
+func (d *decision) isAnyAnnouncing() bool {
 	return slices.ContainsFunc(d.order, func(name lb.NodeName) bool { return d.isUp(name) && d.Nodes[name].Report.countAddresses() > 0 })
 }
 
@@ -134,7 +134,7 @@ func (d *decision) splitCandidates() (working, broken []lb.NodeName) {
 		switch {
 		case d.Nodes[name].isWorking():
 			working = append(working, name)
-		case pod.Ready || !d.next.canFail() || d.observedFor(pod.Since) >= unreadyDelay:
+		case pod.Ready || !d.next.canFail() || d.observedDuration(pod.Since) >= unreadyDelay:
 			broken = append(broken, name)
 		}
 	}

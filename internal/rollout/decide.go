@@ -30,7 +30,7 @@ func Decide(s State) Plan {
 	d := &decision{State: s, next: s.Stored, now: s.Now.Truncate(time.Second)}
 	d.order = slices.Sorted(maps.Keys(s.Nodes))
 	d.next.Steps = slices.Clone(s.Stored.Steps)
-	d.coveredBy, d.announces = d.coveringNodes(), d.anyAnnounces()
+	d.coveredBy, d.announces = d.coveringNodes(), d.isAnyAnnouncing()
 	d.recordEdit()
 	d.followWanted()
 	d.setUnverified()
@@ -38,7 +38,7 @@ func Decide(s State) Plan {
 	d.advancePhase()
 	d.startSteps()
 	slices.SortFunc(d.next.Steps, func(x, y Step) int { return cmp.Compare(x.Node, y.Node) })
-	return Plan{Next: d.next, Controller: d.availableRevision(d.next.targetRevision()), Speaker: d.availableRevision(d.speakerRevision()), Delete: d.deletions(), Progress: d.buildProgress(), Again: d.nextDecision()}
+	return Plan{Next: d.next, Controller: d.availableRevision(d.next.targetRevision()), Speaker: d.availableRevision(d.speakerRevision()), Delete: d.deletions(), Progress: d.buildProgress(), Again: d.untilNextDecision()}
 }
 
 // followWanted begins a rollout if another revision is wanted, or if another try of the same revision is
@@ -47,7 +47,7 @@ func (d *decision) followWanted() {
 	n := &d.next
 	changed := d.Wanted != n.Revision
 	retry := d.isRetryRequested()
-	if retry || changed || n.Failed() == (Revision{}) {
+	if retry || changed || n.FailedRevision() == (Revision{}) {
 		n.Retry = d.Retry
 	}
 	switch {
@@ -76,7 +76,7 @@ func (d *decision) isRetryRequested() bool {
 	n := &d.next
 	back := n.Phase != PhaseRollingBack || !d.isBusy() && d.isPhaseStuck()
 	asked := d.Retry != n.Retry || n.Failure.Unreceived && n.Unverified && n.Phase != PhaseHalted
-	return n.Failed() != Revision{} && back && asked
+	return n.FailedRevision() != Revision{} && back && asked
 }
 
 // beginRollout starts a rollout of the wanted revision from the beginning.
@@ -113,10 +113,10 @@ func (d *decision) advancePhase() {
 	}
 	switch n.Phase {
 	case PhaseController:
-		if d.controllerReady() {
+		if d.isControllerReady() {
 			n.Phase = PhaseCanary
-		} else if d.observedFor(n.Since) >= d.Settings.StepTimeout {
-			d.failRevision(Failure{Why: "the controller is not ready on the new revision" + withDetail(d.Controller.Problem)})
+		} else if d.observedDuration(n.Since) >= d.Settings.StepTimeout {
+			d.failRevision(Failure{Why: "the controller is not ready on the new revision" + detailSuffix(d.Controller.Problem)})
 		}
 	case PhaseCanary:
 		n.Proven = n.Proven || !d.isBusy() && d.isProvenLater()
@@ -148,23 +148,23 @@ func (d *decision) advancePhase() {
 // isPhaseDone reports whether the target runs on all nodes on which it can run. It does not wait for late
 // steps and, once the phase is stuck, for pods without a step.
 func (d *decision) isPhaseDone() bool {
-	if d.isBusy() || len(d.candidates()) > 0 || !d.controllerReady() {
+	if d.isBusy() || len(d.candidates()) > 0 || !d.isControllerReady() {
 		return false
 	}
 	return d.isPhaseStuck() || !slices.ContainsFunc(d.order, func(name lb.NodeName) bool {
-		return d.isUp(name) && !d.next.hasStep(name) && d.podGate(d.Nodes[name]) != ""
+		return d.isUp(name) && !d.next.hasStep(name) && d.whyPodNotReady(d.Nodes[name]) != ""
 	})
 }
 
-// isPhaseStuck reports whether the phase has made no progress for StepTimeout, or has lasted for maxPhase:
+// isPhaseStuck reports whether the phase has made no progress for StepTimeout, or has lasted for maxPhaseTime:
 // speakers that become ready again and again do not prolong it further.
 func (d *decision) isPhaseStuck() bool {
-	return d.observedFor(d.lastProgress()) >= d.Settings.StepTimeout || d.observedFor(d.next.Since) >= d.maxPhase()
+	return d.observedDuration(d.lastProgress()) >= d.Settings.StepTimeout || d.observedDuration(d.next.Since) >= d.maxPhaseTime()
 }
 
-// maxPhase returns how long a phase may last: StepTimeout for each node, as if the nodes were changed one
+// maxPhaseTime returns how long a phase may last: StepTimeout for each node, as if the nodes were changed one
 // after the other, and StepTimeout once more.
-func (d *decision) maxPhase() time.Duration {
+func (d *decision) maxPhaseTime() time.Duration {
 	return time.Duration(d.countNodes()+1) * d.Settings.StepTimeout
 }
 
@@ -190,7 +190,7 @@ func (d *decision) isProven() bool {
 		return false
 	}
 	works := func(name lb.NodeName) bool {
-		return d.isUp(name) && !d.next.hasStep(name) && d.podGate(d.Nodes[name]) == "" && d.Nodes[name].Report != nil
+		return d.isUp(name) && !d.next.hasStep(name) && d.whyPodNotReady(d.Nodes[name]) == "" && d.Nodes[name].Report != nil
 	}
 	return len(d.order) == 0 || slices.ContainsFunc(d.order, works)
 }
@@ -248,9 +248,9 @@ func (d *decision) speakerRevision() Revision {
 	return d.next.targetRevision()
 }
 
-// observedFor returns the time since then. The time before SeenSince does not count: it is not known what
+// observedDuration returns the time since then. The time before SeenSince does not count: it is not known what
 // happened while the operator did not observe the cluster.
-func (d *decision) observedFor(since time.Time) time.Duration {
+func (d *decision) observedDuration(since time.Time) time.Duration {
 	if d.SeenSince.After(since) {
 		since = d.SeenSince
 	}

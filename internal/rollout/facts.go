@@ -131,6 +131,6 @@ type Outage struct {
 	// Since is since when it is not announced, in full seconds of the clock of the controller.
 	Since time.Time
 	// Changed is when the owner last changed the Service, as far as is known. An outage that begins within
-	// maxOutage after that does not count against a revision.
+	// maxOutageTime after that does not count against a revision.
 	Changed time.Time
 }

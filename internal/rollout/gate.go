@@ -9,18 +9,18 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// stepGate returns what a step waits for; empty: it waits for nothing.
-func (d *decision) stepGate(step Step, node Node) string {
-	if why := d.podGate(node); why != "" {
+// whyStepWaits returns what a step waits for; empty: it waits for nothing.
+func (d *decision) whyStepWaits(step Step, node Node) string {
+	if why := d.whyPodNotReady(node); why != "" {
 		return why
 	}
-	if d.next.canFail() && !d.controllerReady() {
-		return "the controller is not ready" + withDetail(d.Controller.Problem)
+	if d.next.canFail() && !d.isControllerReady() {
+		return "the controller is not ready" + detailSuffix(d.Controller.Problem)
 	}
 	if node.Report == nil {
 		return "the speaker has not reported its state"
 	}
-	if why := d.muteGate(step); why != "" {
+	if why := d.muteReason(step); why != "" {
 		return why
 	}
 	if step.Pod != "" {
@@ -34,34 +34,34 @@ func (d *decision) stepGate(step Step, node Node) string {
 			return fmt.Sprintf("the speaker announces no address to routers, and announced %d before", step.Routes)
 		}
 	}
-	if why := d.quietGate(step, node); why != "" {
+	if why := d.quietReason(step, node); why != "" {
 		return why
 	}
 	return d.harmReason()
 }
 
-// podGate returns why a node does not have a pod of the target that has been ready for long enough; empty: it
+// whyPodNotReady returns why a node does not have a pod of the target that has been ready for long enough; empty: it
 // has one.
-func (d *decision) podGate(node Node) string {
+func (d *decision) whyPodNotReady(node Node) string {
 	switch pod := node.Pod; {
 	case pod == nil:
 		return "it has no speaker pod"
 	case pod.Ending:
 		return "its former speaker has not ended"
 	case !d.hasTarget(node):
-		return "its speaker has another revision" + withDetail(pod.Problem)
+		return "its speaker has another revision" + detailSuffix(pod.Problem)
 	case !pod.Ready:
-		return "its speaker is not ready" + withDetail(pod.Problem)
+		return "its speaker is not ready" + detailSuffix(pod.Problem)
 	case d.Now.Before(d.readyEnoughAt(pod)):
 		return "its speaker has just become ready"
 	}
 	return ""
 }
 
-// readyEnoughAt returns when a ready pod will have been ready for long enough. That takes minReady, and more
+// readyEnoughAt returns when a ready pod will have been ready for long enough. That takes minReadyTime, and more
 // after restarts, but at most half of StepTimeout.
 func (d *decision) readyEnoughAt(pod *Pod) time.Time {
-	long := minReady << min(max(0, pod.Restarts), 6)
+	long := minReadyTime << min(max(0, pod.Restarts), 6)
 	return pod.Since.Add(min(long, d.Settings.StepTimeout/2))
 }
 
@@ -83,11 +83,11 @@ func (d *decision) countGap(name lb.NodeName, steps []Step) int {
 	return count
 }
 
-// muteGate returns a sentence if other nodes receive no announcements of a step's speaker. It is empty if no
+// muteReason returns a sentence if other nodes receive no announcements of a step's speaker. It is empty if no
 // speaker reports that, or if the report is no evidence.
-func (d *decision) muteGate(step Step) string {
+func (d *decision) muteReason(step Step) string {
 	switch by := d.coveredBy[step.Node]; {
-	case !d.showsAnnouncing():
+	case !d.isAnnouncingTested():
 		return ""
 	case by != "":
 		return fmt.Sprintf("the speaker does not announce its addresses on the network: the speaker on %s answers for these addresses, with the hardware address of this node", by)
@@ -120,7 +120,7 @@ func (d *decision) setUnverified() {
 // isolated or does not report, that shows nothing about the revision, and the record stays.
 func (d *decision) recordCovered(step Step) Step {
 	node := d.Nodes[step.Node]
-	if !d.showsAnnouncing() || !d.hasTarget(node) {
+	if !d.isAnnouncingTested() || !d.hasTarget(node) {
 		step.CoveredBy, step.CoveredByStarted = "", time.Time{}
 		return step
 	}
@@ -147,9 +147,9 @@ func (d *decision) hasEvidence(name lb.NodeName) bool {
 	return !node.Down && node.isWorking() && node.Report != nil && !node.Report.Isolated
 }
 
-// showsAnnouncing reports whether missing announcements are evidence against the revision: its speakers
+// isAnnouncingTested reports whether missing announcements are evidence against the revision: its speakers
 // differ from those of the good revision, and the announcements of the good revision were received.
-func (d *decision) showsAnnouncing() bool {
+func (d *decision) isAnnouncingTested() bool {
 	return d.next.canFail() && d.next.targetRevision().Speaker != d.next.Good.Speaker && !d.next.Unverified
 }
 
@@ -243,7 +243,7 @@ func (d *decision) countedOutages() []Outage {
 		}
 	}
 	for _, o := range d.Outages {
-		if !o.Since.Before(d.next.Since) && o.Changed.Before(o.Since.Add(-maxOutage)) {
+		if !o.Since.Before(d.next.Since) && o.Changed.Before(o.Since.Add(-maxOutageTime)) {
 			list = append(list, o)
 		}
 	}
@@ -263,11 +263,11 @@ func (d *decision) cannotReport(name lb.NodeName) bool {
 	})
 }
 
-// isHarmful reports whether a Service has not been announced for maxOutage while all replaced speakers are
+// isHarmful reports whether a Service has not been announced for maxOutageTime while all replaced speakers are
 // ready.
 func (d *decision) isHarmful() bool {
 	since, ready := d.harmSince()
-	return ready && d.observedFor(since) >= maxOutage
+	return ready && d.observedDuration(since) >= maxOutageTime
 }
 
 // harmSince returns since when a Service is not announced and all replaced speakers are ready. ready is false
@@ -296,12 +296,12 @@ func (d *decision) harmSince() (since time.Time, ready bool) {
 	return since, ready
 }
 
-// controllerReady reports whether the controller is ready on the target.
-func (d *decision) controllerReady() bool {
+// isControllerReady reports whether the controller is ready on the target.
+func (d *decision) isControllerReady() bool {
 	return d.Controller.Ready && d.Controller.Template == d.next.targetRevision().Controller
 }
 
-func withDetail(text string) string {
+func detailSuffix(text string) string {
 	if text == "" {
 		return ""
 	}

@@ -48,12 +48,12 @@ func TestDecide_Gate(t *testing.T) {
 		{"pod that is not ready waits", onCanary(20), func(s *State) { s.Nodes["n1"].Pod.Ready = false }, waits},
 		{"pod that ends waits", onCanary(20), func(s *State) { s.Nodes["n1"].Pod.Ending = true }, waits},
 		{"pod that is not made yet waits", onCanary(20), func(s *State) { s.change("n1", func(n *Node) { n.Pod = nil }) }, waits},
-		{"pod that has just become ready waits", onCanary(20, readyFor(minReady-1, 0)), nil, waits},
-		{"pod that has been ready for a while passes", onCanary(20, readyFor(minReady, 0)), nil, passes},
-		{"pod that has just become ready when the time of its step is over waits", onCanary(120, readyFor(minReady-1, 0)), nil, waits},
-		{"pod that was ready for long enough when the time of its step is over, and is missed, fails", onCanary(120, readyFor(minReady, 0), report("n3", &Report{Misses: []lb.NodeName{"n1"}, Sessions: tor(true)})), nil,
+		{"pod that has just become ready waits", onCanary(20, readyFor(minReadyTime-1, 0)), nil, waits},
+		{"pod that has been ready for a while passes", onCanary(20, readyFor(minReadyTime, 0)), nil, passes},
+		{"pod that has just become ready when the time of its step is over waits", onCanary(120, readyFor(minReadyTime-1, 0)), nil, waits},
+		{"pod that was ready for long enough when the time of its step is over, and is missed, fails", onCanary(120, readyFor(minReadyTime, 0), report("n3", &Report{Misses: []lb.NodeName{"n1"}, Sessions: tor(true)})), nil,
 			"RollingBack c1/s1 failed n1: communication between the speaker and 1 other speakers fails; before the replacement it failed with 0"},
-		{"pod that was restarted waits for twice as long", onCanary(30, readyFor(2*minReady-1, 1)), nil, waits},
+		{"pod that was restarted waits for twice as long", onCanary(30, readyFor(2*minReadyTime-1, 1)), nil, waits},
 		{"pod that was restarted often waits for half of a step at most", onCanary(80, readyFor(timeout/2, 50)), nil, passes},
 		{"speaker that has not reported waits", onCanary(20, report("n1", nil)), nil, waits},
 		{"speaker that misses another waits", onCanary(20, report("n1", &Report{Misses: []lb.NodeName{"n3"}, Sessions: tor(true)})), nil, waits},
@@ -125,10 +125,10 @@ func TestDecide_Gate(t *testing.T) {
 			before(5)(s)
 			s.edited(-30 * time.Second)
 		}, waits},
-		{"Service that is not announced since waits", onCanary(20, readyFor(maxOutage-1, 0), outage(-50*time.Second, -time.Hour)), nil, waits},
+		{"Service that is not announced since waits", onCanary(20, readyFor(maxOutageTime-1, 0), outage(-50*time.Second, -time.Hour)), nil, waits},
 		{"Service that was not announced before passes", onCanary(20, outage(-61*time.Second, -time.Hour)), nil, passes},
 		{"Service that its owner changed since passes", onCanary(20, outage(-5*time.Second, -6*time.Second)), nil, passes},
-		{"Service that its owner changed long before it was lost waits", onCanary(40, readyFor(minReady, 0), outage(-5*time.Second, -66*time.Second)), nil, waits},
+		{"Service that its owner changed long before it was lost waits", onCanary(40, readyFor(minReadyTime, 0), outage(-5*time.Second, -66*time.Second)), nil, waits},
 		{"Service that is lost while a former speaker cannot report passes", onCanary(20, outage(-5*time.Second, -time.Hour)), func(s *State) {
 			s.Nodes["n3"].Pod.Unauthorized = true
 		}, passes},
@@ -183,8 +183,8 @@ func TestDecide_Failure(t *testing.T) {
 			s.change("n3", func(n *Node) { n.Pod = nil })
 		}, "Complete c2/s2 step n3"},
 		{"Service that stays unannounced fails before the step is late", onCanary(50, unseen), func(s *State) {
-			s.Nodes["n1"].Pod.Since = start.Add(-maxOutage)
-			s.Outages = []Outage{{Service: lb.ServiceKey{Namespace: "shop", Name: "web"}, Since: start.Add(-maxOutage)}}
+			s.Nodes["n1"].Pod.Since = start.Add(-maxOutageTime)
+			s.Outages = []Outage{{Service: lb.ServiceKey{Namespace: "shop", Name: "web"}, Since: start.Add(-maxOutageTime)}}
 		}, back + " step n1 delete n1/s2 failed : the Service shop/web was announced before and is not announced now"},
 		{"speaker that had the revision before and has not reported is a step", at(PhaseCanary, 3), func(s *State) {
 			s.runs(two, "n1", "n2", "n3")
@@ -296,7 +296,7 @@ func TestDecide_Unverified(t *testing.T) {
 		{"speaker of the good revision that another one covers for", covered(at(PhaseCanary, 3), one), true},
 		{"the same when no rollout is under way", covered(cluster(3, one), one), true},
 		{"the same after a rollout that failed", covered(at(PhaseRolledBack, 3), one), true},
-		{"speaker that has just become ready", covered(cluster(3, one), one, func(s *State) { s.Nodes["n1"].Pod.Since = start.Add(1 - minReady) }), false},
+		{"speaker that has just become ready", covered(cluster(3, one), one, func(s *State) { s.Nodes["n1"].Pod.Since = start.Add(1 - minReadyTime) }), false},
 		{"speaker that is not ready", covered(cluster(3, one), one, func(s *State) { s.Nodes["n1"].Pod.Ready = false }), false},
 		{"speaker of a revision that failed", covered(at(PhaseCanary, 3), three), false},
 		{"speaker that one of another revision covers for", covered(at(PhaseSpeakers, 3), one, func(s *State) { s.runs(two, "n3") }), false},

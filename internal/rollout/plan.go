@@ -9,20 +9,20 @@ import (
 const (
 	// MaxSteps bounds how many speakers are replaced at a time.
 	MaxSteps = 64
-	// minReady is how long a pod must be ready. The time doubles with each restart of the container, since a
+	// minReadyTime is how long a pod must be ready. The time doubles with each restart of the container, since a
 	// container that ends repeatedly is ready in between.
-	minReady = 10 * time.Second
+	minReadyTime = 10 * time.Second
 	// reportDelay is how long after a change of the spec the reports of speakers may still be about the time
 	// before it: speakers report within a second, and numbers at most 5 s later.
 	reportDelay = 10 * time.Second
-	// maxEdits is how long a series of edits of the spec delays steps.
-	maxEdits = time.Minute
+	// maxEditDelay is how long a series of edits of the spec delays steps.
+	maxEditDelay = time.Minute
 	// unreadyDelay is how long a speaker must have been unready before it is replaced as broken: the
 	// replacement of a broken speaker proves little.
 	unreadyDelay = 30 * time.Second
-	// maxOutage is how long a Service may not be announced while all replaced speakers are ready. It is
+	// maxOutageTime is how long a Service may not be announced while all replaced speakers are ready. It is
 	// longer than the 40 s that Kubernetes takes to notice a dead node.
-	maxOutage = time.Minute
+	maxOutageTime = time.Minute
 	// maxLostNodes is how many nodes may go down while their speaker is replaced. If more nodes do, the
 	// revision counts as the cause.
 	maxLostNodes = 1
@@ -63,20 +63,20 @@ type Progress struct {
 	// Target is the revision that the components are to have.
 	Target Revision
 	// Waiting are the nodes of the steps, with what each step waits for.
-	Waiting []Note
+	Waiting []NodeNote
 	// Unproven are the nodes that have the target in PhaseCanary but announce nothing, so that they do not
 	// prove it.
 	Unproven []lb.NodeName
 	// Following are the nodes that are updated next: those that are not updated and can be.
 	Following []lb.NodeName
 	// Skipped are the nodes that cannot be updated, and why.
-	Skipped []Note
+	Skipped []NodeNote
 	// Blocked is why no step begins although nodes follow; empty: nothing prevents it.
 	Blocked string
 }
 
-// Note is a sentence about a node.
-type Note struct {
+// NodeNote is a sentence about a node.
+type NodeNote struct {
 	Node lb.NodeName
 	Text string
 }

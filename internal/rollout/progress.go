@@ -17,14 +17,14 @@ func (d *decision) buildProgress() Progress {
 		case counts && d.hasTarget(node) && node.Pod.Ready && !node.Pod.Ending:
 			p.Updated++
 		case node.Skip != "" && !d.hasTarget(node):
-			p.Skipped = append(p.Skipped, Note{Node: name, Text: node.Skip})
+			p.Skipped = append(p.Skipped, NodeNote{Node: name, Text: node.Skip})
 		}
 	}
 	if d.next.Phase == PhaseCanary && !d.next.Proven && d.next.targetRevision().Speaker != d.next.Good.Speaker {
 		p.Unproven = d.unprovenNodes()
 	}
 	for _, step := range d.next.Steps {
-		p.Waiting = append(p.Waiting, Note{Node: step.Node, Text: d.stepGate(step, d.Nodes[step.Node])})
+		p.Waiting = append(p.Waiting, NodeNote{Node: step.Node, Text: d.whyStepWaits(step, d.Nodes[step.Node])})
 	}
 	if d.next.Phase == PhaseHalted {
 		return p
@@ -70,35 +70,35 @@ func (d *decision) blockedReason() string {
 		return "the templates of the last good revision do not exist any more"
 	case !d.mayReplace():
 		return "the DaemonSet does not have the template yet"
-	case d.next.canFail() && !d.controllerReady():
-		return "the controller is not ready" + withDetail(d.Controller.Problem)
+	case d.next.canFail() && !d.isControllerReady():
+		return "the controller is not ready" + detailSuffix(d.Controller.Problem)
 	case d.next.canFail() && d.harmReason() != "":
 		return d.harmReason()
 	case slices.ContainsFunc(d.candidates(), func(name lb.NodeName) bool { return d.awaitsReport(d.Nodes[name]) }):
 		return "the spec was changed or applied within the last 10 s, or is not applied yet: the rollout waits until the speakers report what they announce with it"
 	case dark != "":
-		return "the speaker on " + string(dark) + " is not ready" + withDetail(d.nodeProblem(dark))
+		return "the speaker on " + string(dark) + " is not ready" + detailSuffix(d.nodeProblemMessage(dark))
 	}
 	return ""
 }
 
-func (d *decision) nodeProblem(name lb.NodeName) string {
+func (d *decision) nodeProblemMessage(name lb.NodeName) string {
 	if pod := d.Nodes[name].Pod; pod != nil {
 		return pod.Problem
 	}
 	return ""
 }
 
-// nextDecision returns how long until the decision can change although nothing else happens; 0: it cannot
+// untilNextDecision returns how long until the decision can change although nothing else happens; 0: it cannot
 // change.
-func (d *decision) nextDecision() time.Duration {
+func (d *decision) untilNextDecision() time.Duration {
 	var soonest time.Duration
 	within := func(left time.Duration) {
 		if left > 0 && (soonest == 0 || left < soonest) {
 			soonest = left
 		}
 	}
-	timeout := func(since time.Time, long time.Duration) { within(long - d.observedFor(since)) }
+	timeout := func(since time.Time, long time.Duration) { within(long - d.observedDuration(since)) }
 	switch d.next.Phase {
 	case PhaseHalted:
 		return 0
@@ -106,14 +106,14 @@ func (d *decision) nextDecision() time.Duration {
 		timeout(d.next.Since, d.Settings.StepTimeout)
 	case PhaseInstalling, PhaseSpeakers, PhaseRollingBack:
 		timeout(d.lastProgress(), d.Settings.StepTimeout)
-		timeout(d.next.Since, d.maxPhase())
+		timeout(d.next.Since, d.maxPhaseTime())
 	}
 	if d.next.canFail() && len(d.candidates()) > 0 {
-		within(d.awaitsUntil().Sub(d.Now))
+		within(d.editWaitEnd().Sub(d.Now))
 	}
 	for _, step := range d.next.Steps {
 		timeout(step.Since, d.Settings.StepTimeout)
-		if node := d.Nodes[step.Node]; d.podGate(node) == "" && d.quietGate(step, node) != "" {
+		if node := d.Nodes[step.Node]; d.whyPodNotReady(node) == "" && d.quietReason(step, node) != "" {
 			timeout(node.Pod.Since, d.resumeLimit())
 		}
 	}
@@ -127,7 +127,7 @@ func (d *decision) nextDecision() time.Duration {
 		}
 	}
 	if since, ready := d.harmSince(); ready && d.harmReason() != "" && d.next.canFail() {
-		timeout(since, maxOutage)
+		timeout(since, maxOutageTime)
 	}
 	return soonest
 }

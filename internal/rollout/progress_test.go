@@ -16,9 +16,9 @@ func TestDecide_Progress(t *testing.T) {
 	s.change("n4", func(n *Node) { n.Skip, n.Down = "NotReady", true })
 	want := Progress{
 		Updated: 1, Total: 4, Target: two,
-		Waiting:   []Note{{Node: "n2", Text: "its speaker is not ready: the image cannot be pulled"}},
+		Waiting:   []NodeNote{{Node: "n2", Text: "its speaker is not ready: the image cannot be pulled"}},
 		Following: []lb.NodeName{"n3"},
-		Skipped:   []Note{{Node: "n4", Text: "NotReady"}},
+		Skipped:   []NodeNote{{Node: "n4", Text: "NotReady"}},
 	}
 	if diff := cmp.Diff(want, Decide(s).Progress); diff != "" {
 		t.Errorf("progress (-want +got):\n%s", diff)
@@ -99,11 +99,11 @@ func TestDecide_Again(t *testing.T) {
 		{"complete rollout waits for nothing", cluster(3, one), nil, 0},
 		{"controller is waited for as long as a step may take", at(PhaseController, 3), func(s *State) { s.Controller.Ready = false }, timeout - time.Minute},
 		{"step is waited for", onCanary(70), func(s *State) { s.Nodes["n1"].Pod.Ready = false }, timeout - 70*time.Second},
-		{"pod that has just become ready", onCanary(70), func(s *State) { s.Nodes["n1"].Pod.Since = start.Add(-4 * time.Second) }, minReady - 4*time.Second},
+		{"pod that has just become ready", onCanary(70), func(s *State) { s.Nodes["n1"].Pod.Since = start.Add(-4 * time.Second) }, minReadyTime - 4*time.Second},
 		{"Service that is not announced", onCanary(30), func(s *State) {
 			s.Nodes["n1"].Pod.Since = start.Add(-15 * time.Second)
 			s.Outages = []Outage{{Service: lb.ServiceKey{Name: "web"}, Since: start.Add(-9 * time.Second)}}
-		}, maxOutage - 9*time.Second},
+		}, maxOutageTime - 9*time.Second},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -17,9 +17,9 @@ const (
 	takeoverDelay = 20 * time.Second
 )
 
-// otherAddresses returns how many addresses the speakers of all nodes but one announce on the local network.
+// countOtherAddresses returns how many addresses the speakers of all nodes but one announce on the local network.
 // A speaker on a node with a taint that keeps new pods away announces as well.
-func (d *decision) otherAddresses(but lb.NodeName) int {
+func (d *decision) countOtherAddresses(but lb.NodeName) int {
 	addresses := 0
 	for _, name := range d.order {
 		if node := d.Nodes[name]; name != but && !node.Down && node.Report != nil {
@@ -39,7 +39,7 @@ func (d *decision) recordMoved(step Step) Step {
 		return step
 	}
 	reports := d.hasTarget(node) && !node.Pod.Ending && node.Report != nil
-	step.Moved = d.SeenSince.Truncate(time.Second).After(step.Since) || !reports && (d.otherAddresses(step.Node) > step.Others || d.Now.Sub(step.Since) >= takeoverDelay)
+	step.Moved = d.SeenSince.Truncate(time.Second).After(step.Since) || !reports && (d.countOtherAddresses(step.Node) > step.Others || d.Now.Sub(step.Since) >= takeoverDelay)
 	return step
 }
 
@@ -53,13 +53,13 @@ func (d *decision) isQuiet(step Step, node Node) bool {
 	case step.Addresses == 0 || node.Report.Addresses > 0 || step.Moved || d.isEdited(step):
 		return false
 	}
-	return d.otherAddresses(step.Node)-step.Others >= step.Addresses
+	return d.countOtherAddresses(step.Node)-step.Others >= step.Addresses
 }
 
-// quietGate returns what the step of a canary waits for while its speaker may still begin to announce again;
+// quietReason returns what the step of a canary waits for while its speaker may still begin to announce again;
 // empty: it waits for nothing.
-func (d *decision) quietGate(step Step, node Node) string {
-	if !d.isQuiet(step, node) || d.next.Proven || !d.next.canFail() || d.observedFor(node.Pod.Since) >= d.resumeLimit() {
+func (d *decision) quietReason(step Step, node Node) string {
+	if !d.isQuiet(step, node) || d.next.Proven || !d.next.canFail() || d.observedDuration(node.Pod.Since) >= d.resumeLimit() {
 		return ""
 	}
 	return fmt.Sprintf("the speaker announced %d addresses on the local network before it was replaced, and announces none yet", step.Addresses)
@@ -76,8 +76,8 @@ func (d *decision) recordPassed(step Step, node Node) (why string) {
 	switch {
 	case d.next.Proven:
 	case !d.isQuiet(step, node):
-		d.next.Proven = d.stepProves(step)
-	case d.next.Quiet == "" && d.countFormer() > 1:
+		d.next.Proven = d.isProof(step)
+	case d.next.Quiet == "" && d.countFormerSpeakers() > 1:
 		d.next.Quiet = step.Node
 	default:
 		why = fmt.Sprintf("the speaker announced %d addresses on the local network before it was replaced, and announces none since, while other speakers do", step.Addresses)
@@ -88,11 +88,11 @@ func (d *decision) recordPassed(step Step, node Node) (why string) {
 	return why
 }
 
-// stepProves reports whether a step proves the revision: a speaker of the revision announces in the same way
+// isProof reports whether a step proves the revision: a speaker of the revision announces in the same way
 // as the speaker of the step did before, on the local network or else to routers. It can be the speaker of
 // another node: if addresses move at each restart, other speakers of the revision get them. If the speaker
 // announced nothing before, its step is a proof, unless another canary announces nothing any more.
-func (d *decision) stepProves(step Step) bool {
+func (d *decision) isProof(step Step) bool {
 	announced := func(r *Report) int { return r.Routes }
 	switch {
 	case step.Addresses > 0 || d.next.Quiet != "":
@@ -113,18 +113,18 @@ func (d *decision) isProvenLater() bool {
 		return false
 	}
 	announced := (*Report).countAddresses
-	if d.next.Quiet != "" || d.otherAddresses("") > 0 {
+	if d.next.Quiet != "" || d.countOtherAddresses("") > 0 {
 		announced = func(r *Report) int { return r.Addresses }
 	}
 	return slices.ContainsFunc(d.order, func(name lb.NodeName) bool {
 		node := d.Nodes[name]
-		tried := d.isUp(name) && !d.next.hasStep(name) && node.isWorking() && d.podGate(node) == "" && node.Report != nil && node.Report.Started.After(d.next.Since)
+		tried := d.isUp(name) && !d.next.hasStep(name) && node.isWorking() && d.whyPodNotReady(node) == "" && node.Report != nil && node.Report.Started.After(d.next.Since)
 		return tried && announced(node.Report) > 0
 	})
 }
 
-// countFormer counts the working speakers that do not have the target.
-func (d *decision) countFormer() int {
+// countFormerSpeakers counts the working speakers that do not have the target.
+func (d *decision) countFormerSpeakers() int {
 	count := 0
 	for _, name := range d.order {
 		if node := d.Nodes[name]; d.isUp(name) && node.isWorking() && !d.hasTarget(node) {

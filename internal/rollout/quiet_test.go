@@ -203,8 +203,8 @@ func TestDecide_EditsThatFollowEachOtherAreWaitedForTogether(t *testing.T) {
 		wantCompared bool
 	}{
 		{"a few", 4, 9 * time.Second, 27*time.Second + reportDelay, true},
-		{"more than are waited for", 100, 3 * time.Second, maxEdits, false},
-		{"each at the end of the wait for the one before it", 100, reportDelay, maxEdits, false},
+		{"more than are waited for", 100, 3 * time.Second, maxEditDelay, false},
+		{"each at the end of the wait for the one before it", 100, reportDelay, maxEditDelay, false},
 		{"each after the wait for the one before it", 100, reportDelay + time.Second, reportDelay, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -227,7 +227,7 @@ func playEdits(t *testing.T, first time.Duration, edits int, every time.Duration
 	for name := range s.Nodes {
 		s.Nodes[name].Report.Routes = 1
 	}
-	for begin := start.Add(first); s.Now.Sub(begin) < 2*maxEdits; s.Now = s.Now.Add(100 * time.Millisecond) {
+	for begin := start.Add(first); s.Now.Sub(begin) < 2*maxEditDelay; s.Now = s.Now.Add(100 * time.Millisecond) {
 		if since := s.Now.Sub(begin); since >= 0 && int(s.Generation) < edits && since >= time.Duration(s.Generation)*every {
 			s.Generation++
 		}
@@ -277,7 +277,7 @@ func TestDecide_EditThatIsNotAppliedIsOfNow(t *testing.T) {
 		{"it was applied", stored(PhaseCanary, reportDelay, reportDelay, false), reportDelay, reportDelay, 1},
 		{"it is not applied yet", stored(PhaseCanary, reportDelay, reportDelay, true), reportDelay, 0, 0},
 		{"it was noted a moment ago", stored(PhaseCanary, 2*time.Second, 2*time.Second, true), 2 * time.Second, 2 * time.Second, 0},
-		{"it is not applied for as long as edits are waited for", stored(PhaseCanary, maxEdits, reportDelay, true), maxEdits, reportDelay, 1},
+		{"it is not applied for as long as edits are waited for", stored(PhaseCanary, maxEditDelay, reportDelay, true), maxEditDelay, reportDelay, 1},
 		{"a process before noted it", stored(PhaseCanary, time.Hour, time.Hour, true), 0, 0, 0},
 		{"nothing is compared outside of a rollout", stored(PhaseComplete, time.Hour, time.Hour, true), time.Hour, time.Hour, 0},
 	} {

@@ -138,8 +138,8 @@ type Step struct {
 	CoveredByStarted time.Time
 }
 
-// Failed returns the revision that failed; zero: none did.
-func (s Stored) Failed() Revision {
+// FailedRevision returns the revision that failed; zero: none did.
+func (s Stored) FailedRevision() Revision {
 	switch s.Phase {
 	case PhaseRollingBack, PhaseRolledBack, PhaseHalted:
 		if s.Revision != s.Good {

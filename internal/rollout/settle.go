@@ -23,7 +23,7 @@ func (d *decision) settleSteps() {
 			} // otherwise the step ends before its pod is deleted
 		case step.Pod == "" && node.Pod != nil && !node.Pod.Ending && !d.hasTarget(node):
 			// The pod has the former template: the step ends, and the node stays a candidate.
-		case d.stepGate(step, node) != "":
+		case d.whyStepWaits(step, node) != "":
 			steps = append(steps, d.nextTry(step, node))
 		case d.next.canFail() && step.Pod != "" && !step.Broken:
 			if why := d.recordPassed(step, node); why != "" {
@@ -50,7 +50,7 @@ func (d *decision) failIfHarmful() {
 	}
 	for _, step := range d.next.Steps {
 		if d.isLate(step) && !step.Broken {
-			d.failRevision(d.lateReason(step))
+			d.failRevision(d.lateFailure(step))
 			return
 		}
 	}
@@ -59,10 +59,10 @@ func (d *decision) failIfHarmful() {
 	}
 }
 
-// lateReason returns the failure of a late step: what it waits for.
-func (d *decision) lateReason(step Step) Failure {
-	why := d.stepGate(step, d.Nodes[step.Node])
-	return Failure{Node: step.Node, Why: why, Unreceived: why != "" && why == d.muteGate(step)}
+// lateFailure returns the failure of a late step: what it waits for.
+func (d *decision) lateFailure(step Step) Failure {
+	why := d.whyStepWaits(step, d.Nodes[step.Node])
+	return Failure{Node: step.Node, Why: why, Unreceived: why != "" && why == d.muteReason(step)}
 }
 
 // countLost counts a step whose node went down while its speaker was replaced.
@@ -98,7 +98,7 @@ func (d *decision) adoptSteps() {
 	for _, name := range d.order {
 		node := d.Nodes[name]
 		replaced := d.isUp(name) && (node.Pod == nil || node.Pod.Ending || d.hasTarget(node) && (!node.Pod.Ready || node.Report == nil))
-		quiet := !node.Down && d.hasTarget(node) && node.isWorking() && d.coveredBy[name] != "" && d.showsAnnouncing()
+		quiet := !node.Down && d.hasTarget(node) && node.isWorking() && d.coveredBy[name] != "" && d.isAnnouncingTested()
 		if (replaced || quiet) && !d.next.hasStep(name) && len(d.next.Steps) < MaxSteps {
 			d.next.Steps = append(d.next.Steps, d.recordCovered(Step{Node: name, Since: d.now, Broken: replaced && node.UpSince.After(d.next.Since)}))
 		}
@@ -142,7 +142,7 @@ func (d *decision) isUp(name lb.NodeName) bool {
 // time to show that it stays ready.
 func (d *decision) isLate(step Step) bool {
 	node := d.Nodes[step.Node]
-	return !d.isToDelete(step, node) && d.observedFor(step.Since) >= d.Settings.StepTimeout && !d.isSettling(node)
+	return !d.isToDelete(step, node) && d.observedDuration(step.Since) >= d.Settings.StepTimeout && !d.isSettling(node)
 }
 
 // isSettling reports whether a pod of the target is ready, but has not been ready for long enough.

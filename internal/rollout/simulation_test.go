@@ -110,9 +110,9 @@ func simulate(t *testing.T, seed uint64) (kind string, ok bool) {
 	case o.stored.Phase == PhaseCanary && o.onlyBroken(): // such a step shows nothing about the revision: the rollout waits for a person
 	case (bad == mute || bad == idle) && o.stored.Phase == PhaseSpeakers && o.stored.Good == one && !w.announced(two.Speaker): // such a step shows nothing either
 	case o.settings.Halt:
-		expect("bad revision", o.stored.Phase == PhaseHalted && o.stored.Failed() == two)
+		expect("bad revision", o.stored.Phase == PhaseHalted && o.stored.FailedRevision() == two)
 	default:
-		expect("bad revision", o.stored.Phase == PhaseRolledBack && o.stored.Failed() == two && o.everywhere(one))
+		expect("bad revision", o.stored.Phase == PhaseRolledBack && o.stored.FailedRevision() == two && o.everywhere(one))
 	}
 	play(10*time.Minute, nil)
 	expect("nothing is replaced any more", o.deletes == deletes)

@@ -48,12 +48,12 @@ func (p *Planner) addCount(prefix netip.Prefix, g *advertisementGroup, n int) {
 	}
 	if now := p.plan.unionGroup(e.members); now != e.now {
 		e.now = now
-		p.touch(prefix, e)
+		p.markDirty(prefix, e)
 	}
 }
 
 // unionGroup returns the group of the advertisements of all members.
-func (p *plan) unionGroup(members []groupMember) *advertisementGroup {
+func (p *preparedConfig) unionGroup(members []groupMember) *advertisementGroup {
 	switch len(members) {
 	case 0:
 		return nil
@@ -68,9 +68,9 @@ func (p *plan) unionGroup(members []groupMember) *advertisementGroup {
 	return p.groupOf(slices.Compact(ads))
 }
 
-// touch marks a prefix dirty, since its routes may have changed. It also records whether the prefix has
+// markDirty marks a prefix dirty, since its routes may have changed. It also records whether the prefix has
 // conflicts.
-func (p *Planner) touch(prefix netip.Prefix, e *prefixEntry) {
+func (p *Planner) markDirty(prefix netip.Prefix, e *prefixEntry) {
 	if e.now != nil && len(e.now.conflicts) > 0 {
 		p.disputed[prefix] = struct{}{}
 	} else {

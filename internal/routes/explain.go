@@ -23,7 +23,7 @@ func whyNoPeer(candidates []eligibility.Candidate, known map[lb.NodeName][]bgp.P
 			has = append(has, fmt.Sprintf("%q", peer))
 		}
 	}
-	asks, has = sortedUnique(asks), sortedUnique(has)
+	asks, has = sortUnique(asks), sortUnique(has)
 	who := eligibility.Enumerate(singularOrPlural(len(nodes), "the node"), nodes)
 	if len(has) == 0 {
 		return fmt.Sprintf("no BGPPeer is for %s, where the address may be announced: create a BGPPeer, or change spec.nodeSelectors of one", who)
@@ -36,7 +36,7 @@ func whyNoPeer(candidates []eligibility.Candidate, known map[lb.NodeName][]bgp.P
 		eligibility.Enumerate(singularOrPlural(len(asks), "the BGPPeer"), asks), who, verb, eligibility.Enumerate(singularOrPlural(len(has), "the BGPPeer"), has))
 }
 
-func sortedUnique(names []string) []string {
+func sortUnique(names []string) []string {
 	slices.Sort(names)
 	return slices.Compact(names)
 }

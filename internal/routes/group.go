@@ -27,7 +27,7 @@ func (g *advertisementGroup) attributesFor(peer bgp.PeerName) *Attributes {
 	return g.routes[peer]
 }
 
-func (p *plan) groupOf(ads []int) *advertisementGroup {
+func (p *preparedConfig) groupOf(ads []int) *advertisementGroup {
 	key := keyOf(len(ads), ads)
 	if g := p.groups[key]; g != nil {
 		return g

@@ -12,9 +12,9 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// plan is a Config in the form that decisions need: sorted, with lookup tables and a cache of results.
+// preparedConfig is a Config in the form that decisions need: sorted, with lookup tables and a cache of results.
 // Addresses with the same advertisements share a result, which is computed once.
-type plan struct {
+type preparedConfig struct {
 	node lb.NodeName
 	// excluded means that this node announces only addresses that no other node may announce.
 	excluded bool
@@ -56,8 +56,8 @@ func (p prefixRoute) prefixOf(address netip.Addr) netip.Prefix {
 	return prefix
 }
 
-func newPlan(c Config, before *plan) *plan {
-	p := &plan{
+func prepareConfig(c Config, before *preparedConfig) *preparedConfig {
+	p := &preparedConfig{
 		node: c.Node.Name, pools: make(map[lb.PoolName]*eligibility.Pool, len(c.Pools)),
 		owned: map[lb.PoolName][]lb.Range{}, ofPool: map[lb.PoolName][]int{}, outcomes: map[string]*addressRoutes{}, groups: map[string]*advertisementGroup{}, attributes: map[string]*Attributes{},
 	}
@@ -80,7 +80,7 @@ func newPlan(c Config, before *plan) *plan {
 
 // advertisementsFor returns the advertisements that select an address, given its pool and the Services
 // that hold it.
-func (p *plan) advertisementsFor(pool lb.PoolName, holders []*eligibility.Service) []int {
+func (p *preparedConfig) advertisementsFor(pool lb.PoolName, holders []*eligibility.Service) []int {
 	ofPool, known := p.ofPool[pool]
 	if !known {
 		for i := range p.ads {
@@ -99,18 +99,18 @@ func (p *plan) advertisementsFor(pool lb.PoolName, holders []*eligibility.Servic
 	return ads
 }
 
-// announcedElsewhere reports whether another node can announce an address in place of this node, by these
+// isAnnouncedElsewhere reports whether another node can announce an address in place of this node, by these
 // advertisements.
-func (p *plan) announcedElsewhere(ads []int, family lb.Family, holders []*eligibility.Service) bool {
+func (p *preparedConfig) isAnnouncedElsewhere(ads []int, family lb.Family, holders []*eligibility.Service) bool {
 	return slices.ContainsFunc(p.elsewhere, func(n eligibility.Node) bool {
-		return eligibility.ServedAt(holders, family, n.Name) &&
+		return eligibility.IsServedAt(holders, family, n.Name) &&
 			slices.ContainsFunc(ads, func(i int) bool { return p.ads[i].CoversNode(n.Labels) })
 	})
 }
 
 // routesOf returns what these advertisements announce for an address of the pool. Addresses with the same
 // prefix lengths share one result. The result is nil if there are no advertisements.
-func (p *plan) routesOf(pool lb.PoolName, address netip.Addr, ads []int) *addressRoutes {
+func (p *preparedConfig) routesOf(pool lb.PoolName, address netip.Addr, ads []int) *addressRoutes {
 	if len(ads) == 0 {
 		return nil
 	}
@@ -137,7 +137,7 @@ func (p *plan) routesOf(pool lb.PoolName, address netip.Addr, ads []int) *addres
 // prefixLength returns the prefix length of the route that an advertisement announces for an address. An
 // aggregate may contain addresses that the pool does not list, or excludes, and would draw the traffic
 // of other hosts: the address then gets a route of its own.
-func (p *plan) prefixLength(ad int, pool lb.PoolName, address netip.Addr) int {
+func (p *preparedConfig) prefixLength(ad int, pool lb.PoolName, address netip.Addr) int {
 	prefix, _ := address.Prefix(p.ads[ad].prefixLength(lb.FamilyOf(address))) // never fails: the length is valid for the family
 	if prefix.IsSingleIP() {
 		return prefix.Bits()
@@ -167,7 +167,7 @@ func (a *Advertisement) prefixLength(family lb.Family) int {
 }
 
 // intern returns the same pointer for equal attributes.
-func (p *plan) intern(a Attributes) *Attributes {
+func (p *preparedConfig) intern(a Attributes) *Attributes {
 	key := fmt.Sprint(a)
 	if p.attributes[key] == nil {
 		if p.attributes[key] = p.before[key]; p.attributes[key] == nil {

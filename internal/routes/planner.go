@@ -30,7 +30,7 @@ type Config struct {
 // last call of Changes. The arguments of its methods must not be modified afterwards. One goroutine at a
 // time may use it.
 type Planner struct {
-	plan     *plan
+	plan     *preparedConfig
 	holdings *eligibility.Holdings
 	outcomes map[netip.Addr]*addressRoutes // the addresses for which something is announced
 	prefixes map[netip.Prefix]*prefixEntry
@@ -41,34 +41,34 @@ type Planner struct {
 // NewPlanner returns a planner without configuration, which announces nothing.
 func NewPlanner() *Planner {
 	return &Planner{
-		plan: newPlan(Config{}, nil), holdings: eligibility.NewHoldings(), outcomes: map[netip.Addr]*addressRoutes{},
+		plan: prepareConfig(Config{}, nil), holdings: eligibility.NewHoldings(), outcomes: map[netip.Addr]*addressRoutes{},
 		prefixes: map[netip.Prefix]*prefixEntry{}, disputed: map[netip.Prefix]struct{}{},
 	}
 }
 
 // SetConfig replaces the configuration, and recomputes all addresses.
 func (p *Planner) SetConfig(c Config) {
-	p.plan = newPlan(c, p.plan)
+	p.plan = prepareConfig(c, p.plan)
 	p.holdings.SetConfig(p.plan.pools, c.Nodes)
 	for prefix, e := range p.prefixes {
 		clear(e.members)
 		e.members, e.now = e.members[:0], nil
-		p.touch(prefix, e)
+		p.markDirty(prefix, e)
 	}
 	had := p.outcomes
 	p.outcomes = make(map[netip.Addr]*addressRoutes, len(had))
 	for address := range p.holdings.ClaimedAddresses() {
-		p.updateAnnounced(address, had[address] != nil)
+		p.recompute(address, had[address] != nil)
 	}
 }
 
 // Remember admits addresses that could be announced before the process started. After Settle, it has an
 // effect only for addresses that Services held at that time.
-func (p *Planner) Remember(addresses []netip.Addr) { p.holdings.Remember(addresses) }
+func (p *Planner) Remember(addresses []netip.Addr) { p.holdings.RestoreAdmitted(addresses) }
 
 // Settle ends the effect of Remember for addresses that no Service holds. Call it when all claims and
 // pools have been set.
-func (p *Planner) Settle() { p.holdings.Settle() }
+func (p *Planner) Settle() { p.holdings.EndRestore() }
 
 // RefusedAddresses returns how many addresses are held by Services and may not be announced. first has
 // the first of these addresses, at most as many as limit.
@@ -78,7 +78,7 @@ func (p *Planner) RefusedAddresses(limit int) (count int, first []eligibility.Re
 
 // OutsidePool returns the addresses, ordered, that may be announced although their pool does not
 // list them any more.
-func (p *Planner) OutsidePool() []netip.Addr { return p.holdings.OutsidePool() }
+func (p *Planner) OutsidePool() []netip.Addr { return p.holdings.AdmittedOutsidePool() }
 
 // SetService records the facts about a Service; nil: it does not exist. It recomputes only the
 // addresses whose claims name the Service.
@@ -95,12 +95,12 @@ func (p *Planner) SetClaim(address netip.Addr, c *eligibility.Claim) {
 }
 
 // update recomputes what is announced for an address.
-func (p *Planner) update(address netip.Addr) { p.updateAnnounced(address, p.outcomes[address] != nil) }
+func (p *Planner) update(address netip.Addr) { p.recompute(address, p.outcomes[address] != nil) }
 
-// updateAnnounced recomputes what is announced for an address. announced: the address has been announced
+// recompute recomputes what is announced for an address. announced: the address has been announced
 // before.
-func (p *Planner) updateAnnounced(address netip.Addr, announced bool) {
-	before, is := p.outcomes[address], p.decide(address, announced)
+func (p *Planner) recompute(address netip.Addr, announced bool) {
+	before, is := p.outcomes[address], p.decideRoutes(address, announced)
 	if before == is {
 		return
 	}
@@ -117,17 +117,17 @@ func (p *Planner) updateAnnounced(address netip.Addr, announced bool) {
 	}
 }
 
-// decide returns what is announced for an address; nil: nothing. It follows the rules of
+// decideRoutes returns what is announced for an address; nil: nothing. It follows the rules of
 // eligibility.Resolve, for one node. A node that is excluded continues to announce an address while no
 // other node may announce it, and begins to announce no address.
-func (p *Planner) decide(address netip.Addr, announced bool) *addressRoutes {
+func (p *Planner) decideRoutes(address netip.Addr, announced bool) *addressRoutes {
 	pool, holders := p.holdings.Holders(address)
 	family := lb.FamilyOf(address)
-	if !eligibility.AnyServes(holders, family) || !eligibility.ServedAt(holders, family, p.plan.node) {
+	if !eligibility.HasServingEndpoint(holders, family) || !eligibility.IsServedAt(holders, family, p.plan.node) {
 		return nil
 	}
 	ads := p.plan.advertisementsFor(pool, holders)
-	if p.plan.excluded && (!announced || p.plan.announcedElsewhere(ads, family, holders)) {
+	if p.plan.excluded && (!announced || p.plan.isAnnouncedElsewhere(ads, family, holders)) {
 		return nil
 	}
 	return p.plan.routesOf(pool, address, ads)

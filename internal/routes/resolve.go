@@ -65,7 +65,7 @@ func Resolve(in View) []Result {
 		if len(f.Candidates) > 0 {
 			list, known := shared[&f.Candidates[0]]
 			if !known {
-				list = withPeers(f.Candidates, in.Peers)
+				list = announcersWithPeers(f.Candidates, in.Peers)
 				shared[&f.Candidates[0]] = list
 			}
 			if r.Announcers = list; len(list) == 0 {
@@ -77,8 +77,8 @@ func Resolve(in View) []Result {
 	return results
 }
 
-// withPeers returns the candidates that have a peer to announce to.
-func withPeers(candidates []eligibility.Candidate, known map[lb.NodeName][]bgp.PeerName) []Announcer {
+// announcersWithPeers returns the candidates that have a peer to announce to.
+func announcersWithPeers(candidates []eligibility.Candidate, known map[lb.NodeName][]bgp.PeerName) []Announcer {
 	var list []Announcer
 	for _, c := range candidates {
 		a := Announcer{Node: c.Node, Peers: requestedPeers(c)}

@@ -30,26 +30,26 @@ const (
 	// is for one of these addresses. If the host does not answer within answerWait, all its addresses are
 	// probed anew.
 	checkInterval = 200 * time.Millisecond
-	// FreshFor is for how long it counts that an address was found to be free.
-	FreshFor = time.Second
+	// FreeLifetime is for how long it counts that an address was found to be free.
+	FreeLifetime = time.Second
 	// witnessInterval is the time between two batches of probes for the witnesses and nodes of a link.
 	witnessInterval = 100 * time.Millisecond
-	// witnessBatch is the size of a batch.
-	witnessBatch = 4
-	// searchBatch is the size of a batch while nothing is received from the link.
-	searchBatch = 16
-	// nodeBatch bounds the nodes in a batch.
-	nodeBatch = 2
+	// witnessBatchSize is the size of a batch.
+	witnessBatchSize = 4
+	// searchBatchSize is the size of a batch while nothing is received from the link.
+	searchBatchSize = 16
+	// maxBatchNodes bounds the nodes in a batch.
+	maxBatchNodes = 2
 	// nodeInterval is the time between two probes of a node that has answered, or has left probeCount
 	// probes unanswered.
 	nodeInterval = 2 * time.Second
 	// nodeTimeout is how long the hardware address of a node must have been silent before another
 	// hardware address that answers for the node replaces it.
 	nodeTimeout = 3 * nodeInterval
-	// maxFound bounds the hosts of a link that are probed because they sent a request: see NoteRequest.
-	maxFound = 16
-	// ReachedFor is how long an answer is evidence that the node receives from a segment.
-	ReachedFor = time.Second
+	// maxFoundHosts bounds the hosts of a link that are probed because they sent a request: see NoteRequest.
+	maxFoundHosts = 16
+	// ReachedLifetime is how long an answer is evidence that the node receives from a segment.
+	ReachedLifetime = time.Second
 )
 
 // Link is the name of a network interface.
@@ -145,8 +145,8 @@ type linkWitnesses struct {
 	found     []netip.Addr // addresses of hosts that sent requests, the latest first: see NoteRequest
 }
 
-// allAddresses returns the addresses of the witnesses and of the hosts that were found, but none of nodes.
-func (w *linkWitnesses) allAddresses() []netip.Addr { return slices.Concat(w.addresses, w.found) }
+// witnessAddresses returns the addresses of the witnesses and of the hosts that were found, but none of nodes.
+func (w *linkWitnesses) witnessAddresses() []netip.Addr { return slices.Concat(w.addresses, w.found) }
 
 // nodeQuery is a node whose hardware address is asked for.
 type nodeQuery struct {
@@ -213,7 +213,7 @@ func (m *Machine) NoteAnswer(now time.Time, link Link, address netip.Addr, hardw
 	m.answered[LinkHost{link, hardware}] = now
 	m.noteReceived(now, link)
 	if w := m.witnesses[link]; w != nil {
-		m.answerOfWitness(now, w, address, hardware)
+		m.noteWitnessAnswer(now, w, address, hardware)
 	}
 	q := m.queries[address]
 	if q == nil || !slices.Contains(q.links, link) {
@@ -234,7 +234,7 @@ func (m *Machine) NoteAnswer(now time.Time, link Link, address netip.Addr, hardw
 // noteReceived notes that this node receives from the segment of a link.
 func (m *Machine) noteReceived(now time.Time, link Link) {
 	m.reached[link] = now
-	if now.Sub(m.shown[link]) >= ReachedFor/4 {
+	if now.Sub(m.shown[link]) >= ReachedLifetime/4 {
 		m.shown[link], m.changed = now, true
 	}
 }
@@ -253,7 +253,7 @@ func (m *Machine) NoteRequest(now time.Time, link Link, from netip.Addr) (found 
 		return false
 	}
 	w.found = slices.Insert(w.found, 0, from)
-	w.found = w.found[:min(len(w.found), maxFound)]
+	w.found = w.found[:min(len(w.found), maxFoundHosts)]
 	return true
 }
 
@@ -265,10 +265,10 @@ func (m *Machine) FoundHosts(link Link) []netip.Addr {
 	return nil
 }
 
-// answerOfWitness records an answer for the address of a witness or a node. If two hosts answer for a node,
+// noteWitnessAnswer records an answer for the address of a witness or a node. If two hosts answer for a node,
 // the first host counts until it has been silent for nodeTimeout.
-func (m *Machine) answerOfWitness(now time.Time, w *linkWitnesses, address netip.Addr, hardware Hardware) {
-	if slices.Contains(w.allAddresses(), address) {
+func (m *Machine) noteWitnessAnswer(now time.Time, w *linkWitnesses, address netip.Addr, hardware Hardware) {
+	if slices.Contains(w.witnessAddresses(), address) {
 		w.answered = address
 	}
 	n := m.nodes[address]
@@ -285,7 +285,7 @@ func (m *Machine) Step(now time.Time, send func(Probe) bool) {
 	for _, link := range slices.Sorted(maps.Keys(m.witnesses)) {
 		m.stepWitnesses(now, link, send)
 	}
-	maps.DeleteFunc(m.answered, func(_ LinkHost, at time.Time) bool { return now.Sub(at) >= ReachedFor })
+	maps.DeleteFunc(m.answered, func(_ LinkHost, at time.Time) bool { return now.Sub(at) >= ReachedLifetime })
 	m.dropSilentHosts(now)
 	m.checkHosts(now, send)
 	for _, address := range slices.SortedFunc(maps.Keys(m.queries), netip.Addr.Compare) {
@@ -304,7 +304,7 @@ func (m *Machine) Step(now time.Time, send func(Probe) bool) {
 func (m *Machine) stepQuery(now time.Time, q *addressQuery) bool {
 	switch {
 	case !q.free.IsZero():
-		if now.Sub(q.free) < FreshFor {
+		if now.Sub(q.free) < FreeLifetime {
 			return false
 		}
 		q.free, q.sent, m.changed = time.Time{}, 0, true
@@ -342,12 +342,12 @@ func (m *Machine) stepWitnesses(now time.Time, link Link, send func(Probe) bool)
 		return
 	}
 	w.at = now
-	batch := witnessBatch
-	if now.Sub(m.reached[link]) >= ReachedFor {
-		batch = searchBatch
+	batch := witnessBatchSize
+	if now.Sub(m.reached[link]) >= ReachedLifetime {
+		batch = searchBatchSize
 	}
 	var chosen []netip.Addr
-	all := w.allAddresses()
+	all := w.witnessAddresses()
 	if slices.Contains(all, w.answered) {
 		chosen = append(chosen, w.answered)
 	}
@@ -377,7 +377,7 @@ func (m *Machine) stepWitnesses(now time.Time, link Link, send func(Probe) bool)
 	}
 }
 
-// dueNodes returns up to nodeBatch nodes of a link that are to be probed. The nodes whose last probe is the
+// dueNodes returns up to maxBatchNodes nodes of a link that are to be probed. The nodes whose last probe is the
 // oldest come first.
 func (m *Machine) dueNodes(now time.Time, w *linkWitnesses) (due []netip.Addr) {
 	for _, address := range w.nodes {
@@ -390,7 +390,7 @@ func (m *Machine) dueNodes(now time.Time, w *linkWitnesses) (due []netip.Addr) {
 		}
 	}
 	slices.SortStableFunc(due, func(x, y netip.Addr) int { return m.nodes[x].at.Compare(m.nodes[y].at) })
-	return due[:min(len(due), nodeBatch)]
+	return due[:min(len(due), maxBatchNodes)]
 }
 
 // dropSilentHosts removes the hosts that did not answer for one of their addresses. All addresses of such a
@@ -445,8 +445,8 @@ func (m *Machine) forgetUnusedHosts() {
 // StepInterval is how often Step is to be called while anything is asked.
 const StepInterval = 25 * time.Millisecond
 
-// Asking returns whether anything is asked.
-func (m *Machine) Asking() bool { return len(m.queries)+len(m.witnesses) > 0 }
+// IsAsking returns whether anything is asked.
+func (m *Machine) IsAsking() bool { return len(m.queries)+len(m.witnesses) > 0 }
 
 // TakeChanged returns whether the results may have changed since the last call.
 func (m *Machine) TakeChanged() bool {

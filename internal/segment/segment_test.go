@@ -166,7 +166,7 @@ func TestWitnesses(t *testing.T) {
 	}
 	clear(l.hosts)
 	l.pass(2 * time.Second)
-	if at := l.machine.Results().Reached["eth0"]; l.now.Sub(at) < segment.ReachedFor {
+	if at := l.machine.Results().Reached["eth0"]; l.now.Sub(at) < segment.ReachedLifetime {
 		t.Errorf("got the last answer on eth0 %s ago, want none since the gateway is gone", l.now.Sub(at))
 	}
 	if hosts := l.machine.Results().Hosts; len(hosts) > 0 {
@@ -174,7 +174,7 @@ func TestWitnesses(t *testing.T) {
 	}
 	l.machine.SetQuestions(segment.Questions{})
 	clear(l.probed)
-	if l.pass(segment.StepInterval); l.machine.Asking() || len(l.probed) > 0 {
+	if l.pass(segment.StepInterval); l.machine.IsAsking() || len(l.probed) > 0 {
 		t.Error("got probes although nothing is asked")
 	}
 }
@@ -293,9 +293,9 @@ func TestAnswersThatGoOnAreChanges(t *testing.T) {
 	l.hosts[gateway] = segment.Hardware{9}
 	for range 20 {
 		l.machine.TakeChanged()
-		l.pass(segment.ReachedFor / 2)
+		l.pass(segment.ReachedLifetime / 2)
 		if !l.machine.TakeChanged() {
-			t.Fatalf("got no change within %s, in which the gateway answered", segment.ReachedFor/2)
+			t.Fatalf("got no change within %s, in which the gateway answered", segment.ReachedLifetime/2)
 		}
 	}
 }
@@ -318,7 +318,7 @@ func TestMachine_HostThatAsks(t *testing.T) {
 	l := newLAN(segment.Questions{Witnesses: map[segment.Link][]netip.Addr{"eth0": nil}})
 	since := func() time.Duration { return l.now.Sub(l.machine.Results().Reached["eth0"]) }
 	l.pass(time.Second)
-	if since() < segment.ReachedFor {
+	if since() < segment.ReachedLifetime {
 		t.Fatal("the link counts as reached, and no host is there")
 	}
 	l.hosts[client] = segment.Hardware{7}
@@ -335,7 +335,7 @@ func TestMachine_HostThatAsks(t *testing.T) {
 	}
 	clear(l.hosts)
 	l.pass(2 * time.Second)
-	if got := since(); got < segment.ReachedFor {
+	if got := since(); got < segment.ReachedLifetime {
 		t.Errorf("the host is gone for two seconds, and the link was reached %s ago", got)
 	}
 	if l.machine.NoteRequest(l.now, "eth0", netip.IPv4Unspecified()) || since() > 0 {

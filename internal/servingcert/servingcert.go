@@ -26,10 +26,10 @@ const (
 	// readInterval is the shortest time between two reads of the folder. The first connection after that
 	// time reads it.
 	readInterval = 10 * time.Second
-	// validFor is how long a certificate is valid that the program signed.
-	validFor = 365 * 24 * time.Hour
-	// renewBefore is how long before its expiry such a certificate is replaced by a new one.
-	renewBefore = 30 * 24 * time.Hour
+	// certificateLifetime is how long a certificate is valid that the program signed.
+	certificateLifetime = 365 * 24 * time.Hour
+	// renewalPeriod is how long before its expiry such a certificate is replaced by a new one.
+	renewalPeriod = 30 * 24 * time.Hour
 )
 
 // The files in the folder have the names of the entries in a Secret of the type kubernetes.io/tls.
@@ -72,7 +72,7 @@ func (s *Source) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		if err != nil {
 			return nil, fmt.Errorf("making a certificate for %s: %w", s.name, err)
 		}
-		s.own, s.renew = own, now.Add(validFor-renewBefore)
+		s.own, s.renew = own, now.Add(certificateLifetime-renewalPeriod)
 	}
 	return s.own, nil
 }
@@ -123,7 +123,7 @@ func selfSign(name string, now time.Time) (*tls.Certificate, error) {
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(validFor), // it is valid from an hour ago, since clocks differ
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(certificateLifetime), // it is valid from an hour ago, since clocks differ
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
 	}

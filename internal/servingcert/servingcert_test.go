@@ -91,13 +91,13 @@ func TestGet_RenewsItsOwnBeforeItEnds(t *testing.T) {
 		if again, err := s.Get(nil); err != nil || again != first {
 			t.Errorf("got another certificate at once, or the error %v", err)
 		}
-		time.Sleep(validFor - renewBefore)
+		time.Sleep(certificateLifetime - renewalPeriod)
 		second, err := s.Get(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if left := time.Until(leaf(t, second).NotAfter); second == first || left < validFor-time.Minute {
-			t.Errorf("%s before its end: got a certificate that is valid for %s, want one for %s", renewBefore, left, validFor)
+		if left := time.Until(leaf(t, second).NotAfter); second == first || left < certificateLifetime-time.Minute {
+			t.Errorf("%s before its end: got a certificate that is valid for %s, want one for %s", renewalPeriod, left, certificateLifetime)
 		}
 	})
 }

@@ -52,8 +52,8 @@ func Detach(fd int) error {
 	return os.NewSyscallError("setsockopt SO_DETACH_FILTER", err)
 }
 
-// networkHeader is the offset of the network header in a filter (SKF_NET_OFF in linux/filter.h).
-const networkHeader = 0xfff00000
+// networkHeaderOffset is the offset of the network header in a filter (SKF_NET_OFF in linux/filter.h).
+const networkHeaderOffset = 0xfff00000
 
 // programOf returns a program that passes packets from the sources, which are all of one family, and
 // drops all other packets.
@@ -62,7 +62,7 @@ func programOf(ipv4 bool, sources []netip.Addr) (*unix.SockFprog, error) {
 	if ipv4 {
 		source = 12
 	}
-	instructions := []bpf.Instruction{bpf.LoadAbsolute{Off: networkHeader + source, Size: 4}}
+	instructions := []bpf.Instruction{bpf.LoadAbsolute{Off: networkHeaderOffset + source, Size: 4}}
 	for _, a := range sources {
 		raw := a.AsSlice()
 		last := binary.BigEndian.Uint32(raw[len(raw)-4:])

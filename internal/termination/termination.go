@@ -20,13 +20,13 @@ const (
 	// messagePath is the file from which the kubelet reads the termination message of a container. It is the
 	// default of terminationMessagePath.
 	messagePath = "/dev/termination-log"
-	// readBytes is how many bytes of the message the kubelet reads.
-	readBytes = 4096
-	// maxBytes is the maximum length of a message in bytes. It is less than readBytes, since a message is
+	// maxReadBytes is how many bytes of the message the kubelet reads.
+	maxReadBytes = 4096
+	// maxMessageBytes is the maximum length of a message in bytes. It is less than maxReadBytes, since a message is
 	// only one sentence.
-	maxBytes = 1024
-	// maxStacks is the maximum length of the stacks in bytes, which is enough for some 2000 goroutines.
-	maxStacks = 1 << 20
+	maxMessageBytes = 1024
+	// maxStackBytes is the maximum length of the stacks in bytes, which is enough for some 2000 goroutines.
+	maxStackBytes = 1 << 20
 	// writeTimeout is how long the write to standard error may take.
 	writeTimeout = 5 * time.Second
 )
@@ -36,9 +36,9 @@ const (
 func Exit(program string, err error) { exit(program, ExplainError(err), nil) }
 
 // ExitHung is Exit for a program that hangs. It also writes the stacks of all goroutines to standard error,
-// up to maxStacks. Arguments in the stacks are addresses, so that the stacks do not reveal data.
+// up to maxStackBytes. Arguments in the stacks are addresses, so that the stacks do not reveal data.
 func ExitHung(program string, err error) {
-	stacks := make([]byte, maxStacks)
+	stacks := make([]byte, maxStackBytes)
 	exit(program, err.Error(), stacks[:runtime.Stack(stacks, true)])
 }
 
@@ -60,10 +60,10 @@ func exit(program, message string, more []byte) {
 
 // WriteResult writes the result of a program that has done its task. It writes to standard output and, in a
 // container, into the termination message, which the kubelet copies into the status of the pod. The result
-// must not be longer than readBytes.
+// must not be longer than maxReadBytes.
 func WriteResult(result []byte) error {
-	if len(result) > readBytes {
-		return fmt.Errorf("the result has %d bytes, but a termination message can have at most %d", len(result), readBytes)
+	if len(result) > maxReadBytes {
+		return fmt.Errorf("the result has %d bytes, but a termination message can have at most %d", len(result), maxReadBytes)
 	}
 	_ = writeExisting(messagePath, string(result)) // outside of a container there is no such file
 	_, err := os.Stdout.Write(append(result, '\n'))
@@ -72,7 +72,7 @@ func WriteResult(result []byte) error {
 
 // writeMessage writes a sentence as the termination message.
 func writeMessage(path, message string) error {
-	return writeExisting(path, bounded.Cut(message, maxBytes))
+	return writeExisting(path, bounded.Cut(message, maxMessageBytes))
 }
 
 // writeExisting writes into an existing file. Outside of a container the file does not exist, and it returns
@@ -92,7 +92,7 @@ func writeExisting(path, message string) error {
 func ExplainError(err error) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		if at, network := listenTarget(err); at != "" {
+		if at, network := listenAddress(err); at != "" {
 			port := portOf(at)
 			return fmt.Sprintf("port %s (%s) is in use by another program%s: end that program, or choose another port in spec.speaker.ports of the LoadBalancerStack; `ss -Hlnp 'sport = :%s'` on the node shows the program (%s)",
 				port, network, usualPrograms[port], port, err)
@@ -116,9 +116,9 @@ var usualPrograms = map[string]string{
 	"7946": " (MetalLB and Docker Swarm use it by default)",
 }
 
-// listenTarget returns the address and the network on which a program could not listen; empty: the error is
+// listenAddress returns the address and the network on which a program could not listen; empty: the error is
 // another one.
-func listenTarget(err error) (address, network string) {
+func listenAddress(err error) (address, network string) {
 	var op *net.OpError
 	if !errors.As(err, &op) || op.Addr == nil {
 		return "", ""

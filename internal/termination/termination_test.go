@@ -81,14 +81,14 @@ func TestLeave(t *testing.T) {
 	if err := os.WriteFile(path, []byte("what the container before this one wrote"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeMessage(path, strings.Repeat("x", 2*maxBytes)); err != nil {
+	if err := writeMessage(path, strings.Repeat("x", 2*maxMessageBytes)); err != nil {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != maxBytes || strings.Contains(string(got), "before") {
-		t.Errorf("got %d bytes, %.40q, want the %d first of the new message", len(got), got, maxBytes)
+	if len(got) != maxMessageBytes || strings.Contains(string(got), "before") {
+		t.Errorf("got %d bytes, %.40q, want the %d first of the new message", len(got), got, maxMessageBytes)
 	}
 }

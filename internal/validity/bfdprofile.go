@@ -8,8 +8,8 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// BFDProfile returns the result for a BFDProfile, which depends only on its own fields.
-func BFDProfile(profile *v1beta1.BFDProfile) Result {
+// BFDProfileResult returns the result for a BFDProfile, which depends only on its own fields.
+func BFDProfileResult(profile *v1beta1.BFDProfile) Result {
 	p, err := apiconv.ParseBFDProfile(profile)
 	if err != nil {
 		return Result{Reason: err.Reason, Message: err.Error() + ": correct the field; until then existing sessions use the last valid profile, and new sessions run without BFD, or do not start if their BGPPeer sets strictBFD"}

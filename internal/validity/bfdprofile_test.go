@@ -21,7 +21,7 @@ func TestBFDProfile(t *testing.T) {
 		{"an invalid multiplier", v1beta1.BFDProfileSpec{DetectMultiplier: 1}, Result{Reason: v1beta1.ReasonInvalidProfile,
 			Message: "spec.detectMultiplier: 1 is not a number from 2 to 255: correct the field; until then existing sessions use the last valid profile, and new sessions run without BFD, or do not start if their BGPPeer sets strictBFD"}},
 	} {
-		if diff := cmp.Diff(tt.want, BFDProfile(&v1beta1.BFDProfile{Spec: tt.spec})); diff != "" {
+		if diff := cmp.Diff(tt.want, BFDProfileResult(&v1beta1.BFDProfile{Spec: tt.spec})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 		}
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// BGPAdvertisements returns the result for each advertisement, by name.
-func BGPAdvertisements(o *Objects) map[string]Result {
+// BGPAdvertisementResults returns the result for each advertisement, by name.
+func BGPAdvertisementResults(o *Objects) map[string]Result {
 	in, wrong := newBGPInput(o)
 	results := in.check()
 	for name, err := range wrong {
@@ -71,16 +71,16 @@ func (in *bgpInput) check() map[string]Result {
 	results := map[string]Result{}
 	for i := range in.ads {
 		ad := &in.ads[i]
-		v := in.unknownReferences(ad)
+		v := in.checkReferences(ad)
 		if v.Reason == "" {
-			v = in.tooWideAggregate(ad)
+			v = in.checkAggregates(ad)
 		}
 		if v.Reason == "" {
-			v = in.localPrefConflict(ad)
+			v = in.checkLocalPref(ad)
 		}
 		if v.Reason == "" {
 			v = Result{Ready: true, Reason: v1beta1.ReasonAdvertisementValid, Message: "the advertisement is in effect"}
-			if ignored := in.ignoredAttributes(ad); ignored != "" {
+			if ignored := in.ignoredAttributesMessage(ad); ignored != "" {
 				v.Reason = v1beta1.ReasonAttributeIgnored
 				v.Message += "; " + ignored
 			}
@@ -91,9 +91,9 @@ func (in *bgpInput) check() map[string]Result {
 	return results
 }
 
-// unknownReferences returns a result with a reason if the advertisement names pools or peers that do not
+// checkReferences returns a result with a reason if the advertisement names pools or peers that do not
 // exist, or if one of its selectors selects no object.
-func (in *bgpInput) unknownReferences(ad *routes.Advertisement) Result {
+func (in *bgpInput) checkReferences(ad *routes.Advertisement) Result {
 	if v := checkScope(&ad.Scope, in.pools, in.nodes); v.Reason != "" {
 		return v
 	}
@@ -104,16 +104,16 @@ func (in *bgpInput) unknownReferences(ad *routes.Advertisement) Result {
 		}
 	}
 	if len(peers) > 0 {
-		return Result{Reason: v1beta1.ReasonUnknownPeer, Message: missingObjects("spec.peers", "BGPPeer", peers)}
+		return Result{Reason: v1beta1.ReasonUnknownPeer, Message: missingObjectsMessage("spec.peers", "BGPPeer", peers)}
 	}
 	return Result{}
 }
 
-// ignoredAttributes returns a sentence if an attribute of the advertisement is sent to none of its peers;
+// ignoredAttributesMessage returns a sentence if an attribute of the advertisement is sent to none of its peers;
 // empty: each attribute is sent to at least one peer. LOCAL_PREF is sent only to routers of the own
 // autonomous system (RFC 4271 section 5.1.5). The own ASN is only in the AS_PATH for routers of other
 // autonomous systems (section 5.1.2).
-func (in *bgpInput) ignoredAttributes(ad *routes.Advertisement) string {
+func (in *bgpInput) ignoredAttributesMessage(ad *routes.Advertisement) string {
 	names := ad.Peers
 	if len(names) == 0 {
 		names = slices.Sorted(maps.Keys(in.peers))
@@ -149,9 +149,9 @@ func (in *bgpInput) overhangWarning(ad *routes.Advertisement) string {
 	return ""
 }
 
-// tooWideAggregate returns a result with a reason if an aggregate for a pool would contain addresses that the
+// checkAggregates returns a result with a reason if an aggregate for a pool would contain addresses that the
 // pool does not list. The route planner of the speakers uses the same ranges.
-func (in *bgpInput) tooWideAggregate(ad *routes.Advertisement) Result {
+func (in *bgpInput) checkAggregates(ad *routes.Advertisement) Result {
 	for i := range in.pools {
 		p := &in.pools[i]
 		if !ad.CoversPool(p.Name, p) {
@@ -170,10 +170,10 @@ func (in *bgpInput) tooWideAggregate(ad *routes.Advertisement) Result {
 	return Result{}
 }
 
-// localPrefConflict returns a result with a reason if another advertisement sets a different localPref for a
+// checkLocalPref returns a result with a reason if another advertisement sets a different localPref for a
 // route that both announce. Such a route gets the highest value. If there are several such advertisements,
 // the message names the one with the highest value.
-func (in *bgpInput) localPrefConflict(ad *routes.Advertisement) Result {
+func (in *bgpInput) checkLocalPref(ad *routes.Advertisement) Result {
 	var worst *routes.Advertisement
 	for i := range in.ads {
 		other := &in.ads[i]

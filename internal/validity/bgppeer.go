@@ -9,9 +9,9 @@ import (
 	"github.com/lbstack/lbstack/internal/eligibility"
 )
 
-// BGPPeers returns the result for each peer, by name. The result of a peer without a problem has no reason. The
+// BGPPeerResults returns the result for each peer, by name. The result of a peer without a problem has no reason. The
 // controller itself checks Secrets and sessions.
-func BGPPeers(o *Objects) map[string]Result {
+func BGPPeerResults(o *Objects) map[string]Result {
 	profiles, results := map[string]*v1beta1.BFDProfile{}, map[string]Result{}
 	for i := range o.Profiles {
 		profiles[o.Profiles[i].Name] = &o.Profiles[i]
@@ -19,27 +19,27 @@ func BGPPeers(o *Objects) map[string]Result {
 	for i := range o.Peers {
 		peer, err := apiconv.ParseBGPPeer(&o.Peers[i])
 		if err != nil {
-			results[o.Peers[i].Name] = InvalidBGPPeer(err)
+			results[o.Peers[i].Name] = InvalidPeerResult(err)
 			continue
 		}
-		wrong := ProfileOf(&peer, profiles)
-		selected := slices.ContainsFunc(o.Nodes, func(n eligibility.Node) bool { return peer.OnNode(n.Labels) })
+		wrong := CheckBFDProfile(&peer, profiles)
+		selected := slices.ContainsFunc(o.Nodes, func(n eligibility.Node) bool { return peer.SelectsNode(n.Labels) })
 		if wrong.Reason == "" && !selected {
-			wrong = NoNodes(len(o.Nodes))
+			wrong = NoNodesResult(len(o.Nodes))
 		}
 		results[o.Peers[i].Name] = wrong
 	}
 	return results
 }
 
-// InvalidBGPPeer returns the result for a peer whose fields are invalid.
-func InvalidBGPPeer(err *apiconv.SpecError) Result {
+// InvalidPeerResult returns the result for a peer whose fields are invalid.
+func InvalidPeerResult(err *apiconv.SpecError) Result {
 	return Result{Reason: err.Reason, Message: err.Error() + ": no new session is opened, and an existing one keeps its last valid configuration: correct the field"}
 }
 
-// ProfileOf returns a result with a reason if the BFDProfile that a peer names is missing or
+// CheckBFDProfile returns a result with a reason if the BFDProfile that a peer names is missing or
 // invalid.
-func ProfileOf(peer *apiconv.BGPPeer, profiles map[string]*v1beta1.BFDProfile) Result {
+func CheckBFDProfile(peer *apiconv.BGPPeer, profiles map[string]*v1beta1.BFDProfile) Result {
 	if peer.BFDProfile == "" {
 		return Result{}
 	}

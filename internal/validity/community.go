@@ -5,9 +5,9 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// Communities returns the result for each Community, by name. If two objects define the same alias, the older
+// CommunityResults returns the result for each Community, by name. If two objects define the same alias, the older
 // object wins. Each result therefore depends on all objects.
-func Communities(objects []v1beta1.Community) map[string]Result {
+func CommunityResults(objects []v1beta1.Community) map[string]Result {
 	_, wrong := apiconv.ParseCommunities(objects)
 	results := map[string]Result{}
 	for i := range objects {

@@ -13,7 +13,7 @@ func TestCommunities(t *testing.T) {
 	object := func(name string, aliases ...v1beta1.CommunityAlias) v1beta1.Community {
 		return v1beta1.Community{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1beta1.CommunitySpec{Communities: aliases}}
 	}
-	got := Communities([]v1beta1.Community{
+	got := CommunityResults([]v1beta1.Community{
 		object("a", v1beta1.CommunityAlias{Name: "gold", Value: "65000:1"}),
 		object("b", v1beta1.CommunityAlias{Name: "gold", Value: "65000:2"}),
 		object("c", v1beta1.CommunityAlias{Name: "odd", Value: "65000"}),

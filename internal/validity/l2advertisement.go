@@ -10,8 +10,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// L2Advertisements returns the result for each advertisement, by name.
-func L2Advertisements(o *Objects) map[string]Result {
+// L2AdvertisementResults returns the result for each advertisement, by name.
+func L2AdvertisementResults(o *Objects) map[string]Result {
 	results, around := map[string]Result{}, newL2Input(o)
 	for i := range o.L2Advertisements {
 		object := &o.L2Advertisements[i]
@@ -76,7 +76,7 @@ func (s *l2Input) check(ad *eligibility.Advertisement) Result {
 			"%s, but none of the selected nodes can announce there (%s): correct the name, or check that the interface is up; on other interfaces the advertisement is in effect",
 			eligibility.Enumerate("spec.interfaces names", names), eligibility.Enumerate("checked:", checked))}
 	}
-	if pool, checked := s.withoutSubnet(ad); len(checked) > 0 {
+	if pool, checked := s.poolWithoutSubnet(ad); len(checked) > 0 {
 		return Result{Reason: v1beta1.ReasonNoSubnet, Message: fmt.Sprintf(
 			"spec.requireSubnet is set, but none of the selected nodes has an interface in a subnet of the pool %q (%s), so that its addresses are not announced. Give the nodes an address of the subnet, or set requireSubnet: false. For other pools the advertisement is in effect",
 			pool, eligibility.Enumerate("checked:", checked))}
@@ -84,11 +84,11 @@ func (s *l2Input) check(ad *eligibility.Advertisement) Result {
 	return Result{Ready: true, Reason: v1beta1.ReasonAdvertisementValid, Message: "the advertisement is in effect"}
 }
 
-// withoutSubnet returns the first pool, by name, that an advertisement with requireSubnet cannot announce: no
+// poolWithoutSubnet returns the first pool, by name, that an advertisement with requireSubnet cannot announce: no
 // address of the pool is in a subnet of the checked nodes. It also returns the checked nodes; no nodes: there
 // is no such pool. An advertisement that names and selects no pools applies to all pools, of which some may
 // be meant for BGP only. For such an advertisement one pool that it can announce is enough.
-func (s *l2Input) withoutSubnet(ad *eligibility.Advertisement) (lb.PoolName, []lb.NodeName) {
+func (s *l2Input) poolWithoutSubnet(ad *eligibility.Advertisement) (lb.PoolName, []lb.NodeName) {
 	if !ad.RequireSubnet {
 		return "", nil
 	}

@@ -14,7 +14,7 @@ import (
 
 // PoolResult is the result for a pool: whether the pool gives addresses, and the reason if it does not.
 type PoolResult struct {
-	// Reason is the reason of the condition Ready. The method Ready returns the status of the condition.
+	// Reason is the reason of the condition Ready. The method IsReady returns the status of the condition.
 	Reason string
 	// Message is the message of the condition Ready.
 	Message string
@@ -26,8 +26,8 @@ type PoolResult struct {
 	Conflicts []ipam.Conflict
 }
 
-// Ready reports whether the condition Ready is True.
-func (v PoolResult) Ready() bool {
+// IsReady reports whether the condition Ready is True.
+func (v PoolResult) IsReady() bool {
 	return v.Reason == v1beta1.ReasonPoolReady || v.Reason == v1beta1.ReasonDraining || v.Reason == v1beta1.ReasonNoSubnet
 }
 

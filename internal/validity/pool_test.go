@@ -145,11 +145,11 @@ func TestPools(t *testing.T) {
 func TestPools_AnInvalidOneNamesTheRemedy(t *testing.T) {
 	_, results := Pools([]v1beta1.IPAddressPool{object("a", 1, "10.0.0.9-10.0.0.1")}, nil)
 	want := "spec.addresses[0]: 10.0.0.9-10.0.0.1: the first address is after the last one: correct it; until then the pool gives no addresses and keeps those in use"
-	if got := results["a"]; got.Message != want || got.Ready() {
-		t.Errorf("got %q, ready %v, want %q", got.Message, got.Ready(), want)
+	if got := results["a"]; got.Message != want || got.IsReady() {
+		t.Errorf("got %q, ready %v, want %q", got.Message, got.IsReady(), want)
 	}
 	for reason, want := range map[string]bool{v1beta1.ReasonPoolReady: true, v1beta1.ReasonDraining: true, v1beta1.ReasonNothingToGive: false} {
-		if got := (PoolResult{Reason: reason}).Ready(); got != want {
+		if got := (PoolResult{Reason: reason}).IsReady(); got != want {
 			t.Errorf("ready with the reason %s: got %v, want %v", reason, got, want)
 		}
 	}

@@ -18,33 +18,33 @@ func checkScope(s *eligibility.Scope, pools []eligibility.Pool, nodes []eligibil
 		}
 	}
 	if len(unknown) > 0 {
-		return Result{Reason: v1beta1.ReasonUnknownPool, Message: missingObjects("spec.ipAddressPools", "IPAddressPool", unknown)}
+		return Result{Reason: v1beta1.ReasonUnknownPool, Message: missingObjectsMessage("spec.ipAddressPools", "IPAddressPool", unknown)}
 	}
 	if len(s.PoolSelectors) > 0 && !slices.ContainsFunc(pools, func(p eligibility.Pool) bool { return s.SelectsPool(p.Labels) }) {
-		return Result{Reason: v1beta1.ReasonNoPool, Message: selectsNone("spec.ipAddressPoolSelectors", len(pools), "pool")}
+		return Result{Reason: v1beta1.ReasonNoPool, Message: selectsNoneMessage("spec.ipAddressPoolSelectors", len(pools), "pool")}
 	}
 	if len(s.NodeSelectors) > 0 && !slices.ContainsFunc(nodes, func(n eligibility.Node) bool { return s.CoversNode(n.Labels) }) {
-		return NoNodes(len(nodes))
+		return NoNodesResult(len(nodes))
 	}
 	return Result{}
 }
 
-// NoNodes returns the result for an object whose spec.nodeSelectors select no node. The parameter all is the
+// NoNodesResult returns the result for an object whose spec.nodeSelectors select no node. The parameter all is the
 // number of nodes in the cluster.
-func NoNodes(all int) Result {
-	return Result{Reason: v1beta1.ReasonNoNodes, Message: selectsNone("spec.nodeSelectors", all, "node")}
+func NoNodesResult(all int) Result {
+	return Result{Reason: v1beta1.ReasonNoNodes, Message: selectsNoneMessage("spec.nodeSelectors", all, "node")}
 }
 
-func selectsNone(field string, all int, what string) string {
+func selectsNoneMessage(field string, all int, what string) string {
 	if all == 0 {
 		return fmt.Sprintf("%s select nothing: the cluster has no %s", field, what)
 	}
 	return fmt.Sprintf("%s match none of the %d %ss: change the selectors or the labels of the %[3]ss", field, all, what)
 }
 
-// missingObjects returns the message about objects that do not exist although an advertisement names them in
+// missingObjectsMessage returns the message about objects that do not exist although an advertisement names them in
 // a field.
-func missingObjects(field, kind string, names []string) string {
+func missingObjectsMessage(field, kind string, names []string) string {
 	quoted := make([]string, 0, len(names))
 	for _, name := range names {
 		quoted = append(quoted, fmt.Sprintf("%q", name))

@@ -110,9 +110,9 @@ func (n *Network) UnreachedFamilies(p *eligibility.Pool) (families []lb.Family) 
 	return families
 }
 
-// WithSubnets returns the result with a warning: hosts on the local network may not reach addresses of the
+// WithSubnetWarning returns the result with a warning: hosts on the local network may not reach addresses of the
 // given families. It adds the warning only for a pool that is Ready.
-func (v PoolResult) WithSubnets(unreached []lb.Family) PoolResult {
+func (v PoolResult) WithSubnetWarning(unreached []lb.Family) PoolResult {
 	if v.Reason != v1beta1.ReasonPoolReady || len(unreached) == 0 {
 		return v
 	}

@@ -79,16 +79,16 @@ func TestHasPeer(t *testing.T) {
 
 func TestPool_WithSubnets(t *testing.T) {
 	ready := PoolResult{Reason: v1beta1.ReasonPoolReady, Message: "given out"}
-	got := ready.WithSubnets([]lb.Family{lb.IPv4})
-	if got.Reason != v1beta1.ReasonNoSubnet || !got.Ready() || !strings.Contains(got.Message, "in a subnet of its IPv4 addresses. Hosts reach these addresses only through a router") {
+	got := ready.WithSubnetWarning([]lb.Family{lb.IPv4})
+	if got.Reason != v1beta1.ReasonNoSubnet || !got.IsReady() || !strings.Contains(got.Message, "in a subnet of its IPv4 addresses. Hosts reach these addresses only through a router") {
 		t.Errorf("pool without a subnet: got %+v, want Ready with %s", got, v1beta1.ReasonNoSubnet)
 	}
 	for name, v := range map[string]PoolResult{"worse result": {Reason: v1beta1.ReasonOverlap}, "pool that drains": {Reason: v1beta1.ReasonDraining}} {
-		if diff := cmp.Diff(v, v.WithSubnets([]lb.Family{lb.IPv4})); diff != "" {
+		if diff := cmp.Diff(v, v.WithSubnetWarning([]lb.Family{lb.IPv4})); diff != "" {
 			t.Errorf("%s stays (-want +got):\n%s", name, diff)
 		}
 	}
-	if diff := cmp.Diff(ready, ready.WithSubnets(nil)); diff != "" {
+	if diff := cmp.Diff(ready, ready.WithSubnetWarning(nil)); diff != "" {
 		t.Errorf("all families are reached (-want +got):\n%s", diff)
 	}
 }

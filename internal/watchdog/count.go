@@ -7,7 +7,7 @@ import (
 
 // loopPass is one pass of a loop that is under way.
 type loopPass struct {
-	loop   *Loop // nil: a check returned the name, see Watchdog.passes
+	loop   *Loop // nil: a check returned the name, see Watchdog.runningPasses
 	name   string
 	number uint64
 }
@@ -15,10 +15,10 @@ type loopPass struct {
 // passCounter counts, for each pass, the ticks during which it has been under way.
 type passCounter struct{ seen map[loopPass]int }
 
-// tick counts a tick, and returns the names of the passes that have been under way for HangTimeout. elapsed
+// countTick counts a tick, and returns the names of the passes that have been under way for HangTimeout. elapsed
 // is the time since the tick before. A late tick does not count, since it means that the process was stopped
 // or had no processor time.
-func (c *passCounter) tick(elapsed time.Duration, passes []loopPass) (hung []string) {
+func (c *passCounter) countTick(elapsed time.Duration, passes []loopPass) (hung []string) {
 	seen := make(map[loopPass]int, len(passes))
 	for _, s := range passes {
 		n, before := c.seen[s]

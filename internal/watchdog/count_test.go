@@ -14,7 +14,7 @@ func TestCount(t *testing.T) {
 		for _, name := range names {
 			list = append(list, loopPass{name: name, number: 1})
 		}
-		return func(c *passCounter) []string { return c.tick(elapsed, list) }
+		return func(c *passCounter) []string { return c.countTick(elapsed, list) }
 	}
 	repeat := func(n int, one ...func(*passCounter) []string) (all []func(*passCounter) []string) {
 		for range n {
@@ -23,7 +23,9 @@ func TestCount(t *testing.T) {
 		return all
 	}
 	next := func(number uint64) func(*passCounter) []string {
-		return func(c *passCounter) []string { return c.tick(tickInterval, []loopPass{{name: "a", number: number}}) }
+		return func(c *passCounter) []string {
+			return c.countTick(tickInterval, []loopPass{{name: "a", number: number}})
+		}
 	}
 	for _, tt := range []struct {
 		name  string

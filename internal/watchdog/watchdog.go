@@ -43,8 +43,8 @@ type Loop struct {
 	dog   *Watchdog
 }
 
-// Loop adds a loop. Its name is the subject of the sentence "NAME hangs".
-func (w *Watchdog) Loop(name string) *Loop {
+// AddLoop adds a loop. Its name is the subject of the sentence "NAME hangs".
+func (w *Watchdog) AddLoop(name string) *Loop {
 	if w == nil {
 		return nil
 	}
@@ -72,8 +72,8 @@ func (l *Loop) End() {
 	}
 }
 
-// Ended removes the loop. It is called when the loop has ended.
-func (l *Loop) Ended() {
+// Remove removes the loop. It is called when the loop has ended.
+func (l *Loop) Remove() {
 	if l == nil {
 		return
 	}
@@ -82,10 +82,10 @@ func (l *Loop) Ended() {
 	delete(l.dog.loops, l)
 }
 
-// Check adds a function that returns the names of parts of the program that seem to hang. A part hangs if the
+// AddCheck adds a function that returns the names of parts of the program that seem to hang. A part hangs if the
 // function returns its name at each tick for HangTimeout. The function must not block. It must not return a
-// part that waits for the API server. Check must be called before Run.
-func (w *Watchdog) Check(check func() []string) { w.checks = append(w.checks, check) }
+// part that waits for the API server. AddCheck must be called before Run.
+func (w *Watchdog) AddCheck(check func() []string) { w.checks = append(w.checks, check) }
 
 // Run checks the passes until the context ends or a part hangs. If a part hangs, Run calls hung with an error
 // that names the part, and returns.
@@ -98,7 +98,7 @@ func (w *Watchdog) Run(ctx context.Context, hung func(error)) {
 			return
 		case <-time.After(tickInterval):
 		}
-		if names := c.tick(time.Since(began), w.passes()); len(names) > 0 {
+		if names := c.countTick(time.Since(began), w.runningPasses()); len(names) > 0 {
 			hung(fmt.Errorf("%s hangs: no progress for over %s. The program ends, and the kubelet starts it again. Report this with the goroutines in the log of the container",
 				strings.Join(names, " and "), HangTimeout))
 			return
@@ -106,8 +106,8 @@ func (w *Watchdog) Run(ctx context.Context, hung func(error)) {
 	}
 }
 
-// passes returns the passes of loops that are under way, and one pass for each name that a check returns.
-func (w *Watchdog) passes() (list []loopPass) {
+// runningPasses returns the passes of loops that are under way, and one pass for each name that a check returns.
+func (w *Watchdog) runningPasses() (list []loopPass) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for l := range w.loops {

@@ -41,7 +41,7 @@ func passes(ctx context.Context, l *Loop, period, hangsAt time.Duration) {
 		case <-time.After(period):
 		}
 	}
-	l.Ended()
+	l.Remove()
 }
 
 func TestRun(t *testing.T) {
@@ -53,33 +53,33 @@ func TestRun(t *testing.T) {
 		from, to time.Duration
 	}{
 		{name: "no loops", program: func(context.Context, *Watchdog) {}},
-		{name: "loop with a pass now and then", program: func(ctx context.Context, w *Watchdog) { passes(ctx, w.Loop("a"), time.Second, never) }},
-		{name: "loop that waits for an hour", program: func(ctx context.Context, w *Watchdog) { passes(ctx, w.Loop("a"), never, never) }},
+		{name: "loop with a pass now and then", program: func(ctx context.Context, w *Watchdog) { passes(ctx, w.AddLoop("a"), time.Second, never) }},
+		{name: "loop that waits for an hour", program: func(ctx context.Context, w *Watchdog) { passes(ctx, w.AddLoop("a"), never, never) }},
 		{name: "pass of 55 s", program: func(_ context.Context, w *Watchdog) {
-			l := w.Loop("a")
+			l := w.AddLoop("a")
 			l.Begin()
 			time.AfterFunc(55*time.Second, l.End)
 		}},
 		{
 			name: "loop that hangs at its tenth minute", program: func(ctx context.Context, w *Watchdog) {
-				go passes(ctx, w.Loop("b"), time.Second, never)
-				passes(ctx, w.Loop("a"), time.Second, 10*time.Minute)
+				go passes(ctx, w.AddLoop("b"), time.Second, never)
+				passes(ctx, w.AddLoop("a"), time.Second, 10*time.Minute)
 			},
 			want: "a hangs: no progress for over 1m0s. The program ends, and the kubelet starts it again. Report this with the goroutines in the log of the container",
 			from: 11 * time.Minute, to: 11*time.Minute + 2*tickInterval,
 		},
 		{name: "loop that ended in the middle of a pass", program: func(_ context.Context, w *Watchdog) {
-			l := w.Loop("a")
+			l := w.AddLoop("a")
 			l.Begin()
-			l.Ended()
+			l.Remove()
 		}},
 		{
-			name: "check that names something all the time", program: func(_ context.Context, w *Watchdog) { w.Check(func() []string { return []string{"c"} }) },
+			name: "check that names something all the time", program: func(_ context.Context, w *Watchdog) { w.AddCheck(func() []string { return []string{"c"} }) },
 			want: "c hangs: no progress for over 1m0s. The program ends, and the kubelet starts it again. Report this with the goroutines in the log of the container",
 			from: time.Minute, to: time.Minute + 2*tickInterval,
 		},
 		{name: "without a watchdog loops are marked in vain", program: func(ctx context.Context, _ *Watchdog) {
-			passes(ctx, (*Watchdog)(nil).Loop("a"), time.Second, 0)
+			passes(ctx, (*Watchdog)(nil).AddLoop("a"), time.Second, 0)
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

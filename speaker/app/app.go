@@ -53,7 +53,7 @@ func Run(ctx context.Context, s Options) error {
 		return err
 	}
 	o, dog := s.Options, &watchdog.Watchdog{}
-	o.Watchdog, o.OnInterface = dog, links.OnInterface
+	o.Watchdog, o.OnInterface = dog, links.IsLocalAddress
 	ctrl.SetLogger(log)
 	log.Info("starting", "version", version.Version, "node", o.Node)
 	if !o.Address.IsValid() || o.Node == "" || o.Namespace == "" {
@@ -75,14 +75,14 @@ func Run(ctx context.Context, s Options) error {
 	store.Changed, state.Checkpoint, state.MeshKeys = state.Nudge, store.Problem, keys.keyIDs
 	defer store.Flush()
 	go store.Run(answering)
-	o.Before, o.Outside = stored.AnnouncedAddresses(), store.SaveOutside
+	o.Before, o.Outside = stored.AnnouncedAddresses(), store.SaveOutsideAddresses
 	engine := layer2.New(layer2.Config{
-		Self: o.Node, Log: log.WithName("engine"), Report: state.Report, Save: store.SaveEngine, Resume: stored.Checkpoint,
-		Failback: s.GradualFailback, Metrics: layer2.NewMetrics(metrics.Registry), Passes: dog.Loop("the engine of layer 2"),
+		Self: o.Node, Log: log.WithName("engine"), Report: state.SetReport, Save: store.SaveEngine, Resume: stored.Checkpoint,
+		Failback: s.GradualFailback, Metrics: layer2.NewMetrics(metrics.Registry), Passes: dog.AddLoop("the engine of layer 2"),
 	})
 	peers, err := mesh.Start(mesh.Config{
 		Node: o.Node, Address: netip.AddrPortFrom(o.Address, s.MeshPort), Keys: keys.sessionKeys(), Log: log.WithName("mesh"),
-		Profile: s.Detection, View: engine.SetView, Metrics: mesh.NewMetrics(metrics.Registry), Passes: dog.Loop("the mesh"),
+		Profile: s.Detection, View: engine.SetView, Metrics: mesh.NewMetrics(metrics.Registry), Passes: dog.AddLoop("the mesh"),
 	})
 	if err != nil {
 		return err
@@ -92,7 +92,7 @@ func Run(ctx context.Context, s Options) error {
 	engine.Mesh = peers
 	engine.Announcer = startResponder(answering, log.WithName("layer2"), engine, peers)
 	objects := informers.NewSource(mgr.GetCache(), o.Namespace, log.WithName("informers"))
-	if err := kube.Connect(mgr, objects, o, engine, onPeers(store, peers, engine), state); err != nil {
+	if err := kube.AddRunnables(mgr, objects, o, engine, newPeersHandler(store, peers, engine), state); err != nil {
 		return fmt.Errorf("preparing the speaker: %w", err)
 	}
 	routers, err := startRouting(answering, mgr, objects, o, state, log)

@@ -19,9 +19,9 @@ import (
 	"github.com/lbstack/lbstack/speaker/mesh"
 )
 
-// readKeysEvery is the time between two reads of the folder with the keys. A read is cheap; the kubelet
+// keysReadInterval is the time between two reads of the folder with the keys. A read is cheap; the kubelet
 // takes up to two minutes to update the folder.
-const readKeysEvery = 5 * time.Second
+const keysReadInterval = 5 * time.Second
 
 // meshKeys are the keys of the mesh that this speaker accepts.
 type meshKeys struct {
@@ -64,7 +64,7 @@ func (k *meshKeys) readFolder() (changed bool, err error) {
 // followFolder reads the folder until the context ends. When the keys change, it passes them to the mesh and
 // calls changed.
 func (k *meshKeys) followFolder(ctx context.Context, peers *mesh.Mesh, changed func()) {
-	tick := time.NewTicker(readKeysEvery)
+	tick := time.NewTicker(keysReadInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -100,9 +100,9 @@ func (k *meshKeys) sessionKeys() []session.Key {
 	return keys
 }
 
-// maxKeyFile bounds the bytes that are read of a file. A key has fewer bytes, so a larger file is refused
+// maxKeyFileBytes bounds the bytes that are read of a file. A key has fewer bytes, so a larger file is refused
 // for its size.
-const maxKeyFile = 4 * keyring.KeySize
+const maxKeyFileBytes = 4 * keyring.KeySize
 
 // readKeys returns the keys in the folder that the kubelet makes of the Secret, the newest first. As with
 // keyring.Parse, both results can be set: the error names the ignored entries. All files come from the same
@@ -125,7 +125,7 @@ func readKeys(folder string) ([]keyring.Entry, error) {
 		if entry.IsDir() {
 			continue
 		}
-		if files[entry.Name()], err = readStart(filepath.Join(at, entry.Name())); err != nil {
+		if files[entry.Name()], err = readFileStart(filepath.Join(at, entry.Name())); err != nil {
 			return nil, fmt.Errorf("reading the keys of the mesh: %w", err)
 		}
 	}
@@ -136,13 +136,13 @@ func readKeys(folder string) ([]keyring.Entry, error) {
 	return keys, err
 }
 
-func readStart(path string) ([]byte, error) {
+func readFileStart(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }() // it was only read
-	content := make([]byte, maxKeyFile)
+	content := make([]byte, maxKeyFileBytes)
 	n, err := io.ReadFull(file, content)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, err

@@ -27,7 +27,7 @@ func leaveGracefully(engine *layer2.Engine, mesh *mesh.Mesh, routers *bgpParts) 
 	defer routersLeft.Wait()
 	until := time.Now().Add(handOverTimeout)
 	for {
-		if owned, draining := engine.Owning(); !draining || owned == 0 || time.Now().After(until) {
+		if owned, draining := engine.CountOwned(); !draining || owned == 0 || time.Now().After(until) {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)

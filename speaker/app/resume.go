@@ -10,8 +10,8 @@ import (
 	"github.com/lbstack/lbstack/speaker/mesh"
 )
 
-// resumeAfter is how long the speaker waits for the API server before it uses its checkpoint.
-const resumeAfter = 2 * time.Second
+// resumeDelay is how long the speaker waits for the API server before it uses its checkpoint.
+const resumeDelay = 2 * time.Second
 
 // resumeCheckpoint passes the checkpoint to the mesh and the engine, for use until the API server answers.
 // Peers that are empty and not nil are passed too: they mean that there is no other speaker. Nil peers are
@@ -22,13 +22,13 @@ func resumeCheckpoint(mesh *mesh.Mesh, engine *layer2.Engine, stored checkpoint.
 		engine.SetHosts(stored.Peers)
 	}
 	if len(stored.Snapshot.Addresses) > 0 {
-		time.AfterFunc(resumeAfter, func() { engine.SetCheckpoint(stored.Snapshot) })
+		time.AfterFunc(resumeDelay, func() { engine.SetCheckpoint(stored.Snapshot) })
 	}
 }
 
-// onPeers returns a function that passes the addresses of the other speakers to the checkpoint, the mesh
+// newPeersHandler returns a function that passes the addresses of the other speakers to the checkpoint, the mesh
 // and the engine.
-func onPeers(store *checkpoint.Store, mesh *mesh.Mesh, engine *layer2.Engine) func(map[lb.NodeName]netip.Addr) {
+func newPeersHandler(store *checkpoint.Store, mesh *mesh.Mesh, engine *layer2.Engine) func(map[lb.NodeName]netip.Addr) {
 	return func(peers map[lb.NodeName]netip.Addr) {
 		store.SavePeers(peers)
 		mesh.SetPeers(peers)

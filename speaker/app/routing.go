@@ -40,15 +40,15 @@ func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.S
 	var problems atomic.Pointer[routing.Problems]
 	r.paths = bfd.New(ctx, bfd.Options{
 		Log: log.WithName("bfd"), Metrics: bfd.NewMetrics(metrics.Registry),
-		Changed: func(key bfd.Key, status bfd.Status) { r.sessions.SetPath(key, status) },
-		Passes:  o.Watchdog.Loop("BFD"),
+		Changed: func(key bfd.Key, status bfd.Status) { r.sessions.StorePathStatus(key, status) },
+		Passes:  o.Watchdog.AddLoop("BFD"),
 	})
 	r.sessions = bgp.New(ctx, bgp.Options{
 		Log: log.WithName("bgp"), RouterID: corebgp.RouterIDOf(string(o.Node), o.Address), Metrics: bgp.NewMetrics(metrics.Registry), Changed: state.Nudge,
 		Discover: bgp.Discover(log.WithName("bgp")), Watch: bgp.WatchAddresses(log.WithName("bgp")), Paths: r.paths, Watchdog: o.Watchdog,
 	})
 	state.Routing = func() kube.RoutingState {
-		sum := kube.RoutingState{Sessions: r.sessions.Statuses(), Changes: r.sessions.RouteChanges(), Path: r.sessions.Path}
+		sum := kube.RoutingState{Sessions: r.sessions.Statuses(), Changes: r.sessions.RouteChanges(), Path: r.sessions.PathStatus}
 		if p := problems.Load(); p != nil {
 			sum.Problems, sum.Peers = p.Sentences, p.Peers
 		}
@@ -68,7 +68,7 @@ func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.S
 			problems.Store(&p)
 			state.Nudge()
 		},
-		Passes: o.Watchdog.Loop("the watcher of the cluster for BGP"),
+		Passes: o.Watchdog.AddLoop("the watcher of the cluster for BGP"),
 	})
 }
 

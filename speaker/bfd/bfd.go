@@ -26,12 +26,12 @@ const (
 	adminDownRepeats = 3
 	// adminDownInterval is the time between two of these packets.
 	adminDownInterval = 100 * time.Millisecond
-	// lateAfter is the delay above which the metrics count a timer event of a session as late.
-	lateAfter = 20 * time.Millisecond
+	// lateTickDelay is the delay above which the metrics count a timer event of a session as late.
+	lateTickDelay = 20 * time.Millisecond
 )
 
-// reopen is the back-off between attempts to open sockets. A packet that is sent resets it.
-var reopen = backoff.Exponential{First: 3 * time.Second, Last: 10 * time.Second}
+// reopenBackoff is the back-off between attempts to open sockets. A packet that is sent resets it.
+var reopenBackoff = backoff.Exponential{First: 3 * time.Second, Last: 10 * time.Second}
 
 // Key identifies the path that a session watches. No two sessions have the same key.
 type Key struct {
@@ -77,7 +77,7 @@ type Engine struct {
 	options      Options
 	cancel       context.CancelFunc
 	wake         chan struct{}
-	arrived      chan arrived
+	arrived      chan arrivedPacket
 	socketErrors chan socketError
 	stopSent     chan struct{} // closed when Stop's first AdminDown is sent
 	done         chan struct{} // closed when the goroutine has ended
@@ -86,14 +86,14 @@ type Engine struct {
 	wanted          map[Key]bfd.Profile
 	wantedChanged   bool // wanted has changed
 	stopping        bool
-	sessions        map[Key]*watch
-	byDiscriminator map[uint32]*watch // by our discriminator
-	listeners       map[Class]*listener
+	sessions        map[Key]*watchedSession
+	byDiscriminator map[uint32]*watchedSession // by our discriminator
+	listeners       map[PacketClass]*listener
 	queue           queue
-	changes         []change
+	changes         []statusChange
 }
 
-type change struct {
+type statusChange struct {
 	key    Key
 	status Status
 }
@@ -105,7 +105,7 @@ func New(ctx context.Context, o Options) *Engine {
 		o.Metrics = NewMetrics(prometheus.NewRegistry())
 	}
 	if o.Network == nil {
-		o.Network = Kernel()
+		o.Network = NewKernelNetwork()
 	}
 	if o.Changed == nil {
 		o.Changed = func(Key, Status) {}
@@ -113,9 +113,9 @@ func New(ctx context.Context, o Options) *Engine {
 	ctx, cancel := context.WithCancel(ctx)
 	e := &Engine{
 		options: o, cancel: cancel,
-		wake: make(chan struct{}, 1), arrived: make(chan arrived, 64), socketErrors: make(chan socketError),
+		wake: make(chan struct{}, 1), arrived: make(chan arrivedPacket, 64), socketErrors: make(chan socketError),
 		stopSent: make(chan struct{}), done: make(chan struct{}),
-		sessions: map[Key]*watch{}, byDiscriminator: map[uint32]*watch{}, listeners: map[Class]*listener{},
+		sessions: map[Key]*watchedSession{}, byDiscriminator: map[uint32]*watchedSession{}, listeners: map[PacketClass]*listener{},
 	}
 	go e.run(ctx)
 	return e

@@ -92,7 +92,7 @@ func TestSessionComesUpAndItsFailureIsReported(t *testing.T) {
 func TestNothingListensUnlessAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newSegment().host(t, left)
-		listens := func(want ...Class) {
+		listens := func(want ...PacketClass) {
 			t.Helper()
 			synctest.Wait()
 			if diff := cmp.Diff(want, a.listening()); diff != "" {
@@ -101,10 +101,10 @@ func TestNothingListensUnlessAsked(t *testing.T) {
 		}
 		listens()
 		a.engine.Set(map[Key]bfd.Profile{toRight: quick})
-		listens(Class{})
+		listens(PacketClass{})
 		a.engine.Set(map[Key]bfd.Profile{{Peer: right, Multihop: true}: quick})
 		time.Sleep(time.Second) // the end of the first session is reported
-		listens(Class{Multihop: true})
+		listens(PacketClass{Multihop: true})
 		a.engine.Set(nil)
 		time.Sleep(time.Second)
 		listens()
@@ -117,7 +117,7 @@ func TestStopSendsAdminDown(t *testing.T) {
 		over, cancel := context.WithCancel(context.Background())
 		cancel()
 		a.engine.Stop(over) // once is enough
-		if got := b.is(t, toLeft, bfd.Down); !got.RemoteAdminDown() || got.Failed {
+		if got := b.is(t, toLeft, bfd.Down); !got.IsRemoteAdminDown() || got.Failed {
 			t.Errorf("the other side has %+v, want AdminDown, and no failure", got)
 		}
 		a.engine.Set(map[Key]bfd.Profile{toRight: quick})
@@ -140,7 +140,7 @@ func TestSessionThatIsNoLongerWantedSendsAdminDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pair(t)
 		a.engine.Set(nil)
-		if got := b.is(t, toLeft, bfd.Down); !got.RemoteAdminDown() {
+		if got := b.is(t, toLeft, bfd.Down); !got.IsRemoteAdminDown() {
 			t.Errorf("the other side has %+v, want AdminDown", got)
 		}
 		// The session is wanted again before its end was reported.
@@ -188,7 +188,7 @@ func TestEngineThatDidNotRunFailsNoSession(t *testing.T) {
 		a.engine.Set(map[Key]bfd.Profile{toRight: slow})
 		time.Sleep(5 * time.Second)
 		a.set(func(s *segment) {
-			s.taken[Class{Multihop: true}] = true // the problem is reported, and the report takes long
+			s.taken[PacketClass{Multihop: true}] = true // the problem is reported, and the report takes long
 			a.hangs = 2 * time.Second
 		})
 		a.engine.Set(map[Key]bfd.Profile{toRight: slow, elsewhere: quick})
@@ -209,7 +209,7 @@ func TestPortInUseIsReportedAndTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSegment()
 		a, b := s.host(t, left), s.host(t, right)
-		s.set(func(s *segment) { s.taken[Class{}] = true })
+		s.set(func(s *segment) { s.taken[PacketClass{}] = true })
 		a.engine.Set(map[Key]bfd.Profile{toRight: quick})
 		b.engine.Set(map[Key]bfd.Profile{toLeft: quick})
 		got := a.is(t, toRight, bfd.Down)
@@ -222,7 +222,7 @@ func TestPortInUseIsReportedAndTriedAgain(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		s.set(func(s *segment) {
-			if s.taken[Class{}] = false; s.refused < 26 || s.refused > 42 {
+			if s.taken[PacketClass{}] = false; s.refused < 26 || s.refused > 42 {
 				t.Errorf("got %d attempts of two hosts in 130 s, want 26 to 42: later each time, up to 10 s", s.refused)
 			}
 		})
@@ -231,8 +231,8 @@ func TestPortInUseIsReportedAndTriedAgain(t *testing.T) {
 			t.Errorf("the problem is still %q", got.Problem)
 		}
 		for _, port := range a.ports {
-			if port < firstPort {
-				t.Errorf("it sends from port %d, want one from %d on", port, firstPort)
+			if port < firstSourcePort {
+				t.Errorf("it sends from port %d, want one from %d on", port, firstSourcePort)
 			}
 		}
 	})
@@ -242,7 +242,7 @@ func TestASocketThatFailsIsOpenedAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, _ := pair(t)
 		port := a.ports[len(a.ports)-1]
-		a.open[Class{}].fails <- errors.New("the network is down")
+		a.open[PacketClass{}].fails <- errors.New("the network is down")
 		if got := a.is(t, toRight, bfd.Up); !strings.Contains(got.Problem, "the network is down") {
 			t.Errorf("the problem is %q, want what failed", got.Problem)
 		}

@@ -16,37 +16,37 @@ import (
 )
 
 const (
-	maxTTL   = 255     // each router on the path lowers the TTL: only packets of a neighbour arrive with 255 (RFC 5881 section 5)
-	cs6      = 48 << 2 // the traffic class: DSCP CS6
-	priority = 6       // SO_PRIORITY
+	maxTTL          = 255     // each router on the path lowers the TTL: only packets of a neighbour arrive with 255 (RFC 5881 section 5)
+	trafficClassCS6 = 48 << 2 // the traffic class: DSCP CS6
+	socketPriority  = 6       // SO_PRIORITY
 )
 
-// Kernel returns a Network that opens sockets in the network namespace of the calling thread.
-func Kernel() Network { return kernel{} }
+// NewKernelNetwork returns a Network that opens sockets in the network namespace of the calling thread.
+func NewKernelNetwork() Network { return kernelNetwork{} }
 
-type kernel struct{}
+type kernelNetwork struct{}
 
 // Listen implements Network. SO_REUSEADDR is not set: with it, the speaker and a bfdd of the host would
 // take each other's packets.
-func (kernel) Listen(c Class) (Receiver, error) {
+func (kernelNetwork) Listen(c PacketClass) (Receiver, error) {
 	network, wildcard := "udp4", netip.IPv4Unspecified()
 	if c.IPv6 {
 		network, wildcard = "udp6", netip.IPv6Unspecified()
 	}
 	control := func(fd int) error {
 		err := errors.Join(
-			setFamily(fd, c.IPv6, unix.IP_RECVTTL, unix.IPV6_RECVHOPLIMIT, 1),
-			setFamily(fd, c.IPv6, unix.IP_PKTINFO, unix.IPV6_RECVPKTINFO, 1),
+			setIPOption(fd, c.IPv6, unix.IP_RECVTTL, unix.IPV6_RECVHOPLIMIT, 1),
+			setIPOption(fd, c.IPv6, unix.IP_PKTINFO, unix.IPV6_RECVPKTINFO, 1),
 		)
 		if err != nil {
 			return fmt.Errorf("asking for the TTL of packets: %w", err)
 		}
 		if !c.Multihop {
-			if err := setFamily(fd, c.IPv6, unix.IP_MINTTL, unix.IPV6_MINHOPCOUNT, maxTTL); err != nil {
+			if err := setIPOption(fd, c.IPv6, unix.IP_MINTTL, unix.IPV6_MINHOPCOUNT, maxTTL); err != nil {
 				return fmt.Errorf("asking for packets with TTL 255 only: %w", err)
 			}
 		}
-		return bindTo(fd, c.VRF)
+		return bindToDevice(fd, c.VRF)
 	}
 	conn, err := listenPacket(network, netip.AddrPortFrom(wildcard, c.port()), control)
 	if err != nil {
@@ -88,13 +88,13 @@ func (r *receiver) Read(buffer []byte) (Arrival, error) {
 			break // a missing TTL is 0, and no session accepts a packet with TTL 0
 		}
 		rest = after
-		a.note(header, data)
+		a.noteControlMessage(header, data)
 	}
 	return a, nil
 }
 
-// note records what a control message of the kernel reports about a datagram.
-func (a *Arrival) note(header unix.Cmsghdr, data []byte) {
+// noteControlMessage records what a control message of the kernel reports about a datagram.
+func (a *Arrival) noteControlMessage(header unix.Cmsghdr, data []byte) {
 	number := func(at int) int { return int(int32(binary.NativeEndian.Uint32(data[at:]))) }
 	switch kind := [2]int32{header.Level, header.Type}; {
 	case kind == [2]int32{unix.IPPROTO_IP, unix.IP_TTL} && len(data) >= 4, kind == [2]int32{unix.IPPROTO_IPV6, unix.IPV6_HOPLIMIT} && len(data) >= 4:
@@ -107,7 +107,7 @@ func (a *Arrival) note(header unix.Cmsghdr, data []byte) {
 }
 
 // Dial implements Network.
-func (kernel) Dial(key Key, port uint16) (Sender, error) {
+func (kernelNetwork) Dial(key Key, port uint16) (Sender, error) {
 	peer, local := key.Peer.Unmap(), key.Local.Unmap()
 	link, err := interfaceOf(key)
 	if err != nil {
@@ -133,10 +133,10 @@ func (kernel) Dial(key Key, port uint16) (Sender, error) {
 	}
 	conn, err := listenPacket(network, netip.AddrPortFrom(local, port), func(fd int) error {
 		return errors.Join(
-			setFamily(fd, peer.Is6(), unix.IP_TTL, unix.IPV6_UNICAST_HOPS, maxTTL),
-			setFamily(fd, peer.Is6(), unix.IP_TOS, unix.IPV6_TCLASS, cs6),
-			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PRIORITY, priority),
-			bindTo(fd, device),
+			setIPOption(fd, peer.Is6(), unix.IP_TTL, unix.IPV6_UNICAST_HOPS, maxTTL),
+			setIPOption(fd, peer.Is6(), unix.IP_TOS, unix.IPV6_TCLASS, trafficClassCS6),
+			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PRIORITY, socketPriority),
+			bindToDevice(fd, device),
 		)
 	})
 	if err != nil {
@@ -148,16 +148,16 @@ func (kernel) Dial(key Key, port uint16) (Sender, error) {
 		return nil, err
 	}
 	s := &sender{PacketConn: conn, raw: raw, link: link.Index}
-	to := Class{Multihop: key.Multihop}.port()
+	to := PacketClass{Multihop: key.Multihop}.port()
 	if peer.Is6() {
-		s.to = &unix.SockaddrInet6{Port: int(to), Addr: peer.As16(), ZoneId: zone(peer, link)}
+		s.to = &unix.SockaddrInet6{Port: int(to), Addr: peer.As16(), ZoneId: zoneID(peer, link)}
 	} else {
 		s.to = &unix.SockaddrInet4{Port: int(to), Addr: peer.As4()}
 	}
 	return s, nil
 }
 
-func zone(peer netip.Addr, link net.Interface) uint32 {
+func zoneID(peer netip.Addr, link net.Interface) uint32 {
 	if peer.IsLinkLocalUnicast() {
 		return uint32(link.Index)
 	}
@@ -221,14 +221,14 @@ func listenPacket(network string, at netip.AddrPort, control func(fd int) error)
 	return config.ListenPacket(context.Background(), network, at.String())
 }
 
-func setFamily(fd int, six bool, option4, option6, value int) error {
+func setIPOption(fd int, six bool, option4, option6, value int) error {
 	if six {
 		return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, option6, value)
 	}
 	return unix.SetsockoptInt(fd, unix.IPPROTO_IP, option4, value)
 }
 
-func bindTo(fd int, device string) error {
+func bindToDevice(fd int, device string) error {
 	if device == "" {
 		return nil
 	}

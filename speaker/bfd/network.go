@@ -12,14 +12,14 @@ const (
 type Network interface {
 	// Listen opens the socket on which the packets of a class arrive. Its error wraps
 	// syscall.EADDRINUSE if another program has the port.
-	Listen(Class) (Receiver, error)
+	Listen(PacketClass) (Receiver, error)
 	// Dial opens the socket that a session's packets are sent from. Its error wraps
 	// syscall.EADDRINUSE if the port is taken.
 	Dial(key Key, port uint16) (Sender, error)
 }
 
-// Class is a class of BFD packets: all packets of a class arrive on one socket.
-type Class struct {
+// PacketClass is a class of BFD packets: all packets of a class arrive on one socket.
+type PacketClass struct {
 	// IPv6 means that the packets are IPv6, else they are IPv4.
 	IPv6 bool
 	// Multihop means that the packets belong to multihop sessions, else they belong to single-hop sessions.
@@ -28,7 +28,7 @@ type Class struct {
 	VRF string
 }
 
-func (c Class) port() uint16 {
+func (c PacketClass) port() uint16 {
 	if c.Multihop {
 		return multihopPort
 	}

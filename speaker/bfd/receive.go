@@ -17,7 +17,7 @@ import (
 
 // listener is a socket with the goroutine that reads it.
 type listener struct {
-	class    Class
+	class    PacketClass
 	receiver Receiver
 	cancel   context.CancelFunc
 	// sources are the routers that have a session of the class. The engine replaces the map, and never
@@ -25,9 +25,9 @@ type listener struct {
 	sources atomic.Pointer[map[netip.Addr]bool]
 }
 
-// arrived is a valid packet that has not been matched with a session yet.
-type arrived struct {
-	class  Class
+// arrivedPacket is a valid packet that has not been matched with a session yet.
+type arrivedPacket struct {
+	class  PacketClass
 	packet wire.Packet
 	// Arrival without its bytes: the buffer is used again.
 	Arrival
@@ -40,7 +40,7 @@ type socketError struct {
 }
 
 // listen opens the socket of a class, if it is not open.
-func (e *Engine) listen(ctx context.Context, c Class) error {
+func (e *Engine) listen(ctx context.Context, c PacketClass) error {
 	if e.listeners[c] != nil {
 		return nil
 	}
@@ -54,15 +54,15 @@ func (e *Engine) listen(ctx context.Context, c Class) error {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &listener{class: c, receiver: receiver, cancel: cancel}
 	e.listeners[c] = l
-	e.admit()
+	e.admitSources()
 	go e.read(ctx, l)
 	return nil
 }
 
-// admit makes each socket accept only packets of the routers that have a session on the socket. The kernel
+// admitSources makes each socket accept only packets of the routers that have a session on the socket. The kernel
 // drops most other packets, and read drops the rest.
-func (e *Engine) admit() {
-	sources := map[Class]map[netip.Addr]bool{}
+func (e *Engine) admitSources() {
+	sources := map[PacketClass]map[netip.Addr]bool{}
 	for _, w := range e.sessions {
 		if sources[w.class] == nil {
 			sources[w.class] = map[netip.Addr]bool{}
@@ -80,10 +80,10 @@ func (e *Engine) admit() {
 	}
 }
 
-// closeListeners closes the listeners that no session needs, and updates from which routers the remaining
+// closeUnusedListeners closes the listeners that no session needs, and updates from which routers the remaining
 // listeners accept packets.
-func (e *Engine) closeListeners() {
-	needed := map[Class]bool{}
+func (e *Engine) closeUnusedListeners() {
+	needed := map[PacketClass]bool{}
 	for _, w := range e.sessions {
 		needed[w.class] = true
 	}
@@ -92,7 +92,7 @@ func (e *Engine) closeListeners() {
 			e.close(l)
 		}
 	}
-	e.admit()
+	e.admitSources()
 }
 
 func (e *Engine) close(l *listener) {
@@ -118,30 +118,30 @@ func (e *Engine) read(ctx context.Context, l *listener) {
 			return
 		}
 		if !(*l.sources.Load())[a.From] {
-			e.options.Metrics.ignore(ignoredUnknown)
+			e.options.Metrics.countIgnored(ignoredUnknown)
 			continue
 		}
 		if !l.class.Multihop && a.TTL != 255 {
 			// RFC 5881 section 5. The kernel has dropped such packets already where it supports that.
-			e.options.Metrics.ignore(ignoredTTL)
+			e.options.Metrics.countIgnored(ignoredTTL)
 			continue
 		}
 		p, err := wire.Decode(a.Packet)
 		if err != nil {
-			e.options.Metrics.ignore(ignoredMalformed)
+			e.options.Metrics.countIgnored(ignoredMalformed)
 			continue
 		}
 		a.Packet = nil
 		select {
-		case e.arrived <- arrived{l.class, p, a}:
+		case e.arrived <- arrivedPacket{l.class, p, a}:
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// lost closes a listener that failed. Its sessions open a new listener later.
-func (e *Engine) lost(b socketError) {
+// handleSocketError closes a listener that failed. Its sessions open a new listener later.
+func (e *Engine) handleSocketError(b socketError) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.listeners[b.listener.class] != b.listener {
@@ -154,44 +154,44 @@ func (e *Engine) lost(b socketError) {
 			w.problem = fmt.Sprintf("reading UDP port %d: %v", w.class.port(), b.err)
 			w.sendFailed = false
 			w.retryLater(now)
-			e.settle(w, now)
+			e.recordStatus(w, now)
 		}
 	}
 }
 
 // receive passes a packet to its session (RFC 5880 section 6.8.6).
-func (e *Engine) receive(a arrived) {
+func (e *Engine) receive(a arrivedPacket) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	w := e.find(a)
+	w := e.findSession(a)
 	switch {
 	case w == nil:
-		e.options.Metrics.ignore(ignoredUnknown)
+		e.options.Metrics.countIgnored(ignoredUnknown)
 		return
 	case w.class.Multihop && a.TTL < int(w.machine.Profile().MinimumTTL):
-		e.options.Metrics.ignore(ignoredTTL)
+		e.options.Metrics.countIgnored(ignoredTTL)
 		w.ttl = a.TTL
-		e.settle(w, time.Now())
+		e.recordStatus(w, time.Now())
 		return
 	}
 	e.options.Metrics.in.Inc()
 	now := time.Now()
 	w.ttl = 0
 	e.send(w, now, w.machine.Receive(now, a.packet))
-	e.settle(w, now)
+	e.recordStatus(w, now)
 }
 
-// find returns the session of a packet; nil: there is none. A packet that names a session (its Yours is not
+// findSession returns the session of a packet; nil: there is none. A packet that names a session (its Yours is not
 // 0) belongs to that session, but only if the addresses match too, since discriminators can be guessed. A
 // packet that names no session belongs to the session that matches it most specifically.
-func (e *Engine) find(a arrived) *watch {
+func (e *Engine) findSession(a arrivedPacket) *watchedSession {
 	if a.packet.Yours != 0 {
 		if w := e.byDiscriminator[a.packet.Yours]; w != nil && w.matches(a) {
 			return w
 		}
 		return nil
 	}
-	var best *watch
+	var best *watchedSession
 	for _, w := range e.sessions {
 		if w.matches(a) && (best == nil || w.specificity() > best.specificity()) {
 			best = w
@@ -200,14 +200,14 @@ func (e *Engine) find(a arrived) *watch {
 	return best
 }
 
-func (w *watch) matches(a arrived) bool {
+func (w *watchedSession) matches(a arrivedPacket) bool {
 	return w.started && w.class == a.class && w.peer == a.From &&
 		(w.link == 0 || w.link == a.Interface) &&
 		(!w.key.Local.IsValid() || w.key.Local.Unmap().WithZone("") == a.To)
 }
 
 // specificity returns how many optional fields of the key a packet must match.
-func (w *watch) specificity() (n int) {
+func (w *watchedSession) specificity() (n int) {
 	if w.link != 0 {
 		n++
 	}

@@ -11,16 +11,16 @@ import (
 func (e *Engine) run(ctx context.Context) {
 	defer close(e.done)
 	defer e.closeAll()
-	defer e.options.Passes.Ended()
+	defer e.options.Passes.Remove()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	signalled := false
 	e.options.Passes.Begin()
 	for {
 		e.mu.Lock()
-		e.apply(ctx, time.Now())
+		e.applyWanted(ctx, time.Now())
 		e.tick(ctx, time.Now())
-		next, any := e.queue.first()
+		next, any := e.queue.firstTime()
 		over, stopping := e.stopping && len(e.sessions) == 0, e.stopping
 		changes := e.changes
 		e.changes = nil
@@ -43,7 +43,7 @@ func (e *Engine) run(ctx context.Context) {
 		e.options.Passes.End()
 		var (
 			b socketError
-			a arrived
+			a arrivedPacket
 		)
 		select {
 		case <-ctx.Done():
@@ -55,18 +55,18 @@ func (e *Engine) run(ctx context.Context) {
 		}
 		e.options.Passes.Begin()
 		if b.listener != nil {
-			e.lost(b)
+			e.handleSocketError(b)
 		}
 		if a.From.IsValid() {
 			e.receive(a)
 		}
-		e.drain()
+		e.drainArrived()
 	}
 }
 
-// drain handles the packets that have arrived already, before a session is declared down. It handles at
+// drainArrived handles the packets that have arrived already, before a session is declared down. It handles at
 // most as many as fit into the channel: a host that sends without end must not delay the other sessions.
-func (e *Engine) drain() {
+func (e *Engine) drainArrived() {
 	for range cap(e.arrived) {
 		select {
 		case a := <-e.arrived:
@@ -81,27 +81,27 @@ func (e *Engine) closeAll() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, w := range e.sessions {
-		e.remove(w)
+		e.removeSession(w)
 	}
-	e.closeListeners()
+	e.closeUnusedListeners()
 }
 
-// apply makes the sessions match the wanted sessions.
-func (e *Engine) apply(ctx context.Context, now time.Time) {
+// applyWanted makes the sessions match the wanted sessions.
+func (e *Engine) applyWanted(ctx context.Context, now time.Time) {
 	if !e.wantedChanged {
 		return
 	}
 	e.wantedChanged = false
 	for key, w := range e.sessions {
 		if _, wanted := e.wanted[key]; !wanted && w.adminDownsLeft == 0 {
-			e.leave(w, now)
+			e.beginAdminDown(w, now)
 		}
 	}
 	for key, p := range e.wanted {
 		w, known := e.sessions[key]
 		switch {
 		case !known:
-			e.add(ctx, key, p, now)
+			e.addSession(ctx, key, p, now)
 			continue
 		case w.adminDownsLeft > 0: // it is wanted again
 			w.adminDownsLeft = 0
@@ -111,46 +111,46 @@ func (e *Engine) apply(ctx context.Context, now time.Time) {
 			e.options.Log.V(1).Info("the profile of a BFD session changes", w.logValues()...)
 			w.machine.SetProfile(p)
 		}
-		e.settle(w, now)
+		e.recordStatus(w, now)
 	}
-	e.closeListeners()
+	e.closeUnusedListeners()
 }
 
-func (e *Engine) add(ctx context.Context, key Key, p bfd.Profile, now time.Time) {
-	w := e.newWatch(key, p, now)
+func (e *Engine) addSession(ctx context.Context, key Key, p bfd.Profile, now time.Time) {
+	w := e.newWatchedSession(key, p, now)
 	e.sessions[key], e.byDiscriminator[w.machine.Discriminator()] = w, w
-	e.options.Metrics.state(w.reported.State, 1)
-	e.open(ctx, w, now)
-	e.settle(w, now)
+	e.options.Metrics.addSessions(w.reported.State, 1)
+	e.openSockets(ctx, w, now)
+	e.recordStatus(w, now)
 }
 
-// leave begins to end a session: it sends the first AdminDown.
-func (e *Engine) leave(w *watch, now time.Time) {
+// beginAdminDown begins to end a session: it sends the first AdminDown.
+func (e *Engine) beginAdminDown(w *watchedSession, now time.Time) {
 	if !w.started {
-		e.remove(w)
+		e.removeSession(w)
 		return
 	}
 	w.adminDownsLeft, w.nextAdminDown = adminDownRepeats, now
 	e.send(w, now, w.machine.SetAdminDown(now, true))
-	e.adminDownSent(w, now)
+	e.noteAdminDownSent(w, now)
 }
 
-// adminDownSent removes the session after the last AdminDown, or sets the time of the next AdminDown.
-func (e *Engine) adminDownSent(w *watch, now time.Time) {
+// noteAdminDownSent removes the session after the last AdminDown, or sets the time of the next AdminDown.
+func (e *Engine) noteAdminDownSent(w *watchedSession, now time.Time) {
 	if w.adminDownsLeft--; w.adminDownsLeft == 0 {
-		e.remove(w)
+		e.removeSession(w)
 		return
 	}
 	w.nextAdminDown = now.Add(adminDownInterval)
-	e.settle(w, now)
+	e.recordStatus(w, now)
 }
 
-func (e *Engine) remove(w *watch) {
+func (e *Engine) removeSession(w *watchedSession) {
 	if w.sender != nil {
 		w.sender.Close()
 	}
 	e.queue.remove(w)
-	e.options.Metrics.state(w.reported.State, -1)
+	e.options.Metrics.addSessions(w.reported.State, -1)
 	delete(e.sessions, w.key)
 	delete(e.byDiscriminator, w.machine.Discriminator())
 }
@@ -159,53 +159,53 @@ func (e *Engine) remove(w *watch) {
 func (e *Engine) tick(ctx context.Context, now time.Time) {
 	removed := false
 	for {
-		w := e.queue.due(now)
+		w := e.queue.takeDue(now)
 		if w == nil {
 			break
 		}
-		if now.Sub(w.due) > lateAfter && now.Sub(w.queued) > lateAfter {
+		if now.Sub(w.due) > lateTickDelay && now.Sub(w.queued) > lateTickDelay {
 			e.options.Metrics.late.Inc()
 		}
 		if w.started {
 			e.send(w, now, w.machine.Tick(now))
 		}
 		if !w.retry.IsZero() && !now.Before(w.retry) {
-			e.open(ctx, w, now)
+			e.openSockets(ctx, w, now)
 		}
 		if w.adminDownsLeft > 0 && !now.Before(w.nextAdminDown) {
-			e.send(w, now, w.machine.Repeat(now))
-			e.adminDownSent(w, now)
+			e.send(w, now, w.machine.RepeatState(now))
+			e.noteAdminDownSent(w, now)
 			removed = removed || w.adminDownsLeft == 0
 			continue
 		}
-		e.settle(w, now)
+		e.recordStatus(w, now)
 	}
 	if removed {
-		e.closeListeners()
+		e.closeUnusedListeners()
 	}
 }
 
-// settle records the changed status of a session, and when something is due for the session next.
-func (e *Engine) settle(w *watch, now time.Time) {
+// recordStatus records the changed status of a session, and when something is due for the session next.
+func (e *Engine) recordStatus(w *watchedSession, now time.Time) {
 	if s := w.status(); w.adminDownsLeft == 0 {
-		if statusChanged(w.reported, s) {
-			e.changes = append(e.changes, change{w.key, s})
+		if hasStatusChanged(w.reported, s) {
+			e.changes = append(e.changes, statusChange{w.key, s})
 			e.logChange(w, s)
 		}
 	}
-	e.options.Metrics.move(w.reported.Status, w.machine.Status())
+	e.options.Metrics.countChanges(w.reported.Status, w.machine.Status())
 	w.reported = w.status()
-	at, due := w.next()
+	at, due := w.nextDue()
 	e.queue.set(w, at, due, now)
 }
 
-func statusChanged(before, after Status) bool {
+func hasStatusChanged(before, after Status) bool {
 	return before.State != after.State || before.Problem != after.Problem || before.Failed != after.Failed ||
-		before.RemoteAdminDown() != after.RemoteAdminDown()
+		before.IsRemoteAdminDown() != after.IsRemoteAdminDown()
 }
 
 // logChange logs changes of the status that administrators have to know.
-func (e *Engine) logChange(w *watch, s Status) {
+func (e *Engine) logChange(w *watchedSession, s Status) {
 	log := e.options.Log.WithValues(w.logValues()...)
 	switch {
 	case s.Problem != "" && s.Problem != w.reported.Problem:

@@ -19,9 +19,9 @@ import (
 type segment struct {
 	mu      sync.Mutex
 	cut     bool
-	taken   map[Class]bool // classes whose port another program uses
-	refused int            // how often listening on one of those failed
-	failing error          // error of sending
+	taken   map[PacketClass]bool // classes whose port another program uses
+	refused int                  // how often listening on one of those failed
+	failing error                // error of sending
 	hosts   map[netip.Addr]*host
 }
 
@@ -29,19 +29,19 @@ type segment struct {
 type host struct {
 	*segment
 	address netip.Addr
-	open    map[Class]*port
+	open    map[PacketClass]*port
 	ports   []uint16 // that were sent from
 	sent    int
 
 	engine   *Engine
 	registry *prometheus.Registry
-	changes  []change
+	changes  []statusChange
 	hangs    time.Duration // how long Changed takes
 }
 
 type port struct {
 	owner  *host
-	class  Class
+	class  PacketClass
 	queue  chan Arrival
 	closed chan struct{}
 	fails  chan error
@@ -49,11 +49,13 @@ type port struct {
 
 var left, right = netip.MustParseAddr("192.168.1.1"), netip.MustParseAddr("192.168.1.2")
 
-func newSegment() *segment { return &segment{taken: map[Class]bool{}, hosts: map[netip.Addr]*host{}} }
+func newSegment() *segment {
+	return &segment{taken: map[PacketClass]bool{}, hosts: map[netip.Addr]*host{}}
+}
 
 // host starts an engine. The end of the test stops it.
 func (s *segment) host(t *testing.T, address netip.Addr) *host {
-	h := &host{segment: s, address: address, open: map[Class]*port{}, registry: prometheus.NewRegistry()}
+	h := &host{segment: s, address: address, open: map[PacketClass]*port{}, registry: prometheus.NewRegistry()}
 	s.mu.Lock()
 	s.hosts[address] = h
 	s.mu.Unlock()
@@ -61,7 +63,7 @@ func (s *segment) host(t *testing.T, address netip.Addr) *host {
 	h.engine = New(ctx, Options{Log: logr.Discard(), Metrics: NewMetrics(h.registry), Network: h, Changed: func(k Key, st Status) {
 		h.engine.Status(k) // may be called from here
 		s.mu.Lock()
-		h.changes = append(h.changes, change{k, st})
+		h.changes = append(h.changes, statusChange{k, st})
 		hangs := h.hangs
 		s.mu.Unlock()
 		<-time.After(hangs)
@@ -76,7 +78,7 @@ func (s *segment) host(t *testing.T, address netip.Addr) *host {
 	return h
 }
 
-func (h *host) listening() (classes []Class) {
+func (h *host) listening() (classes []PacketClass) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for c := range h.open {
@@ -95,7 +97,7 @@ func (h *host) states() (states []bfd.State) {
 	return states
 }
 
-func (h *host) Listen(c Class) (Receiver, error) {
+func (h *host) Listen(c PacketClass) (Receiver, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.taken[c] {
@@ -168,7 +170,7 @@ func (s *segment) deliver(k Key, a Arrival) {
 	defer s.mu.Unlock()
 	a.Packet = append([]byte(nil), a.Packet...)
 	if to := s.hosts[k.Peer]; to != nil && !s.cut {
-		if p := to.open[Class{IPv6: k.Peer.Is6(), Multihop: k.Multihop}]; p != nil {
+		if p := to.open[PacketClass{IPv6: k.Peer.Is6(), Multihop: k.Multihop}]; p != nil {
 			select {
 			case p.queue <- a:
 			default:

@@ -15,13 +15,13 @@ import (
 )
 
 // The source ports (RFC 5881 section 4).
-const firstPort, lastPort = 49152, 65535
+const firstSourcePort, lastSourcePort = 49152, 65535
 
-// watch is a BFD session, with the socket that it sends from.
-type watch struct {
+// watchedSession is a BFD session, with the socket that it sends from.
+type watchedSession struct {
 	key     Key
 	peer    netip.Addr // without zone
-	class   Class
+	class   PacketClass
 	machine *session.Machine
 
 	started        bool // its sockets were opened successfully at least once: the machine runs
@@ -41,22 +41,22 @@ type watch struct {
 	place       int // index in the queue; -1: not in it
 }
 
-func (e *Engine) newWatch(key Key, p bfd.Profile, now time.Time) *watch {
+func (e *Engine) newWatchedSession(key Key, p bfd.Profile, now time.Time) *watchedSession {
 	number := rand.Uint32()
 	for number == 0 || e.byDiscriminator[number] != nil {
 		number = rand.Uint32()
 	}
 	peer := key.Peer.Unmap().WithZone("")
-	w := &watch{
+	w := &watchedSession{
 		key: key, peer: peer, place: -1,
-		class:   Class{IPv6: peer.Is6(), Multihop: key.Multihop, VRF: key.VRF},
+		class:   PacketClass{IPv6: peer.Is6(), Multihop: key.Multihop, VRF: key.VRF},
 		machine: session.New(now, number, p, rand.Float64),
 	}
 	w.reported = w.status()
 	return w
 }
 
-func (w *watch) status() Status {
+func (w *watchedSession) status() Status {
 	s := Status{Status: w.machine.Status(), Problem: w.problem}
 	// While the session is up, packets with a low TTL are not reported: they may come from another host. If
 	// they come from the router, the session goes down soon, and then they are reported.
@@ -68,12 +68,12 @@ func (w *watch) status() Status {
 }
 
 // logValues returns keys and values that identify the session in the log.
-func (w *watch) logValues() []any {
+func (w *watchedSession) logValues() []any {
 	return []any{"peer", w.key.Peer.String(), "interface", w.key.Interface, "multihop", w.key.Multihop}
 }
 
-// next returns when something is due for the session; due is false if nothing is.
-func (w *watch) next() (at time.Time, due bool) {
+// nextDue returns when something is due for the session; due is false if nothing is.
+func (w *watchedSession) nextDue() (at time.Time, due bool) {
 	if w.started {
 		at, due = w.machine.Next()
 	}
@@ -91,8 +91,8 @@ func (w *watch) next() (at time.Time, due bool) {
 	return at, due
 }
 
-// open opens the socket to receive from, unless it is open, and a new socket to send from.
-func (e *Engine) open(ctx context.Context, w *watch, now time.Time) {
+// openSockets opens the socket to receive from, unless it is open, and a new socket to send from.
+func (e *Engine) openSockets(ctx context.Context, w *watchedSession, now time.Time) {
 	w.retry = time.Time{}
 	err := e.listen(ctx, w.class)
 	if err == nil {
@@ -110,21 +110,21 @@ func (e *Engine) open(ctx context.Context, w *watch, now time.Time) {
 }
 
 // retryLater sets the time to open the sockets again. It grows with each failure.
-func (w *watch) retryLater(now time.Time) {
+func (w *watchedSession) retryLater(now time.Time) {
 	w.failures++
-	w.retry = now.Add(reopen.Wait(w.failures))
+	w.retry = now.Add(reopenBackoff.Wait(w.failures))
 }
 
 // dial closes the socket to send from and opens a new one. The source port stays the same unless
 // another program has taken it meanwhile (RFC 5881 section 4).
-func (e *Engine) dial(w *watch) error {
+func (e *Engine) dial(w *watchedSession) error {
 	if w.sender != nil {
 		w.sender.Close()
 		w.sender = nil
 	}
 	for try := range 16 {
 		if try > 0 || w.port == 0 {
-			w.port = e.freePort()
+			w.port = e.chooseSourcePort()
 		}
 		sender, err := e.options.Network.Dial(w.key, w.port)
 		if errors.Is(err, syscall.EADDRINUSE) {
@@ -136,16 +136,16 @@ func (e *Engine) dial(w *watch) error {
 		w.sender, w.link = sender, sender.Interface()
 		return nil
 	}
-	return fmt.Errorf("no free UDP port to send from was found between %d and %d", firstPort, lastPort)
+	return fmt.Errorf("no free UDP port to send from was found between %d and %d", firstSourcePort, lastSourcePort)
 }
 
-func (e *Engine) freePort() uint16 {
+func (e *Engine) chooseSourcePort() uint16 {
 	taken := map[uint16]bool{}
 	for _, w := range e.sessions {
 		taken[w.port] = true
 	}
 	for {
-		if port := uint16(firstPort + rand.IntN(lastPort-firstPort+1)); !taken[port] || len(taken) > (lastPort-firstPort)/2 {
+		if port := uint16(firstSourcePort + rand.IntN(lastSourcePort-firstSourcePort+1)); !taken[port] || len(taken) > (lastSourcePort-firstSourcePort)/2 {
 			return port
 		}
 	}
@@ -153,7 +153,7 @@ func (e *Engine) freePort() uint16 {
 
 // send sends packets. A packet that the kernel does not accept is lost, as any packet can be. Unless only a
 // buffer was full, the socket is opened again later: the interface may have come back with another index.
-func (e *Engine) send(w *watch, now time.Time, packets []wire.Packet) {
+func (e *Engine) send(w *watchedSession, now time.Time, packets []wire.Packet) {
 	for _, p := range packets {
 		if w.sender == nil {
 			return

@@ -43,8 +43,8 @@ func WatchAddresses(log logr.Logger) func(context.Context, func([]bgp.NodeAddres
 	}
 }
 
-// nodeAddresses lists the addresses of the node.
-func nodeAddresses() ([]bgp.NodeAddress, error) {
+// readNodeAddresses lists the addresses of the node.
+func readNodeAddresses() ([]bgp.NodeAddress, error) {
 	state, err := netstate.Read()
 	if err != nil {
 		return nil, fmt.Errorf("reading the addresses of the node: %w", err)

@@ -20,7 +20,7 @@ import (
 )
 
 func TestNodeAddresses_LoopbackAddressOfTheKernel(t *testing.T) {
-	list, err := nodeAddresses()
+	list, err := readNodeAddresses()
 	if err != nil {
 		t.Fatal(err)
 	}

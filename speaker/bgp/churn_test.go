@@ -317,7 +317,7 @@ func sticks(t *testing.T, m observed, all int) {
 	defer again.Stop()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-again.C {
 		s := m.Statuses()
-		if len(s) == 1 && established(s[0]) && s[0].Prefixes >= batchSize && s[0].Prefixes == last {
+		if len(s) == 1 && established(s[0]) && s[0].Prefixes >= maxBatchRoutes && s[0].Prefixes == last {
 			if last == all {
 				t.Fatal("all routes are written, though the router reads nothing")
 			}

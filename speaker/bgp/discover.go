@@ -29,14 +29,14 @@ const (
 	// tryDuration is how long a router may take to establish a session. After that, another host that
 	// sends router advertisements is tried: any host of the link can send them.
 	tryDuration = 20 * time.Second
-	// maxReads is how many messages are read from an interface each second: any host of the link can send
+	// maxReadsPerSecond is how many messages are read from an interface each second: any host of the link can send
 	// messages. Further messages wait in the kernel, which drops them when its buffer is full.
-	maxReads = 1000
+	maxReadsPerSecond = 1000
 )
 
-// retryInterface is the back-off between attempts to use an interface, which may not exist yet. The
+// interfaceBackOff is the back-off between attempts to use an interface, which may not exist yet. The
 // back-off starts again after an attempt that lasted for twice the longest wait.
-var retryInterface = backoff.Exponential{First: time.Second, Last: 10 * time.Second}
+var interfaceBackOff = backoff.Exponential{First: time.Second, Last: 10 * time.Second}
 
 var (
 	allNodes   = netip.MustParseAddr("ff02::1")
@@ -66,12 +66,12 @@ func retryDiscovery(ctx context.Context, log logr.Logger, try func() error) {
 			logged = why
 			log.Error(err, "looking for a router")
 		}
-		if time.Since(began) > 2*retryInterface.Last {
+		if time.Since(began) > 2*interfaceBackOff.Last {
 			failures = 1
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(retryInterface.Wait(failures)):
+		case <-time.After(interfaceBackOff.Wait(failures)):
 		}
 	}
 }
@@ -96,12 +96,12 @@ func discoverRouter(ctx context.Context, device string, found func(netip.Addr), 
 		return fmt.Errorf("preparing to receive router advertisements on %s: %w", device, err)
 	}
 	d := discovery{conn: conn, link: link, self: self}
-	pace := rate.NewLimiter(maxReads, maxReads)
+	pace := rate.NewLimiter(maxReadsPerSecond, maxReadsPerSecond)
 	for {
 		d.sendAdvertisement()
-		_ = conn.SetReadDeadline(d.nextAdvertisement())
+		_ = conn.SetReadDeadline(d.nextAdvertisementTime())
 		err := receiveAdvertisements(ctx, pace, d.readAdvertisement, func(from netip.Addr) {
-			if d.choice.follow(time.Now(), from, established()) {
+			if d.choice.handleAdvertisement(time.Now(), from, established()) {
 				found(from.WithZone(device))
 			}
 		})
@@ -143,7 +143,7 @@ type routerChoice struct {
 	since, latest time.Time // when the router was chosen, and when its last advertisement arrived
 }
 
-func (d *discovery) nextAdvertisement() time.Time {
+func (d *discovery) nextAdvertisementTime() time.Time {
 	if d.sent <= firstAnnouncements {
 		return time.Now().Add(firstAnnounceInterval)
 	}
@@ -158,11 +158,11 @@ func (d *discovery) sendAdvertisement() {
 	_ = d.conn.WriteTo(&ndp.RouterSolicitation{Options: []ndp.Option{source}}, nil, allRouters)
 }
 
-// follow handles an advertisement, and reports whether its sender is the chosen router. The router of an
+// handleAdvertisement handles an advertisement, and reports whether its sender is the chosen router. The router of an
 // established session stays chosen. Without a session the router stays chosen while it sends
 // advertisements. If there are other routers, it stays chosen for at most tryDuration, so that all
 // routers are tried in turn.
-func (c *routerChoice) follow(now time.Time, from netip.Addr, established bool) bool {
+func (c *routerChoice) handleAdvertisement(now time.Time, from netip.Addr, established bool) bool {
 	if from != c.router {
 		if c.router.IsValid() && (established || now.Sub(c.latest) < silenceTimeout && now.Sub(c.since) < tryDuration) {
 			return false

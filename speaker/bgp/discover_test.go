@@ -67,7 +67,7 @@ func TestChoice_Follow(t *testing.T) {
 			var c routerChoice
 			for i, a := range tt.list {
 				at := begin.Add(time.Duration(a.at * float64(time.Second)))
-				if got := c.follow(at, netip.MustParseAddr(a.from), a.established); got != a.want {
+				if got := c.handleAdvertisement(at, netip.MustParseAddr(a.from), a.established); got != a.want {
 					t.Errorf("advertisement %d, of %s after %g s: the router is the one: %t, want %t", i, a.from, a.at, got, a.want)
 				}
 			}
@@ -79,7 +79,7 @@ func TestReceive_Pace(t *testing.T) {
 	router, failed := netip.MustParseAddr("fe80::1"), errors.New("closed")
 	synctest.Test(t, func(t *testing.T) {
 		began, reads, followed := time.Now(), 0, 0
-		pace := rate.NewLimiter(maxReads, maxReads)
+		pace := rate.NewLimiter(maxReadsPerSecond, maxReadsPerSecond)
 		flood := func() (netip.Addr, error) {
 			if reads++; time.Since(began) >= 10*time.Second {
 				return netip.Addr{}, failed
@@ -92,8 +92,8 @@ func TestReceive_Pace(t *testing.T) {
 		if err := receiveAdvertisements(t.Context(), pace, flood, func(netip.Addr) { followed++ }); !errors.Is(err, failed) {
 			t.Errorf("error: got %v, want that of reading", err)
 		}
-		if reads < 10*maxReads || reads > 11*maxReads+1 || followed != reads/2 {
-			t.Errorf("within 10s of a flood: got %d messages read and %d followed, want 10 to 11 times %d read and half of them followed", reads, followed, maxReads)
+		if reads < 10*maxReadsPerSecond || reads > 11*maxReadsPerSecond+1 || followed != reads/2 {
+			t.Errorf("within 10s of a flood: got %d messages read and %d followed, want 10 to 11 times %d read and half of them followed", reads, followed, maxReadsPerSecond)
 		}
 		began = time.Now()
 		if err := receiveAdvertisements(t.Context(), pace, func() (netip.Addr, error) { return netip.Addr{}, failed }, nil); !errors.Is(err, failed) || time.Since(began) > time.Second {

@@ -12,9 +12,9 @@ type flapCounter struct {
 	last  time.Time
 }
 
-// note counts an unplanned end. If the last one was at least bgp.StableAfter ago, the count starts at 1
+// countFlap counts an unplanned end. If the last one was at least bgp.StableAfter ago, the count starts at 1
 // again.
-func (f *flapCounter) note(now time.Time) {
+func (f *flapCounter) countFlap(now time.Time) {
 	if now.Sub(f.last) >= bgp.StableAfter {
 		f.count = 0
 	}

@@ -21,7 +21,7 @@ func TestFlaps(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var f flapCounter
 			for _, end := range tt.ends {
-				f.note(start.Add(end))
+				f.countFlap(start.Add(end))
 			}
 			if got := (Status{Flaps: f.count, LastFlap: f.last}).withoutOldFlaps(start.Add(tt.at)).Flaps; got != tt.want {
 				t.Errorf("got %d flaps, want %d", got, tt.want)

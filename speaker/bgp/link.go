@@ -21,14 +21,14 @@ const (
 	// drainTimeout is how long a router has to read what is queued when this side ends a
 	// connection.
 	drainTimeout = 5 * time.Second
-	// maxLingering is how many connections of one peer may linger. If there is one more, the oldest is
+	// maxLingeringLinks is how many connections of one peer may linger. If there is one more, the oldest is
 	// closed at once: a router cannot make connections accumulate.
-	maxLingering = 2
-	// maxBeforeKeepalive is how many octets may wait to be written when a KEEPALIVE is queued behind
+	maxLingeringLinks = 2
+	// maxOctetsBeforeKeepalive is how many octets may wait to be written when a KEEPALIVE is queued behind
 	// them: a router that reads nothing does not make KEEPALIVEs accumulate.
-	maxBeforeKeepalive = 2000
-	// maxDiscarded is how many octets are discarded after a malformed message.
-	maxDiscarded = 64 << 10
+	maxOctetsBeforeKeepalive = 2000
+	// maxDiscardedOctets is how many octets are discarded after a malformed message.
+	maxDiscardedOctets = 64 << 10
 )
 
 var errMalformed = errors.New("the router sent a malformed message")
@@ -70,7 +70,7 @@ func (l *link) run(p *peer) {
 			return nil
 		}
 		p.releaseLink(l)
-		return p.machine.Closed(now, l.side, lostWords(l.endCause(err)))
+		return p.machine.HandleClose(now, l.side, lostConnMessage(l.endCause(err)))
 	})
 	l.end(nil, lingerTimeout)
 	writer.Wait()
@@ -91,13 +91,13 @@ func (l *link) read(p *peer) error {
 			if p.links[l.side] != l {
 				return nil
 			}
-			return p.machine.Received(now, l.side, message)
+			return p.machine.HandleMessage(now, l.side, message)
 		})
-		if _, is := message.(session.Malformed); is {
+		if _, is := message.(session.MalformedMessage); is {
 			// The machine ends the link. Further octets are discarded: closing a connection with unread
 			// octets resets it, and the router would not get the NOTIFICATION. A router that sends more
-			// than maxDiscarded octets may not get it.
-			_, _ = io.CopyN(io.Discard, l.conn, maxDiscarded)
+			// than maxDiscardedOctets octets may not get it.
+			_, _ = io.CopyN(io.Discard, l.conn, maxDiscardedOctets)
 			return errMalformed
 		}
 	}
@@ -176,19 +176,19 @@ func (l *link) send(octets []byte, since time.Time) {
 	l.wake()
 }
 
-// allWritten reports whether all queued octets are written.
-func (l *link) allWritten() bool {
+// hasWrittenAll reports whether all queued octets are written.
+func (l *link) hasWrittenAll() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return !l.writing && len(l.pending) == 0
 }
 
-// hasRoom reports whether fewer octets than maxBeforeKeepalive wait to be written. A KEEPALIVE may then
+// hasRoom reports whether fewer octets than maxOctetsBeforeKeepalive wait to be written. A KEEPALIVE may then
 // be queued, even if the router reads nothing at the moment.
 func (l *link) hasRoom() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.pending) < maxBeforeKeepalive
+	return len(l.pending) < maxOctetsBeforeKeepalive
 }
 
 // end ends this side of the link. The queued octets, and then the octets in last, are still written,
@@ -227,7 +227,7 @@ func (p *peer) releaseLink(l *link) {
 		}
 	}
 	p.lingering = append(lingering, l)
-	if len(p.lingering) > maxLingering {
+	if len(p.lingering) > maxLingeringLinks {
 		_ = p.lingering[0].conn.Close()
 		p.lingering = p.lingering[1:]
 	}

@@ -32,8 +32,8 @@ const (
 	// maxAcceptPause is how long no connection is accepted at most while file descriptors or memory are
 	// missing.
 	maxAcceptPause = time.Second
-	// maxWaiting is how many connections of one router may wait for the goroutine of their peer.
-	maxWaiting = 2
+	// maxWaitingConns is how many connections of one router may wait for the goroutine of their peer.
+	maxWaitingConns = 2
 )
 
 // listenPlace is where connections of routers are accepted: an address in a VRF. All places have the same
@@ -121,8 +121,8 @@ func passivePeers(peers []bgp.Peer) map[listenPlace][]bgp.Peer {
 	return wanted
 }
 
-// isFor reports whether the router of a passive peer connects to the place.
-func (at listenPlace) isFor(p bgp.Peer) bool {
+// isPlaceOf reports whether the router of a passive peer connects to the place.
+func (at listenPlace) isPlaceOf(p bgp.Peer) bool {
 	four := p.Address.Is4() || p.Source.Is4()
 	return at.vrf == p.VRF && at.address.Is4() == four && (at.address.IsUnspecified() || at.address == p.Source)
 }
@@ -170,7 +170,7 @@ func (l *listener) guardSocket(fd func(func(fd int) error) error) {
 			set(router, password)
 		}
 	}
-	if err := fd(func(fd int) error { return setLeast(fd, l.four, least) }); err != nil {
+	if err := fd(func(fd int) error { return setLeastHopLimit(fd, l.four, least) }); err != nil {
 		l.log.Error(err, "setting the least hop limit for connections of routers")
 	}
 	if l.from != nil && maps.Equal(l.from, routers) {
@@ -287,7 +287,7 @@ func (l *listener) openSocket(ctx context.Context, at listenPlace, port uint16) 
 		_ = on.Close()
 		return nil, err
 	}
-	l.fd = func(set func(int) error) error { return onSocket(raw, set) }
+	l.fd = func(set func(int) error) error { return runOnSocket(raw, set) }
 	return on, nil
 }
 
@@ -296,10 +296,10 @@ func (l *listener) openSocket(ctx context.Context, at listenPlace, port uint16) 
 // signatures.
 func (l *listener) listenConfig(at listenPlace) net.ListenConfig {
 	config := net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error {
-		if err := onSocket(c, func(fd int) error { return prepareListener(fd, at) }); err != nil {
+		if err := runOnSocket(c, func(fd int) error { return prepareListener(fd, at) }); err != nil {
 			return err
 		}
-		l.guardSocket(func(set func(fd int) error) error { return onSocket(c, set) })
+		l.guardSocket(func(set func(fd int) error) error { return runOnSocket(c, set) })
 		return nil
 	}}
 	config.SetMultipathTCP(false)
@@ -335,5 +335,5 @@ func adoptConn(conn net.Conn, p bgp.Peer, router netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	return onSocket(raw, func(fd int) error { return errors.Join(prepareSocket(fd, p, router), sourcefilter.Detach(fd)) })
+	return runOnSocket(raw, func(fd int) error { return errors.Join(prepareSocket(fd, p, router), sourcefilter.Detach(fd)) })
 }

@@ -307,7 +307,7 @@ func TestListener_KeysAreOnTheSocketBeforeItListens(t *testing.T) {
 			return err
 		}
 		before = maps.Clone(l.keys)
-		return onSocket(c, func(fd int) (err error) {
+		return runOnSocket(c, func(fd int) (err error) {
 			listens, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
 			return err
 		})
@@ -330,7 +330,7 @@ func TestListener_KeysAreOnTheSocketBeforeItListens(t *testing.T) {
 		t.Error("a connection without a signature: got in, want that it does not")
 	}
 	signed := net.Dialer{Timeout: 10 * time.Second, Control: func(_, _ string, c syscall.RawConn) error {
-		return onSocket(c, func(fd int) error { return setPassword(fd, router, password) })
+		return runOnSocket(c, func(fd int) error { return setPassword(fd, router, password) })
 	}}
 	conn, err := signed.Dial("tcp4", on.Addr().String())
 	if err != nil {

@@ -107,7 +107,7 @@ func New(ctx context.Context, o Options) *Manager {
 		o.ListenPort = bgp.Port
 	}
 	if o.Addresses == nil {
-		o.Addresses = nodeAddresses
+		o.Addresses = readNodeAddresses
 	}
 	m := &Manager{Options: o, ctx: ctx, begun: time.Now(), peers: map[bgp.PeerName]*runningPeer{}, parting: map[*runningPeer]bool{}, statuses: map[bgp.PeerName]Status{}}
 	m.findings, m.found = map[speakerbfd.Key]pathFinding{}, make(chan struct{}, 1)
@@ -130,7 +130,7 @@ func (m *Manager) SetPeers(list []bgp.Peer, table func(bgp.PeerName) routes.Tabl
 		switch {
 		case r == nil:
 			m.peers[config.Name] = m.beginPeer(config, table(config.Name))
-		case sameConfig(r.config, config):
+		case hasSameConfig(r.config, config):
 			r.config = config // its BFD profile may have changed
 		default:
 			elsewhere := r.config.Interface != config.Interface
@@ -156,8 +156,8 @@ func (m *Manager) SetPeers(list []bgp.Peer, table func(bgp.PeerName) routes.Tabl
 	m.Changed()
 }
 
-// sameConfig compares two configurations without their BFD profiles.
-func sameConfig(x, y bgp.Peer) bool {
+// hasSameConfig compares two configurations without their BFD profiles.
+func hasSameConfig(x, y bgp.Peer) bool {
 	x.BFD, y.BFD, x.BFDProfile, y.BFDProfile = nil, nil, "", ""
 	return x == y
 }
@@ -171,7 +171,7 @@ func (m *Manager) beginPeer(config bgp.Peer, table routes.Table) *runningPeer {
 		config: config, machine: session.New(time.Now(), sessionConfig(config, restarted, m.openWithin)), links: map[session.Side]*link{},
 		table: newRouteTable(table), router: config.Address, restarted: restarted, openWithin: m.openWithin,
 		nodeAddresses: m.Addresses, addresses: m.addresses, internal: m.internal,
-		passes: m.Watchdog.Loop("the BGP session of the BGPPeer " + string(config.Name)),
+		passes: m.Watchdog.AddLoop("the BGP session of the BGPPeer " + string(config.Name)),
 	}
 	p.table.leaving, p.table.withdrawn = m.draining, m.draining
 	var retired atomic.Bool
@@ -210,7 +210,7 @@ func (m *Manager) storeStatus(s Status, retired *atomic.Bool, metrics peerMetric
 	before := m.statuses[s.Peer]
 	if !retired.Load() {
 		m.statuses[s.Peer] = s
-		metrics.noteStatus(s)
+		metrics.setStatus(s)
 	}
 	m.statusMu.Unlock()
 	switch within := DownAfter + time.Second; {
@@ -282,7 +282,7 @@ func (m *Manager) reportListening(at listenPlace, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range m.peers {
-		if r.config.Passive && at.isFor(r.config) {
+		if r.config.Passive && at.isPlaceOf(r.config) {
 			r.enqueue(func(time.Time) []session.Action { r.closed = listenProblem(m.ListenPort, err); return nil })
 		}
 	}
@@ -364,7 +364,7 @@ func (m *Manager) handOverConn(conn net.Conn, vrf string) {
 		if config.VRF != vrf || !config.Passive || !isRouterOf(config, from, local) {
 			continue
 		}
-		if r.waitingConns.Add(1) > maxWaiting {
+		if r.waitingConns.Add(1) > maxWaitingConns {
 			r.waitingConns.Add(-1)
 			break
 		}

@@ -165,7 +165,7 @@ func TestHoldTimeOfZero_KernelProbesTheRouter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := onSocket(raw, func(fd int) error {
+		if err := runOnSocket(raw, func(fd int) error {
 			got, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE)
 			if got != want {
 				t.Errorf("hold time %s: got SO_KEEPALIVE %d, want %d", hold, got, want)

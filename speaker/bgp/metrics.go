@@ -77,7 +77,7 @@ func (m *Metrics) forgetPeer(peer bgp.PeerName) {
 	m.updates.received.DeletePartialMatch(labels)
 }
 
-func (m peerMetrics) noteStatus(s Status) {
+func (m peerMetrics) setStatus(s Status) {
 	m.established.Set(0)
 	if s.State == session.Established {
 		m.established.Set(1)

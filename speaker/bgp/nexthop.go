@@ -13,8 +13,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// onLocalNetwork reports whether an address is in a network of an interface.
-func onLocalNetwork(address netip.Addr) bool {
+// isOnLocalNetwork reports whether an address is in a network of an interface.
+func isOnLocalNetwork(address netip.Addr) bool {
 	list, err := net.InterfaceAddrs()
 	return err == nil && slices.ContainsFunc(list, func(a net.Addr) bool {
 		network, ok := a.(*net.IPNet)
@@ -48,7 +48,7 @@ func (p *peer) renewNextHops() {
 		if !f.can {
 			continue
 		}
-		if !f.hop.Address.IsValid() && p.config.Wants(f.family) {
+		if !f.hop.Address.IsValid() && p.config.HasFamily(f.family) {
 			without = append(without, f.family.String())
 		}
 		if *f.to != f.hop {
@@ -66,7 +66,7 @@ func (p *peer) renewNextHops() {
 // then no problem.
 func (p *peer) routeProblem(without []string, path bgp.SessionPath) bgp.Problem {
 	if len(without) > 0 {
-		return noNextHop(strings.Join(without, " or "), path)
+		return noNextHopProblem(strings.Join(without, " or "), path)
 	}
 	if err := p.whyNotAnnounced(*p.up); err != nil && p.config.Interface == "" {
 		return bgp.Problem{Reason: bgp.AddressFamilyMissing, Message: err.Error()}
@@ -74,7 +74,7 @@ func (p *peer) routeProblem(without []string, path bgp.SessionPath) bgp.Problem 
 	return bgp.Problem{}
 }
 
-func noNextHop(families string, path bgp.SessionPath) bgp.Problem {
+func noNextHopProblem(families string, path bgp.SessionPath) bgp.Problem {
 	where := "the interface that leads to the router"
 	if path.Outgoing != "" {
 		where = "the interface " + path.Outgoing

@@ -37,7 +37,7 @@ func isMultihop(p bgp.Peer, router netip.Addr) bool {
 	case p.Multihop || p.SecurityHops > 0:
 		return p.SecurityHops != 1
 	}
-	return p.IsInternal() && !router.IsLinkLocalUnicast() && !onLocalNetwork(router)
+	return p.IsInternal() && !router.IsLinkLocalUnicast() && !isOnLocalNetwork(router)
 }
 
 // watchPaths updates the paths that BFD watches. The path of a removed peer is watched until the session has
@@ -70,7 +70,7 @@ func (m *Manager) watchPaths() {
 // setPathUnknown records that BFD has no result for the path: the path has changed, or is not watched.
 func (p *peer) setPathUnknown(now time.Time) []session.Action {
 	p.pathUp = false
-	return p.machine.PathChanged(now, false, false, "")
+	return p.machine.HandlePathChange(now, false, false, "")
 }
 
 // routerAddress returns the address of the router of a peer; invalid: the router is not discovered yet.
@@ -81,9 +81,9 @@ func (m *Manager) routerAddress(r *runningPeer) netip.Addr {
 	return r.discovered
 }
 
-// SetPath stores a result of BFD for followPaths. It does not block: its caller is the goroutine that
+// StorePathStatus stores a result of BFD for followPaths. It does not block: its caller is the goroutine that
 // sends BFD packets, which must not wait for the manager or a peer.
-func (m *Manager) SetPath(key speakerbfd.Key, status speakerbfd.Status) {
+func (m *Manager) StorePathStatus(key speakerbfd.Key, status speakerbfd.Status) {
 	m.findingsMu.Lock()
 	f := m.findings[key]
 	if f.latest = status; status.Failed {
@@ -139,13 +139,13 @@ func (m *Manager) followPath(r *runningPeer, status speakerbfd.Status) {
 	r.failed = failed
 	r.enqueue(func(now time.Time) []session.Action {
 		r.pathUp = up
-		return r.machine.PathChanged(now, up, newly, why)
+		return r.machine.HandlePathChange(now, up, newly, why)
 	})
 	m.Changed()
 }
 
-// Path returns the BFD status of the path to the router of a peer; false: the path is not watched.
-func (m *Manager) Path(peer bgp.PeerName) (status speakerbfd.Status, ok bool) {
+// PathStatus returns the BFD status of the path to the router of a peer; false: the path is not watched.
+func (m *Manager) PathStatus(peer bgp.PeerName) (status speakerbfd.Status, ok bool) {
 	m.mu.Lock()
 	r := m.peers[peer]
 	if r == nil || !r.watched {

@@ -21,7 +21,7 @@ func TestManager_SetPathNeverWaits(t *testing.T) {
 	down := speakerbfd.Status{Status: bfd.Status{State: bfd.Down, Failed: true, Diagnostic: bfd.DetectionTimeExpired}}
 	caller.mu.Lock() // it waits for a peer
 	for _, status := range []speakerbfd.Status{up, down, up} {
-		caller.SetPath(key, status)
+		caller.StorePathStatus(key, status)
 	}
 	caller.mu.Unlock()
 	// The next session follows within milliseconds, and leaves no error: the end stays counted.

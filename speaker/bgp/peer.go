@@ -42,7 +42,7 @@ type peer struct {
 	links   map[session.Side]*link
 	// lingering are links that are ending, or have ended since releaseLink was called last.
 	lingering   []*link
-	pendingConn net.Conn // the connection that machine.Connected decides about, for SendOpen or Reject
+	pendingConn net.Conn // the connection that machine.HandleConn decides about, for SendOpen or Reject
 	table       *routeTable
 	up          *session.Negotiated
 	isUp        atomic.Bool // up is not nil; for other goroutines
@@ -111,7 +111,7 @@ func (p *peer) handOver(conn net.Conn, e peerEvent) {
 
 func (p *peer) run() {
 	defer close(p.ended)
-	defer p.passes.Ended()
+	defer p.passes.Remove()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for !p.left {
@@ -157,7 +157,7 @@ func (p *peer) perform(actions []session.Action) {
 			p.up, p.changed = nil, time.Time{}
 			p.isUp.Store(false)
 			p.metrics.down.Inc()
-			p.flaps.note(time.Now())
+			p.flaps.countFlap(time.Now())
 			p.log.Info("the session has ended", "why", a.Why)
 		case session.RefreshRequested:
 			p.table.resendAll()
@@ -190,10 +190,10 @@ func (p *peer) startDial() {
 				return nil
 			}
 			if _, err := net.InterfaceByName(config.Interface); err != nil {
-				return p.dialFailed(now, to, fmt.Errorf("finding the interface: %w", syscall.ENODEV))
+				return p.handleDialFailure(now, to, fmt.Errorf("finding the interface: %w", syscall.ENODEV))
 			}
 			p.noteAttempt(bgp.Problem{})
-			return p.machine.DialFailed(now, fmt.Sprintf("no router advertisement was received on %s yet: configure the router to send router advertisements on this link", config.Interface))
+			return p.machine.HandleDialFailure(now, fmt.Sprintf("no router advertisement was received on %s yet: configure the router to send router advertisements on this link", config.Interface))
 		})
 		return
 	}
@@ -204,7 +204,7 @@ func (p *peer) startDial() {
 				if ctx.Err() != nil { // canceled, or superseded by another attempt
 					return nil
 				}
-				return p.dialFailed(now, to, err)
+				return p.handleDialFailure(now, to, err)
 			})
 			return
 		}
@@ -218,10 +218,10 @@ func (p *peer) startDial() {
 	}()
 }
 
-// dialFailed records that an attempt to connect failed.
-func (p *peer) dialFailed(now time.Time, to netip.AddrPort, err error) []session.Action {
+// handleDialFailure records that an attempt to connect failed.
+func (p *peer) handleDialFailure(now time.Time, to netip.AddrPort, err error) []session.Action {
 	p.noteAttempt(dialProblem(p.config, err))
-	return p.machine.DialFailed(now, dialWords(to, p.config, err))
+	return p.machine.HandleDialFailure(now, dialMessage(to, p.config, err))
 }
 
 // noteAttempt records the result of an attempt to connect; the zero Problem: nothing on this node made
@@ -240,7 +240,7 @@ func (p *peer) enqueueAsync(e peerEvent) { go p.enqueue(e) }
 func (p *peer) handleConn(now time.Time, side session.Side, conn net.Conn) []session.Action {
 	p.pendingConn = conn
 	p.noteAttempt(bgp.Problem{})
-	return p.machine.Connected(now, side)
+	return p.machine.HandleConn(now, side)
 }
 
 func (p *peer) sendOpen(a session.SendOpen) {
@@ -310,7 +310,7 @@ func (p *peer) whyNotAnnounced(n session.Negotiated) error {
 		if f == lb.IPv6 {
 			can = n.IPv6
 		}
-		if p.config.Wants(f) && !can {
+		if p.config.HasFamily(f) && !can {
 			return fmt.Errorf("the router did not negotiate %s routes in this session, so they are not announced: turn the address family on at the router", f)
 		}
 	}
@@ -323,13 +323,13 @@ func (p *peer) sendNext() {
 		return
 	}
 	l := p.links[p.up.Side]
-	if l == nil || !l.allWritten() {
+	if l == nil || !l.hasWrittenAll() {
 		return
 	}
 	octets, more := p.table.nextMessages(p.wire)
 	if !more && !p.table.begun {
 		p.table.begun = true
-		octets = append(octets, p.endOfRIB()...)
+		octets = append(octets, p.encodeEndOfRIB()...)
 	}
 	if len(octets) > 0 {
 		l.send(octets, p.changed)
@@ -339,13 +339,13 @@ func (p *peer) sendNext() {
 	}
 }
 
-func (p *peer) endOfRIB() (octets []byte) {
+func (p *peer) encodeEndOfRIB() (octets []byte) {
 	for _, f := range []struct {
 		can    bool
 		family lb.Family
 	}{{p.up.IPv4, lb.IPv4}, {p.up.IPv6, lb.IPv6}} {
 		if f.can {
-			marker, err := wire.EndOfRIB(f.family)
+			marker, err := wire.EncodeEndOfRIB(f.family)
 			if err == nil {
 				octets = append(octets, marker...)
 			}
@@ -362,7 +362,7 @@ func (p *peer) changeConfig(now time.Time, to bgp.Peer) []session.Action {
 	c := sessionConfig(to, p.restarted, p.openWithin)
 	fields := bgp.ResettingFields(from, to)
 	if len(fields) == 0 {
-		p.newPassword(from, to)
+		p.changeLinkPasswords(from, to)
 		return p.machine.SetConfig(now, c)
 	}
 	why := "the session was restarted, since the configuration changed: " + strings.Join(fields, ", ")
@@ -384,15 +384,15 @@ func (p *peer) changeConfig(now time.Time, to bgp.Peer) []session.Action {
 	// These problems were about the former configuration.
 	p.problem, p.closed, p.unrouted = bgp.Problem{}, bgp.Problem{}, bgp.Problem{}
 	p.machine = session.New(now, c)
-	p.machine.PathChanged(now, p.pathUp, false, "")
+	p.machine.HandlePathChange(now, p.pathUp, false, "")
 	p.machine.NoteError(now, why)
 	return p.machine.Start(now)
 }
 
-// newPassword sets a changed password on all links, so that segments are signed with it from now on. The
+// changeLinkPasswords sets a changed password on all links, so that segments are signed with it from now on. The
 // router may change its own password a little earlier or later: TCP retransmits the segments that are
 // rejected in between.
-func (p *peer) newPassword(from, to bgp.Peer) {
+func (p *peer) changeLinkPasswords(from, to bgp.Peer) {
 	if from.Password == to.Password {
 		return
 	}
@@ -411,10 +411,10 @@ func (p *peer) endForGood(ctx context.Context, marked time.Duration, silent bool
 	if !silent {
 		p.enqueue(func(time.Time) []session.Action { p.table.setLeaving(true, p.table.withdrawn); return nil })
 		if len(p.sentPrefixes()) > 0 {
-			p.waitFor(ctx, marked)
+			p.waitWhileMarked(ctx, marked)
 		}
 		p.enqueue(func(time.Time) []session.Action { p.table.setLeaving(true, true); return nil })
-		p.waitDrained(ctx)
+		p.waitForWithdrawals(ctx)
 	} else {
 		n = nil
 	}
@@ -445,9 +445,9 @@ func (p *peer) waitForClose(ctx context.Context) {
 	}
 }
 
-// waitFor waits for a time, in which routers stop using the marked routes. It returns at once if no route is
+// waitWhileMarked waits for a time, in which routers stop using the marked routes. It returns at once if no route is
 // announced.
-func (p *peer) waitFor(ctx context.Context, d time.Duration) {
+func (p *peer) waitWhileMarked(ctx context.Context, d time.Duration) {
 	if d == 0 || len(p.sentPrefixes()) == 0 {
 		return
 	}
@@ -458,9 +458,9 @@ func (p *peer) waitFor(ctx context.Context, d time.Duration) {
 	}
 }
 
-// waitDrained waits until withdrawals for all routes are queued, for at most drainTimeout: a router may
+// waitForWithdrawals waits until withdrawals for all routes are queued, for at most drainTimeout: a router may
 // have stopped reading.
-func (p *peer) waitDrained(ctx context.Context) {
+func (p *peer) waitForWithdrawals(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)

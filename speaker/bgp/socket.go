@@ -17,8 +17,8 @@ import (
 // dialTimeout bounds an attempt to connect.
 const dialTimeout = 4 * time.Second
 
-// controlClass is the traffic class of routing protocols: CS6 (RFC 4594 section 3.1).
-const controlClass = 0xc0
+// controlTrafficClass is the traffic class of routing protocols: CS6 (RFC 4594 section 3.1).
+const controlTrafficClass = 0xc0
 
 // connectTo connects to the router of a peer.
 func connectTo(ctx context.Context, p bgp.Peer, to netip.AddrPort) (net.Conn, error) {
@@ -30,10 +30,10 @@ func connectTo(ctx context.Context, p bgp.Peer, to netip.AddrPort) (net.Conn, er
 }
 
 func socketControl(set func(fd int) error) func(string, string, syscall.RawConn) error {
-	return func(_, _ string, c syscall.RawConn) error { return onSocket(c, set) }
+	return func(_, _ string, c syscall.RawConn) error { return runOnSocket(c, set) }
 }
 
-func onSocket(c syscall.RawConn, set func(fd int) error) error {
+func runOnSocket(c syscall.RawConn, set func(fd int) error) error {
 	var failed error
 	if err := c.Control(func(fd uintptr) { failed = set(int(fd)) }); err != nil {
 		return err
@@ -77,15 +77,15 @@ func prepareSocket(fd int, p bgp.Peer, router netip.Addr) error {
 	if router.Is6() && !p.Source.IsValid() {
 		// The router does not know temporary addresses (RFC 8981), and the session would end when such
 		// an address is removed (RFC 5014).
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_ADDR_PREFERENCES, preferPublic); err != nil {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_ADDR_PREFERENCES, preferPublicSource); err != nil {
 			return fmt.Errorf("preferring stable source addresses: %w", err)
 		}
 	}
 	return setHops(fd, p, router)
 }
 
-// preferPublic is IPV6_PREFER_SRC_PUBLIC of linux/in6.h.
-const preferPublic = 0x2
+// preferPublicSource is IPV6_PREFER_SRC_PUBLIC of linux/in6.h.
+const preferPublicSource = 0x2
 
 // setHops sets the hop limit of sent packets, and the least hop limit of received packets. A peer with
 // ttlSecurityHops uses GTSM (RFC 5082). Without it, an external router must be one hop away (RFC 4271
@@ -102,7 +102,7 @@ func setHops(fd int, p bgp.Peer, router netip.Addr) error {
 	if router.Is4() {
 		level, ttl, class = unix.IPPROTO_IP, unix.IP_TTL, unix.IP_TOS
 	}
-	if err := unix.SetsockoptInt(fd, level, class, controlClass); err != nil {
+	if err := unix.SetsockoptInt(fd, level, class, controlTrafficClass); err != nil {
 		return fmt.Errorf("setting the traffic class: %w", err)
 	}
 	if hops > 0 {
@@ -111,7 +111,7 @@ func setHops(fd int, p bgp.Peer, router netip.Addr) error {
 		}
 	}
 	if least := leastHopLimit(p); least > 0 {
-		return setLeast(fd, router.Is4(), least)
+		return setLeastHopLimit(fd, router.Is4(), least)
 	}
 	return nil
 }
@@ -125,9 +125,9 @@ func leastHopLimit(p bgp.Peer) int {
 	return 256 - int(p.SecurityHops)
 }
 
-// setLeast makes the kernel drop packets that arrive with a hop limit below the given one; 0: the kernel
+// setLeastHopLimit makes the kernel drop packets that arrive with a hop limit below the given one; 0: the kernel
 // drops no packets.
-func setLeast(fd int, four bool, least int) error {
+func setLeastHopLimit(fd int, four bool, least int) error {
 	level, minimum := unix.IPPROTO_IPV6, unix.IPV6_MINHOPCOUNT
 	if four {
 		level, minimum = unix.IPPROTO_IP, unix.IP_MINTTL
@@ -175,5 +175,5 @@ func changePassword(c net.Conn, router netip.Addr, password bgp.Password) error 
 	if err != nil {
 		return err
 	}
-	return onSocket(raw, func(fd int) error { return setPassword(fd, router, password) })
+	return runOnSocket(raw, func(fd int) error { return setPassword(fd, router, password) })
 }

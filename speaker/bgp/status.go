@@ -49,14 +49,14 @@ type Status struct {
 	Changes  uint64
 }
 
-// reportedAfter is how long the states OpenSent and OpenConfirm must last to be reported: if a router
+// stateReportDelay is how long the states OpenSent and OpenConfirm must last to be reported: if a router
 // accepts connections and then closes them, the session enters these states every few seconds.
-const reportedAfter = time.Second
+const stateReportDelay = time.Second
 
 // reportStatus passes the status to onStatus if the status has changed.
 func (p *peer) reportStatus() {
 	now := time.Now()
-	failures := p.machine.Failures()
+	failures := p.machine.FailureCount()
 	p.metrics.failed.Add(float64(max(0, failures-p.failures)))
 	p.failures = failures
 	s := Status{Peer: p.config.Name, Router: p.router, WaitsForBFD: p.machine.WaitsForBFD(), Negotiated: p.up}
@@ -64,7 +64,7 @@ func (p *peer) reportStatus() {
 	s.Flaps, s.LastFlap = p.flaps.count, p.flaps.last
 	s.LastError, s.LastErrorAt = p.machine.LastError()
 	if p.config.Passive && p.up == nil && s.LastError == "" && p.closed.Reason == "" {
-		s.LastError = notConnectedWords(p.config)
+		s.LastError = notConnectedMessage(p.config)
 	}
 	if failing := cmp.Or(p.failing, p.table.encodingProblem()); failing != nil && p.up != nil {
 		s.LastError, s.LastErrorAt = failing.Error(), s.Since
@@ -80,7 +80,7 @@ func (p *peer) reportStatus() {
 	}
 	s.Changes = p.table.changes
 	if p.up == nil {
-		s.Retry = p.machine.Retry()
+		s.Retry = p.machine.RetryInterval()
 	} else {
 		s.Local, s.Prefixes = p.local, len(p.table.sent)
 		s.IPv4, s.IPv6 = p.wire.NextHop4.Address.IsValid(), p.wire.NextHop6.Address.IsValid()
@@ -104,7 +104,7 @@ func (p *peer) shownState(now time.Time) (session.State, time.Time) {
 	switch {
 	case state == session.Connect:
 		state = session.Active
-	case (state == session.OpenSent || state == session.OpenConfirm) && now.Sub(since) < reportedAfter:
+	case (state == session.OpenSent || state == session.OpenConfirm) && now.Sub(since) < stateReportDelay:
 		state = p.lastStatus.State
 	}
 	return state, p.lastStatus.Since

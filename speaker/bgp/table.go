@@ -11,9 +11,9 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// batchSize is how many routes nextMessages returns at most: further routes are sent once the link has
+// maxBatchRoutes is how many routes nextMessages returns at most: further routes are sent once the link has
 // written these.
-const batchSize = 2000
+const maxBatchRoutes = 2000
 
 // routeTable has the routes of a router. want are the routes that the router should have. sent are the
 // routes that were sent to it: the Adj-RIB-Out of RFC 4271 section 3.2. dirty are the prefixes for which
@@ -142,11 +142,11 @@ type messageKey struct {
 	attributes *routes.Attributes // nil: to be withdrawn
 }
 
-func (g messageKey) write(s wire.Encoding, prefixes []netip.Prefix) ([]byte, error) {
+func (g messageKey) encode(s wire.Encoding, prefixes []netip.Prefix) ([]byte, error) {
 	if g.attributes == nil {
-		return s.Withdraw(g.family, prefixes)
+		return s.EncodeWithdrawals(g.family, prefixes)
 	}
-	return s.Announce(g.family, prefixes, g.attributes)
+	return s.EncodeRoutes(g.family, prefixes, g.attributes)
 }
 
 // nextMessages returns messages for one batch of routes, and whether more routes are left to send. A
@@ -155,7 +155,7 @@ func (t *routeTable) nextMessages(s wire.Encoding) (octets []byte, more bool) {
 	groups := map[messageKey][]netip.Prefix{}
 	n := 0
 	for prefix := range t.dirty {
-		if n == batchSize {
+		if n == maxBatchRoutes {
 			more = true
 			break
 		}
@@ -171,7 +171,7 @@ func (t *routeTable) nextMessages(s wire.Encoding) (octets []byte, more bool) {
 	}
 	for g, prefixes := range groups {
 		slices.SortFunc(prefixes, netip.Prefix.Compare)
-		written, err := g.write(s, prefixes)
+		written, err := g.encode(s, prefixes)
 		for _, prefix := range prefixes {
 			switch {
 			case err != nil:

@@ -12,8 +12,8 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 )
 
-// dialWords returns a sentence with the reason why a connection was not made, and what to check.
-func dialWords(to netip.AddrPort, p bgp.Peer, err error) string {
+// dialMessage returns a sentence with the reason why a connection was not made, and what to check.
+func dialMessage(to netip.AddrPort, p bgp.Peer, err error) string {
 	why := err.Error()
 	var network net.Error
 	switch {
@@ -37,8 +37,8 @@ func dialWords(to netip.AddrPort, p bgp.Peer, err error) string {
 	return fmt.Sprintf("connecting to %s: %s", to, why)
 }
 
-// notConnectedWords returns a sentence for a passive peer whose router has not connected yet.
-func notConnectedWords(p bgp.Peer) string {
+// notConnectedMessage returns a sentence for a passive peer whose router has not connected yet.
+func notConnectedMessage(p bgp.Peer) string {
 	why := "the router has not connected to this node yet, and with passiveMode this node does not connect: check that this node is configured there as a neighbour, and that the router reaches the node's BGP port"
 	if p.Password != "" {
 		why += "; a router with another password cannot connect"
@@ -46,8 +46,8 @@ func notConnectedWords(p bgp.Peer) string {
 	return why
 }
 
-// lostWords returns a sentence with the reason why an existing connection was lost.
-func lostWords(err error) string {
+// lostConnMessage returns a sentence with the reason why an existing connection was lost.
+func lostConnMessage(err error) string {
 	switch {
 	case errors.Is(err, io.EOF):
 		return "the router closed the connection without a reason"

@@ -28,12 +28,12 @@ import (
 const (
 	// fileFormat is the version of the file format. A file of another format is not used.
 	fileFormat = 1
-	// maxFile bounds the bytes that are read of a file.
-	maxFile = 64 << 20
-	// maxHardware bounds the hardware addresses that are stored.
-	maxHardware = 4096
-	// hardwareBytes is the length of a hardware address: all announcements are on Ethernet.
-	hardwareBytes = 6
+	// maxFileBytes bounds the bytes that are read of a file.
+	maxFileBytes = 64 << 20
+	// maxHardwareAddresses bounds the hardware addresses that are stored.
+	maxHardwareAddresses = 4096
+	// hardwareAddressBytes is the length of a hardware address: all announcements are on Ethernet.
+	hardwareAddressBytes = 6
 	// writeInterval is the shortest time between two writes: changes that arrive meanwhile are written
 	// together.
 	writeInterval = 500 * time.Millisecond
@@ -102,8 +102,8 @@ func (s *Store) SavePeers(peers map[lb.NodeName]netip.Addr) {
 	s.changeContent(func(c *Content) { c.Peers = peers })
 }
 
-// SaveOutside replaces Content.Outside. Run writes it soon.
-func (s *Store) SaveOutside(list []netip.Addr) {
+// SaveOutsideAddresses replaces Content.Outside. Run writes it soon.
+func (s *Store) SaveOutsideAddresses(list []netip.Addr) {
 	s.changeContent(func(c *Content) { c.Outside = list })
 }
 
@@ -208,7 +208,7 @@ type candidateList struct {
 }
 
 func writeFile(path string, c Content) error {
-	f := fileContent{Format: fileFormat, Peers: c.Peers, Claims: c.Claims, Draining: c.Snapshot.Draining, Detection: c.Snapshot.Detection, Held: c.Held, Outside: c.Outside, Ours: c.Ours[:min(len(c.Ours), maxHardware)]}
+	f := fileContent{Format: fileFormat, Peers: c.Peers, Claims: c.Claims, Draining: c.Snapshot.Draining, Detection: c.Snapshot.Detection, Held: c.Held, Outside: c.Outside, Ours: c.Ours[:min(len(c.Ours), maxHardwareAddresses)]}
 	numbers := map[candidateList]int{}
 	for _, a := range c.Snapshot.Addresses {
 		if len(a.Candidates) == 0 {
@@ -253,7 +253,7 @@ func readFile(path string) (Content, error) {
 		return Content{}, fmt.Errorf("reading the checkpoint: %w", err)
 	}
 	defer in.Close()
-	text, err := io.ReadAll(io.LimitReader(in, maxFile))
+	text, err := io.ReadAll(io.LimitReader(in, maxFileBytes))
 	if err != nil {
 		return Content{}, fmt.Errorf("reading %s: %w", path, err)
 	}
@@ -273,9 +273,9 @@ func decodeFile(text []byte) (Content, error) {
 		return Content{}, fmt.Errorf("the file has format %d, and this version reads only format %d", f.Format, fileFormat)
 	}
 	c := Content{Peers: f.Peers, Outside: f.Outside, Checkpoint: layer2.Checkpoint{Claims: f.Claims, Held: f.Held, Snapshot: layer2.Snapshot{Draining: f.Draining, Detection: f.Detection}}}
-	for _, hardware := range f.Ours[:min(len(f.Ours), maxHardware)] {
-		if len(hardware) != hardwareBytes {
-			return Content{}, fmt.Errorf("a hardware address in the file has %d bytes instead of %d", len(hardware), hardwareBytes)
+	for _, hardware := range f.Ours[:min(len(f.Ours), maxHardwareAddresses)] {
+		if len(hardware) != hardwareAddressBytes {
+			return Content{}, fmt.Errorf("a hardware address in the file has %d bytes instead of %d", len(hardware), hardwareAddressBytes)
 		}
 		c.Ours = append(c.Ours, hardware)
 	}

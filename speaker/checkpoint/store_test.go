@@ -43,7 +43,7 @@ func TestStore_ReadsItsCheckpoint(t *testing.T) {
 	want := content()
 	store.SaveEngine(want.Checkpoint)
 	store.SavePeers(want.Peers)
-	store.SaveOutside(want.Outside)
+	store.SaveOutsideAddresses(want.Outside)
 	store.Flush()
 	_, got := Open(directory, "node1", logr.Discard())
 	if diff := cmp.Diff(want, got, byValue, cmpopts.EquateEmpty()); diff != "" {

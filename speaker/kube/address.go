@@ -16,18 +16,18 @@ import (
 )
 
 const (
-	// addressInterval is how often the speaker checks whether its node still has its address.
-	addressInterval = 2 * time.Second
+	// addressCheckInterval is how often the speaker checks whether its node still has its address.
+	addressCheckInterval = 2 * time.Second
 	// addressGoneAfter is how long the node must be without the address until the speaker ends. A DHCP
 	// client may remove the address for a moment when it renews the lease.
 	addressGoneAfter = 10 * time.Second
 )
 
-// addressWatch ends the speaker when its node has lost the address with which the speaker was started:
+// addressWatcher ends the speaker when its node has lost the address with which the speaker was started:
 // the other speakers send to the new address. The kubelet then restarts the speaker with the new address
 // (status.hostIP of the pod). The speaker ends only if the former address is missing both in the Node and
 // on the interfaces of the machine: while the API server is away, the Node is out of date.
-type addressWatch struct {
+type addressWatcher struct {
 	reader  client.Reader // from the cache
 	self    lb.NodeName
 	address netip.Addr
@@ -37,8 +37,8 @@ type addressWatch struct {
 }
 
 // Start implements manager.Runnable.
-func (w *addressWatch) Start(ctx context.Context) error {
-	tick := time.NewTicker(addressInterval)
+func (w *addressWatcher) Start(ctx context.Context) error {
+	tick := time.NewTicker(addressCheckInterval)
 	defer tick.Stop()
 	var since time.Time // when the address was missing first; zero: the node has it
 	for {
@@ -65,7 +65,7 @@ func (w *addressWatch) Start(ctx context.Context) error {
 
 // checkAddress returns the present address of the Node, and whether the address of the speaker is gone from
 // the Node and from all interfaces.
-func (w *addressWatch) checkAddress(ctx context.Context) (now netip.Addr, gone bool, err error) {
+func (w *addressWatcher) checkAddress(ctx context.Context) (now netip.Addr, gone bool, err error) {
 	var node corev1.Node
 	if err := w.reader.Get(ctx, client.ObjectKey{Name: string(w.self)}, &node); err != nil {
 		return now, false, fmt.Errorf("reading the Node %s: %w", w.self, err)

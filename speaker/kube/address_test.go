@@ -55,7 +55,7 @@ func TestAddressWatch(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 				defer cancel()
 				start := time.Now()
-				w := &addressWatch{
+				w := &addressWatcher{
 					reader: &nodeReader{addresses: tt.node, err: tt.err}, self: "node1", address: netip.MustParseAddr(before), log: logr.Discard(),
 					onInterface: func(netip.Addr) (bool, error) { return tt.has || time.Since(start) >= tt.lost, tt.of },
 				}
@@ -69,8 +69,8 @@ func TestAddressWatch(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), "the node node1 now has the address "+after+", and no interface has the address "+before) {
 					t.Fatalf("got %v, want an error with both addresses", err)
 				}
-				if took := time.Since(start); took < addressGoneAfter || took > addressGoneAfter+2*addressInterval {
-					t.Errorf("it ended after %s, want %s to %s", took, addressGoneAfter, addressGoneAfter+2*addressInterval)
+				if took := time.Since(start); took < addressGoneAfter || took > addressGoneAfter+2*addressCheckInterval {
+					t.Errorf("it ended after %s, want %s to %s", took, addressGoneAfter, addressGoneAfter+2*addressCheckInterval)
 				}
 			})
 		})

@@ -37,7 +37,7 @@ func newBed(policy apiconv.DrainPolicy) *bed {
 		OnPeers:    func(p map[lb.NodeName]netip.Addr) { b.peers = append(b.peers, p) },
 		planner:    eligibility.NewPlanner(),
 	}
-	b.store = informers.NewStore(informers.InNamespace("lbstack-system"))
+	b.store = informers.NewStore(informers.NamespaceFilter("lbstack-system"))
 	b.reader = b.store.NewReader(watchedKinds()...)
 	b.store.Note(stack(policy), true)
 	return b

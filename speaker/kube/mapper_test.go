@@ -12,7 +12,7 @@ import (
 )
 
 func TestEveryWatchedKindIsMappedWithoutTheAPIServer(t *testing.T) {
-	scheme, err := lbmanager.Scheme()
+	scheme, err := lbmanager.NewScheme()
 	if err != nil {
 		t.Fatal(err)
 	}

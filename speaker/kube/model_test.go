@@ -127,7 +127,7 @@ func TestAnySequenceOfChangesEndsAsANewSpeakerWouldBegin(t *testing.T) {
 			reported := len(b.changes)
 			b.sees()
 			fresh := newBed(policy)
-			fresh.watcher.planner.Remember(addressesOf(b.whole()))
+			fresh.watcher.planner.RestoreAdmitted(addressesOf(b.whole()))
 			fresh.sees(slices.Collect(maps.Values(there))...)
 			if diff := cmp.Diff(fresh.snapshots[0], b.whole(), byValue); diff != "" {
 				t.Fatalf("snapshot (-new +together):\n%s", diff)

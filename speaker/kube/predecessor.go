@@ -43,7 +43,7 @@ func (w *StateWriter) readPredecessor(ctx context.Context) error {
 	return nil
 }
 
-func (s *routeSlices) readPredecessor(ctx context.Context, state *v1beta1.SpeakerState) (p predecessorReport, err error) {
+func (s *routeSliceWriter) readPredecessor(ctx context.Context, state *v1beta1.SpeakerState) (p predecessorReport, err error) {
 	var list v1beta1.SpeakerRouteSliceList
 	if err := s.client.List(ctx, &list, client.MatchingFields{"node": string(s.self)}); err != nil {
 		return p, fmt.Errorf("listing the SpeakerRouteSlices of %s: %w", s.self, err)

@@ -126,7 +126,7 @@ func (t *reportedRoutes) markAll() {
 func (t *reportedRoutes) routesOfSlice(i int) []v1beta1.SpeakerBGPRoute {
 	var list []v1beta1.SpeakerBGPRoute
 	for _, prefix := range slices.SortedFunc(maps.Keys(t.slices[i]), netip.Prefix.Compare) {
-		peers, since := t.slices[i][prefix], truncateSecond(t.since[prefix])
+		peers, since := t.slices[i][prefix], truncateToSecond(t.since[prefix])
 		route := v1beta1.SpeakerBGPRoute{Prefix: prefix.String(), Since: &since}
 		for _, peer := range peers[:min(len(peers), maxPeersPerRoute)] {
 			route.Peers = append(route.Peers, v1beta1.ObjectName(peer))

@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	// maxPeers is how many peers status.bgpPeers lists at most.
-	maxPeers = 128
-	// maxText is how many bytes a text in status.bgpPeers has at most.
-	maxText = 1024
+	// maxListedPeers is how many peers status.bgpPeers lists at most.
+	maxListedPeers = 128
+	// maxTextBytes is how many bytes a text in status.bgpPeers has at most.
+	maxTextBytes = 1024
 )
 
 // RoutingState is the state of the sessions and routes of this node.
@@ -71,12 +71,12 @@ func (r RoutingState) fillStatus(next *v1beta1.SpeakerStateStatus) {
 	for name, state := range r.Peers {
 		if !state.AbsentSince.IsZero() && !slices.ContainsFunc(r.Sessions, func(s speakerbgp.Status) bool { return s.Peer == name }) {
 			next.BGPPeers = append(next.BGPPeers, v1beta1.SpeakerBGPPeer{
-				Name: v1beta1.ObjectName(name), State: v1beta1.BGPIdle, Since: truncateSecond(state.AbsentSince), LastError: boundText(state.Message), Problem: apiProblem(state.Problem),
+				Name: v1beta1.ObjectName(name), State: v1beta1.BGPIdle, Since: truncateToSecond(state.AbsentSince), LastError: boundText(state.Message), Problem: apiProblem(state.Problem),
 			})
 		}
 	}
 	slices.SortFunc(next.BGPPeers, func(x, y v1beta1.SpeakerBGPPeer) int { return cmp.Compare(x.Name, y.Name) })
-	next.BGPPeers = next.BGPPeers[:min(len(next.BGPPeers), maxPeers)]
+	next.BGPPeers = next.BGPPeers[:min(len(next.BGPPeers), maxListedPeers)]
 }
 
 // apiProblem returns a problem in the form of the API; nil: there is no problem.
@@ -87,9 +87,9 @@ func apiProblem(p bgp.Problem) *v1beta1.SpeakerBGPProblem {
 	return &v1beta1.SpeakerBGPProblem{Reason: string(p.Reason), Message: boundText(p.Message)}
 }
 
-// afterStop returns the state to report when the speaker has ended. No session is established. stays are
+// stateAfterStop returns the state to report when the speaker has ended. No session is established. stays are
 // the peers whose routers retain their routes until the next speaker runs (RFC 4724).
-func (r RoutingState) afterStop(now time.Time) (left RoutingState, stays map[bgp.PeerName]bool) {
+func (r RoutingState) stateAfterStop(now time.Time) (left RoutingState, stays map[bgp.PeerName]bool) {
 	left.Path = func(bgp.PeerName) (speakerbfd.Status, bool) { return speakerbfd.Status{}, false }
 	stays = map[bgp.PeerName]bool{}
 	for _, s := range r.Sessions {
@@ -105,7 +105,7 @@ func (r RoutingState) afterStop(now time.Time) (left RoutingState, stays map[bgp
 
 func (r RoutingState) apiPeer(s speakerbgp.Status) v1beta1.SpeakerBGPPeer {
 	p := v1beta1.SpeakerBGPPeer{
-		Name: v1beta1.ObjectName(s.Peer), State: v1beta1.BGPState(s.State.String()), Since: truncateSecond(s.Since),
+		Name: v1beta1.ObjectName(s.Peer), State: v1beta1.BGPState(s.State.String()), Since: truncateToSecond(s.Since),
 		LastError: boundText(s.LastError), Prefixes: int32(s.Prefixes), RetrySeconds: int32(s.Retry / time.Second),
 		Flaps: int32(min(s.Flaps, 1<<31-1)), Problem: apiProblem(cmp.Or(r.Peers[s.Peer].Problem, s.Problem)),
 	}
@@ -113,12 +113,12 @@ func (r RoutingState) apiPeer(s speakerbgp.Status) v1beta1.SpeakerBGPPeer {
 		p.Address = s.Router.String()
 	}
 	if s.WaitsForBFD {
-		p.LastError = boundText("the session waits for BFD (strictBFD): " + r.pathWords(s.Peer))
+		p.LastError = boundText("the session waits for BFD (strictBFD): " + r.pathMessage(s.Peer))
 	}
 	if n := s.Negotiated; n != nil {
 		p.PeerASN, p.PeerRouterID, p.LocalAddress = int64(n.Remote.ASN), n.Remote.RouterID.String(), s.Local.String()
 		p.HoldTimeSeconds, p.KeepaliveTimeSeconds = new(int32(n.Hold/time.Second)), new(int32(n.Keepalive/time.Second))
-		p.Capabilities = n.Remote.Capabilities.Words()
+		p.Capabilities = n.Remote.Capabilities.Names()
 		if s.IPv4 {
 			p.Families = append(p.Families, lb.IPv4.String())
 		}
@@ -128,20 +128,20 @@ func (r RoutingState) apiPeer(s speakerbgp.Status) v1beta1.SpeakerBGPPeer {
 	}
 	if path, watched := r.Path(s.Peer); watched {
 		p.BFD = &v1beta1.SpeakerBFD{
-			State: v1beta1.BFDState(path.State.String()), Since: truncateSecond(path.Since), Diagnostic: path.Diagnostic.String(),
+			State: v1beta1.BFDState(path.State.String()), Since: truncateToSecond(path.Since), Diagnostic: path.Diagnostic.String(),
 			TransmitIntervalMilliseconds: toMilliseconds(path.Transmit), ReceiveIntervalMilliseconds: toMilliseconds(path.Receive),
 			DetectionTimeMilliseconds: toMilliseconds(path.Detection), Flaps: int32(min(path.Flaps, 1<<31-1)),
 		}
 		if path.Problem != "" && p.LastError == "" {
-			p.LastError = boundText(unwatchedWords(path))
+			p.LastError = boundText(unwatchedMessage(path))
 		}
 	}
 	return p
 }
 
-func unwatchedWords(path speakerbfd.Status) string { return "BFD does not work: " + path.Problem }
+func unwatchedMessage(path speakerbfd.Status) string { return "BFD does not work: " + path.Problem }
 
-func (r RoutingState) pathWords(peer bgp.PeerName) string {
+func (r RoutingState) pathMessage(peer bgp.PeerName) string {
 	path, watched := r.Path(peer)
 	switch {
 	case !watched:
@@ -152,18 +152,18 @@ func (r RoutingState) pathWords(peer bgp.PeerName) string {
 	return fmt.Sprintf("the BFD session is %s on the router and %s on this node: check that BFD is enabled on the router for this node", path.Remote, path.State)
 }
 
-// flappingSentences returns a sentence for each session that is flapping.
-func (r RoutingState) flappingSentences() (sentences []string) {
+// flappingMessages returns a sentence for each session that is flapping.
+func (r RoutingState) flappingMessages() (sentences []string) {
 	for _, s := range r.Sessions {
-		if s.Flaps >= bgp.FlapsWhenFlapping && (s.State == session.Established || time.Since(s.Since) < speakerbgp.DownAfter) {
+		if s.Flaps >= bgp.FlappingThreshold && (s.State == session.Established || time.Since(s.Since) < speakerbgp.DownAfter) {
 			sentences = append(sentences, fmt.Sprintf("BGPPeer %q: the session is flapping: it ended %d times, with less than %d minutes between two ends; last error: %s", s.Peer, s.Flaps, int(bgp.StableAfter.Minutes()), s.LastError))
 		}
 	}
 	return sentences
 }
 
-// downSentences returns a sentence for each session that is not established, or whose path BFD cannot watch.
-func (r RoutingState) downSentences(now time.Time) (sentences []string) {
+// downMessages returns a sentence for each session that is not established, or whose path BFD cannot watch.
+func (r RoutingState) downMessages(now time.Time) (sentences []string) {
 	for _, s := range r.Sessions {
 		p := r.apiPeer(s)
 		path, watched := r.Path(s.Peer)
@@ -171,7 +171,7 @@ func (r RoutingState) downSentences(now time.Time) (sentences []string) {
 		case s.State != session.Established && now.Sub(s.Since) >= speakerbgp.DownAfter:
 			sentences = append(sentences, fmt.Sprintf("BGPPeer %q: no session since %s: %s", s.Peer, p.Since.UTC().Format(time.RFC3339), cmp.Or(p.LastError, string(p.State))))
 		case s.State == session.Established && watched && path.Problem != "":
-			sentences = append(sentences, fmt.Sprintf("BGPPeer %q: the session is established, but its path is not watched: %s", s.Peer, unwatchedWords(path)))
+			sentences = append(sentences, fmt.Sprintf("BGPPeer %q: the session is established, but its path is not watched: %s", s.Peer, unwatchedMessage(path)))
 		}
 	}
 	return sentences
@@ -180,5 +180,5 @@ func (r RoutingState) downSentences(now time.Time) (sentences []string) {
 func toMilliseconds(d time.Duration) int32 { return int32(min(d.Milliseconds(), 1<<31-1)) }
 
 func boundText(text string) string {
-	return strings.ToValidUTF8(text[:min(len(text), maxText)], "")
+	return strings.ToValidUTF8(text[:min(len(text), maxTextBytes)], "")
 }

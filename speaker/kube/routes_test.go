@@ -75,9 +75,9 @@ func TestRouting_ProblemsAndFlapsAreReported(t *testing.T) {
 	}
 	got := desiredStatus(&v1beta1.SpeakerState{}, layer2.Report{}, r, nil)
 	want := []v1beta1.SpeakerBGPPeer{
-		{Name: "a", State: v1beta1.BGPEstablished, Since: truncateSecond(now), Problem: &v1beta1.SpeakerBGPProblem{Reason: v1beta1.ReasonNoNextHop, Message: "no IPv6"}},
-		{Name: "b", State: v1beta1.BGPIdle, Since: truncateSecond(now), LastError: "a is in effect", Problem: &v1beta1.SpeakerBGPProblem{Reason: v1beta1.ReasonDuplicatePeer, Message: "a is in effect"}},
-		{Name: "c", State: v1beta1.BGPEstablished, Since: truncateSecond(now), LastError: "closed", Flaps: 3, Problem: &v1beta1.SpeakerBGPProblem{Reason: v1beta1.ReasonPasswordMissing, Message: "no Secret"}},
+		{Name: "a", State: v1beta1.BGPEstablished, Since: truncateToSecond(now), Problem: &v1beta1.SpeakerBGPProblem{Reason: v1beta1.ReasonNoNextHop, Message: "no IPv6"}},
+		{Name: "b", State: v1beta1.BGPIdle, Since: truncateToSecond(now), LastError: "a is in effect", Problem: &v1beta1.SpeakerBGPProblem{Reason: v1beta1.ReasonDuplicatePeer, Message: "a is in effect"}},
+		{Name: "c", State: v1beta1.BGPEstablished, Since: truncateToSecond(now), LastError: "closed", Flaps: 3, Problem: &v1beta1.SpeakerBGPProblem{Reason: v1beta1.ReasonPasswordMissing, Message: "no Secret"}},
 	}
 	if diff := cmp.Diff(want, got.BGPPeers); diff != "" {
 		t.Errorf("peers (-want +got):\n%s", diff)
@@ -115,7 +115,7 @@ func TestReportOfASpeakerThatEnds(t *testing.T) {
 			{Peer: "c", State: session.Active, LastError: "refused"},
 		},
 	}
-	parted, stays := r.afterStop(time.Now())
+	parted, stays := r.stateAfterStop(time.Now())
 	var got v1beta1.SpeakerStateStatus
 	parted.fillStatus(&got)
 	type left struct {

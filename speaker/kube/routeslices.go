@@ -20,15 +20,15 @@ const (
 	// same bound, so that one speaker cannot fill the API server. Further routes are announced and
 	// counted, but not listed.
 	maxSlices = 512
-	// maxPrefix is how many characters of a slice's name come from the node at most: names of objects have
+	// maxNamePrefix is how many characters of a slice's name come from the node at most: names of objects have
 	// at most 253 characters.
-	maxPrefix = 249
-	// endLength is how many characters at each end of a longer node name are used.
-	endLength = 124
+	maxNamePrefix = 249
+	// nameEndLength is how many characters at each end of a longer node name are used.
+	nameEndLength = 124
 )
 
-// routeSlices writes the SpeakerRouteSlices of this node. Nothing else writes them.
-type routeSlices struct {
+// routeSliceWriter writes the SpeakerRouteSlices of this node. Nothing else writes them.
+type routeSliceWriter struct {
 	client   client.Client
 	self     lb.NodeName
 	reported reportedRoutes
@@ -43,18 +43,18 @@ type routeSlices struct {
 // names.
 func sliceName(node lb.NodeName, number int) string {
 	name := string(node)
-	if len(name) > maxPrefix {
-		name = name[:endLength] + "x" + name[len(name)-endLength:]
+	if len(name) > maxNamePrefix {
+		name = name[:nameEndLength] + "x" + name[len(name)-nameEndLength:]
 	}
 	return fmt.Sprintf("%s-%d", name, number)
 }
 
 // invalidate makes the next write compare all slices with the slices on the API server.
-func (s *routeSlices) invalidate() { s.stored = nil }
+func (s *routeSliceWriter) invalidate() { s.stored = nil }
 
 // writeSlices writes the slices that have changed, with the given owner. A slice that cannot be written
 // does not delay other slices.
-func (s *routeSlices) writeSlices(ctx context.Context, owner []metav1.OwnerReference) error {
+func (s *routeSliceWriter) writeSlices(ctx context.Context, owner []metav1.OwnerReference) error {
 	s.written = 0
 	if s.stored == nil {
 		if err := s.readSlices(ctx); err != nil {
@@ -81,7 +81,7 @@ func (s *routeSlices) writeSlices(ctx context.Context, owner []metav1.OwnerRefer
 
 // readSlices lists the slices of this node, and deletes the slices that are not wanted. It makes
 // writeSlices compare all other slices.
-func (s *routeSlices) readSlices(ctx context.Context) error {
+func (s *routeSliceWriter) readSlices(ctx context.Context) error {
 	var list v1beta1.SpeakerRouteSliceList
 	if err := s.client.List(ctx, &list, client.MatchingFields{"node": string(s.self)}); err != nil {
 		return fmt.Errorf("listing the SpeakerRouteSlices of %s: %w", s.self, err)
@@ -108,7 +108,7 @@ func (s *routeSlices) readSlices(ctx context.Context) error {
 
 // putSlice creates, updates or deletes one slice. The admission policy allows no labels, annotations or
 // finalizers on slices: an update removes any that another client has set.
-func (s *routeSlices) putSlice(ctx context.Context, owner []metav1.OwnerReference, name string, routes []v1beta1.SpeakerBGPRoute) error {
+func (s *routeSliceWriter) putSlice(ctx context.Context, owner []metav1.OwnerReference, name string, routes []v1beta1.SpeakerBGPRoute) error {
 	before := s.stored[name]
 	if before == nil && len(routes) == 0 || before != nil && equality.Semantic.DeepEqual(before.Routes, routes) {
 		return nil

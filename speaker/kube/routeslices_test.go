@@ -117,7 +117,7 @@ func TestRouteSlices(t *testing.T) {
 	stale := &v1beta1.SpeakerRouteSlice{ObjectMeta: metav1.ObjectMeta{Name: "n1-7"}, Node: "n1", Routes: []v1beta1.SpeakerBGPRoute{{Prefix: "198.51.0.9/32"}}}
 	other := &v1beta1.SpeakerRouteSlice{ObjectMeta: metav1.ObjectMeta{Name: "n2-0"}, Node: "n2", Routes: []v1beta1.SpeakerBGPRoute{{Prefix: "198.51.0.9/32"}}}
 	s := newServer(t, stale, other)
-	w := &routeSlices{client: s, self: "n1"}
+	w := &routeSliceWriter{client: s, self: "n1"}
 	owner := []metav1.OwnerReference{{Kind: "Node", Name: "n1", UID: "u"}}
 	for _, step := range []struct {
 		name    string
@@ -196,7 +196,7 @@ func TestSliceName(t *testing.T) {
 // TestRouteSlices_Bounds: what the admission policy and the schema refuse is not written.
 func TestRouteSlices_Bounds(t *testing.T) {
 	s := newServer(t)
-	w := &routeSlices{client: s, self: "n1"}
+	w := &routeSliceWriter{client: s, self: "n1"}
 	w.reported.noteChanges(nil)
 	for i := range maxSlices + 1 { // as if each had been full
 		w.reported.slices = append(w.reported.slices, map[netip.Prefix][]bgp.PeerName{prefixOf(i): {"tor"}})
@@ -286,7 +286,7 @@ func TestChangesWithinTheIntervalAreWrittenTogether(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- w.Start(ctx) }()
-		w.Report(layer2.Report{Live: 1})
+		w.SetReport(layer2.Report{Live: 1})
 		after(gatherDelay + time.Millisecond)
 		if n := len(s.has(t)); n != (2000+maxRoutesPerSlice-1)/maxRoutesPerSlice {
 			t.Errorf("%d slices list 2000 routes, want %d in each", n, maxRoutesPerSlice)
@@ -294,7 +294,7 @@ func TestChangesWithinTheIntervalAreWrittenTogether(t *testing.T) {
 		after(10 * time.Second)
 		send(speakerbgp.RouteChanges{Withdrawn: all[:1]})
 		after(gatherDelay - time.Millisecond)
-		w.Report(layer2.Report{Live: 2})
+		w.SetReport(layer2.Report{Live: 2})
 		synctest.Wait()
 		if asked := s.questions(); len(asked) > 0 {
 			t.Errorf("before all is gathered: got %v, want nothing", asked)

@@ -45,7 +45,7 @@ type Options struct {
 // NewManager returns a manager with a cache of the objects that the speaker reads, and
 // the writer of this node's SpeakerState.
 func NewManager(o Options, log logr.Logger) (manager.Manager, *StateWriter, error) {
-	scheme, err := lbmanager.Scheme()
+	scheme, err := lbmanager.NewScheme()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -68,28 +68,28 @@ func NewManager(o Options, log logr.Logger) (manager.Manager, *StateWriter, erro
 	return mgr, NewStateWriter(mgr.GetCache(), mgr.GetClient(), o.Node, log.WithName("state")), nil
 }
 
-// Connect adds runnables to the manager. The first passes the objects of the cluster to the engine, and
+// AddRunnables adds runnables to the manager. The first passes the objects of the cluster to the engine, and
 // the addresses of the other speakers to join. The others write the report of this speaker, and serve its
 // endpoints. The speaker is ready once the engine has acted for the first time. The engine runs longer
 // than the manager: it answers for the addresses of this node until other nodes have them.
-func Connect(mgr manager.Manager, objects *informers.Source, o Options, engine *layer2.Engine, join func(map[lb.NodeName]netip.Addr), state *StateWriter) error {
+func AddRunnables(mgr manager.Manager, objects *informers.Source, o Options, engine *layer2.Engine, join func(map[lb.NodeName]netip.Addr), state *StateWriter) error {
 	watcher := &Watcher{
 		Objects: objects, Self: o.Node, Before: o.Before, OnSnapshot: engine.SetSnapshot, OnChange: engine.SetChange, OnPeers: join,
-		Passes: o.Watchdog.Loop("the watcher of the cluster for layer 2"),
+		Passes: o.Watchdog.AddLoop("the watcher of the cluster for layer 2"),
 	}
 	state.Partitioned = engine.SetPartitioned
 	ready := func() error {
-		if !engine.Synced() {
+		if !engine.HasSynced() {
 			return errors.New("the speaker has not yet read the objects of the cluster, the states of its peers and the links of the node")
 		}
 		return nil
 	}
 	var moved error
 	if o.OnInterface != nil {
-		moved = mgr.Add(&addressWatch{reader: mgr.GetCache(), self: o.Node, address: o.Address, onInterface: o.OnInterface, log: mgr.GetLogger().WithName("address")})
+		moved = mgr.Add(&addressWatcher{reader: mgr.GetCache(), self: o.Node, address: o.Address, onInterface: o.OnInterface, log: mgr.GetLogger().WithName("address")})
 	}
 	return errors.Join(
 		mgr.Add(watcher), mgr.Add(state), moved,
-		lbmanager.Serve(mgr, o.HTTPEndpoints, "lbstack-speaker", ready),
+		lbmanager.AddServers(mgr, o.HTTPEndpoints, "lbstack-speaker", ready),
 	)
 }

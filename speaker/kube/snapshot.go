@@ -28,14 +28,14 @@ func (w *Watcher) configurePlanner(changes informers.Changes) layer2.Snapshot {
 	w.advertised = len(ads)+len(problems) > 0
 	nodes := changes.Nodes()
 	// SetConfig recomputes all addresses. Most changes of Nodes do not affect which nodes may announce.
-	if changes.Changed(&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}) || !slices.EqualFunc(nodes, w.nodes, eligibility.SameCandidates) {
+	if changes.HasChanged(&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}) || !slices.EqualFunc(nodes, w.nodes, eligibility.HasSameCandidacy) {
 		w.nodes = nodes
 		w.planner.SetConfig(ads, changes.Pools(), nodes)
 	}
 	rest := layer2.Snapshot{Problems: problems, Detection: readDetection(changes), Draining: map[lb.NodeName]bool{}, Down: map[lb.NodeName]bool{}}
 	for i := range nodes {
 		node := &nodes[i]
-		if node.OnStandby() {
+		if node.IsOnStandby() {
 			rest.Draining[node.Name] = true
 		}
 		if node.Name == w.Self {

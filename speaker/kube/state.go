@@ -25,16 +25,16 @@ const (
 	// writeInterval is the shortest time between two writes of the state: changes of owners come in
 	// groups.
 	writeInterval = 500 * time.Millisecond
-	// freeEntries is how many addresses of the state do not make the time between two writes longer.
-	freeEntries = 100
-	// perEntry is how much longer the time between two writes is for each further address. The cost of a
+	// entriesWithoutPause is how many addresses of the state do not make the time between two writes longer.
+	entriesWithoutPause = 100
+	// pausePerEntry is how much longer the time between two writes is for each further address. The cost of a
 	// write grows with the length of the state: 333 addresses take the API server 20 ms of a processor.
-	perEntry = time.Millisecond
-	// longestPause bounds the time between two writes, perWrite not counted.
+	pausePerEntry = time.Millisecond
+	// longestPause bounds the time between two writes, pausePerSlice not counted.
 	longestPause = 10 * time.Second
-	// perWrite is how much longer the time between two writes is for each SpeakerRouteSlice that was
+	// pausePerSlice is how much longer the time between two writes is for each SpeakerRouteSlice that was
 	// written: routes often change in great number, again and again.
-	perWrite = 50 * time.Millisecond
+	pausePerSlice = 50 * time.Millisecond
 	// gatherDelay is how long changes are collected after a quiet time, before they are written. All
 	// speakers of a cluster may write because of one change. Each speaker then writes its collected changes
 	// at once, and the writes do not delay the announcements on the network.
@@ -45,17 +45,17 @@ const (
 	// here.
 	checkInterval = time.Minute
 	// readInterval is how often a speaker in a minority reads the condition that the controller sets
-	// for it, apart from readPerSpeaker.
+	// for it, apart from readIntervalPerSpeaker.
 	readInterval = time.Second
-	// readPerSpeaker is how much longer that interval is for each speaker that should be there. If a
+	// readIntervalPerSpeaker is how much longer that interval is for each speaker that should be there. If a
 	// large cluster is cut into halves, all its speakers together therefore read at most 100 times a
 	// second.
-	readPerSpeaker = 10 * time.Millisecond
+	readIntervalPerSpeaker = 10 * time.Millisecond
 )
 
-// retryWrite is the back-off after failed writes. It applies where it is longer than the pause between
+// writeBackOff is the back-off after failed writes. It applies where it is longer than the pause between
 // two writes.
-var retryWrite = backoff.Exponential{First: writeInterval, Last: 5 * time.Second}
+var writeBackOff = backoff.Exponential{First: writeInterval, Last: 5 * time.Second}
 
 // StateWriter writes the SpeakerState and the SpeakerRouteSlices of this node. It is the only writer of
 // them, except for the conditions Current and Partitioned, which the controller sets. The engine never
@@ -91,7 +91,7 @@ type StateWriter struct {
 	// lastRead is when a speaker in a minority read the state last.
 	lastRead    time.Time
 	countsTimer *time.Timer // fires when changed counts are to be written
-	routes      routeSlices
+	routes      routeSliceWriter
 
 	mu     sync.Mutex
 	latest *layer2.Report
@@ -100,11 +100,11 @@ type StateWriter struct {
 
 // NewStateWriter returns a writer for a node.
 func NewStateWriter(reader client.Reader, c client.Client, self lb.NodeName, log logr.Logger) *StateWriter {
-	return &StateWriter{Reader: reader, Client: c, Self: self, Log: log, started: truncateSecond(time.Now()), wake: make(chan struct{}, 1), routes: routeSlices{client: c, self: self}}
+	return &StateWriter{Reader: reader, Client: c, Self: self, Log: log, started: truncateToSecond(time.Now()), wake: make(chan struct{}, 1), routes: routeSliceWriter{client: c, self: self}}
 }
 
-// Report takes a report of the engine, to be written soon. It does not block.
-func (w *StateWriter) Report(r layer2.Report) {
+// SetReport takes a report of the engine, to be written soon. It does not block.
+func (w *StateWriter) SetReport(r layer2.Report) {
 	w.mu.Lock()
 	w.latest = &r
 	w.mu.Unlock()
@@ -129,7 +129,7 @@ func (w *StateWriter) Start(ctx context.Context) error {
 			w.invalidate()
 		case <-w.minorityReads():
 		}
-		if !waitFor(ctx, gatherDelay) {
+		if !sleepUnlessDone(ctx, gatherDelay) {
 			return nil
 		}
 		if err := w.writeAll(ctx); err != nil && ctx.Err() == nil {
@@ -139,7 +139,7 @@ func (w *StateWriter) Start(ctx context.Context) error {
 		} else {
 			failures = 0
 		}
-		if !waitFor(ctx, max(w.pauseLength(), retryWrite.Wait(failures))-gatherDelay) {
+		if !sleepUnlessDone(ctx, max(w.pauseLength(), writeBackOff.Wait(failures))-gatherDelay) {
 			return nil
 		}
 	}
@@ -153,16 +153,16 @@ func (w *StateWriter) minorityReads() <-chan time.Time {
 	if w.latest == nil || w.latest.MinoritySince.IsZero() {
 		return nil
 	}
-	return time.After(readPause(w.latest))
+	return time.After(minorityReadInterval(w.latest))
 }
 
-// readPause returns the time between two reads of a speaker in a minority.
-func readPause(r *layer2.Report) time.Duration {
-	return readInterval + time.Duration(r.Live+len(r.Missing))*readPerSpeaker
+// minorityReadInterval returns the time between two reads of a speaker in a minority.
+func minorityReadInterval(r *layer2.Report) time.Duration {
+	return readInterval + time.Duration(r.Live+len(r.Missing))*readIntervalPerSpeaker
 }
 
-// waitFor waits for a time, and returns false if the context ends before that.
-func waitFor(ctx context.Context, d time.Duration) bool {
+// sleepUnlessDone waits for a time, and returns false if the context ends before that.
+func sleepUnlessDone(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
 		return false
@@ -173,17 +173,17 @@ func waitFor(ctx context.Context, d time.Duration) bool {
 
 // pauseLength returns the time to wait between two writes.
 func (w *StateWriter) pauseLength() time.Duration {
-	entries := max(0, w.entries-freeEntries)
+	entries := max(0, w.entries-entriesWithoutPause)
 	if w.inMinority {
 		entries = 0 // the speaker must read its condition soon: until then two nodes may answer for an address
 	}
-	return min(longestPause, writeInterval+time.Duration(entries)*perEntry) + time.Duration(w.routes.written)*perWrite
+	return min(longestPause, writeInterval+time.Duration(entries)*pausePerEntry) + time.Duration(w.routes.written)*pausePerSlice
 }
 
 // Leave writes the last state of a speaker that ends, since the next speaker may start late, or never.
 // routing is the state before the sessions ended. Call Leave after Start has returned.
 func (w *StateWriter) Leave(ctx context.Context, routing RoutingState) error {
-	left, stays := routing.afterStop(time.Now())
+	left, stays := routing.stateAfterStop(time.Now())
 	w.Routing = func() RoutingState { return left }
 	w.routes.reported.noteChanges(routing.Changes)
 	w.routes.reported.retainPeers(stays)
@@ -223,7 +223,7 @@ func (w *StateWriter) writeAll(ctx context.Context) error {
 		return err
 	}
 	owner := state.OwnerReferences
-	if !w.isOwner(owner) {
+	if !w.hasNodeOwner(owner) {
 		var failed error
 		if owner, failed = w.nodeOwner(ctx); failed != nil {
 			return errors.Join(err, failed)
@@ -232,9 +232,9 @@ func (w *StateWriter) writeAll(ctx context.Context) error {
 	return errors.Join(err, w.routes.writeSlices(ctx, owner))
 }
 
-// isOwner reports whether the only owner is the Node, as this speaker sets it. A state that was
+// hasNodeOwner reports whether the only owner is the Node, as this speaker sets it. A state that was
 // restored from a backup, for example, may have other owners.
-func (w *StateWriter) isOwner(list []metav1.OwnerReference) bool {
+func (w *StateWriter) hasNodeOwner(list []metav1.OwnerReference) bool {
 	return len(list) == 1 && list[0].APIVersion == "v1" && list[0].Kind == "Node" && list[0].Name == string(w.Self)
 }
 
@@ -252,7 +252,7 @@ func (w *StateWriter) nodeOwner(ctx context.Context) ([]metav1.OwnerReference, e
 // failed.
 func (w *StateWriter) writeIfChanged(ctx context.Context, latest layer2.Report, routing RoutingState) (*v1beta1.SpeakerState, error) {
 	w.inMinority = !latest.MinoritySince.IsZero()
-	if w.inMinority && time.Since(w.lastRead) >= readPause(&latest) {
+	if w.inMinority && time.Since(w.lastRead) >= minorityReadInterval(&latest) {
 		w.stored = nil
 	}
 	fresh := w.stored == nil

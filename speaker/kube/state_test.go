@@ -140,13 +140,13 @@ func TestStatus_FailedCheckpointIsReported(t *testing.T) {
 func TestStatusListsOwnedAddressesUpToTheBound(t *testing.T) {
 	var r layer2.Report
 	a := netip.MustParseAddr("10.0.0.0")
-	for range maxListed + 1 {
+	for range maxListedAddresses + 1 {
 		r.Owned = append(r.Owned, layer2.OwnedAddress{Address: a, Serving: layer2.Serving{Interfaces: []string{"eth0"}}, Since: time.Unix(1, 5), Epoch: math.MaxUint64})
 		a = a.Next()
 	}
 	got := desiredStatus(&v1beta1.SpeakerState{}, r, RoutingState{}, nil)
-	if len(got.Addresses) != maxListed || got.AddressCount != maxListed+1 {
-		t.Errorf("got %d listed and a count of %d, want %d and %d", len(got.Addresses), got.AddressCount, maxListed, maxListed+1)
+	if len(got.Addresses) != maxListedAddresses || got.AddressCount != maxListedAddresses+1 {
+		t.Errorf("got %d listed and a count of %d, want %d and %d", len(got.Addresses), got.AddressCount, maxListedAddresses, maxListedAddresses+1)
 	}
 	first := got.Addresses[0]
 	if diff := cmp.Diff([]v1beta1.InterfaceName{"eth0"}, first.Interfaces); diff != "" || first.Address != "10.0.0.0" || first.Epoch != math.MaxInt64 {
@@ -272,7 +272,7 @@ func TestStateWriter_ReadsMinorityReportOfTheController(t *testing.T) {
 		go func() { defer close(done); _ = w.Start(ctx) }()
 		defer func() { cancel(); <-done }()
 		since := time.Now()
-		w.Report(layer2.Report{Live: 1, Missing: []lb.NodeName{"n2", "n3"}, MinoritySince: since})
+		w.SetReport(layer2.Report{Live: 1, Missing: []lb.NodeName{"n2", "n3"}, MinoritySince: since})
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
 		if len(got) < 2 || slices.ContainsFunc(got, func(at time.Time) bool { return !at.IsZero() }) || reads() < 2 {
@@ -296,7 +296,7 @@ func TestStateWriter_ReadsMinorityReportOfTheController(t *testing.T) {
 		if last := got[len(got)-1]; !last.Equal(since) {
 			t.Errorf("got a report about %v, want one about the minority since %v", last, since)
 		}
-		w.Report(layer2.Report{Live: 3})
+		w.SetReport(layer2.Report{Live: 3})
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		count := len(got)

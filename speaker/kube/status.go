@@ -20,22 +20,22 @@ import (
 )
 
 const (
-	// maxListed bounds status.addresses.
-	maxListed = 5000
-	// maxInterfaces bounds the interfaces of each address in status.addresses.
-	maxInterfaces = 32
-	// maxLinks bounds status.interfaces.
-	maxLinks = 256
-	// maxSubnets bounds the subnets of each interface in status.interfaces.
-	maxSubnets = 32
+	// maxListedAddresses bounds status.addresses.
+	maxListedAddresses = 5000
+	// maxInterfacesPerAddress bounds the interfaces of each address in status.addresses.
+	maxInterfacesPerAddress = 32
+	// maxListedInterfaces bounds status.interfaces.
+	maxListedInterfaces = 256
+	// maxSubnetsPerInterface bounds the subnets of each interface in status.interfaces.
+	maxSubnetsPerInterface = 32
 	// maxConflicts bounds status.conflicts.
 	maxConflicts = 256
-	// maxMissing bounds status.missingSpeakers.
-	maxMissing = 256
-	// maxCovered bounds status.coveredNodes.
-	maxCovered = 64
-	// maxNamed is how many items of a kind a sentence names at most.
-	maxNamed = 3
+	// maxMissingSpeakers bounds status.missingSpeakers.
+	maxMissingSpeakers = 256
+	// maxCoveredNodes bounds status.coveredNodes.
+	maxCoveredNodes = 64
+	// maxNamedItems is how many items of a kind a sentence names at most.
+	maxNamedItems = 3
 )
 
 // desiredStatus returns the status for a report. It has the conditions of state, with a new Ready condition.
@@ -49,23 +49,23 @@ func desiredStatus(state *v1beta1.SpeakerState, r layer2.Report, routing Routing
 		Conflicts:    apiConflicts(r.Conflicts),
 	}
 	if !r.MinoritySince.IsZero() {
-		since := truncateSecond(r.MinoritySince)
+		since := truncateToSecond(r.MinoritySince)
 		next.MinoritySince = &since
 	}
-	for _, node := range r.Missing[:min(len(r.Missing), maxMissing)] {
+	for _, node := range r.Missing[:min(len(r.Missing), maxMissingSpeakers)] {
 		next.MissingSpeakers = append(next.MissingSpeakers, v1beta1.NodeName(node))
 	}
-	for _, c := range r.Covered[:min(len(r.Covered), maxCovered)] {
+	for _, c := range r.Covered[:min(len(r.Covered), maxCoveredNodes)] {
 		next.CoveredNodes = append(next.CoveredNodes, v1beta1.CoveredNode{
-			Name: v1beta1.NodeName(c.Node), AddressCount: int32(c.Count), Address: c.First.String(), Since: truncateSecond(c.Since),
+			Name: v1beta1.NodeName(c.Node), AddressCount: int32(c.Count), Address: c.First.String(), Since: truncateToSecond(c.Since),
 		})
 	}
-	for _, link := range r.Links[:min(len(r.Links), maxLinks)] {
-		next.Interfaces = append(next.Interfaces, speakerInterface(link))
+	for _, link := range r.Links[:min(len(r.Links), maxListedInterfaces)] {
+		next.Interfaces = append(next.Interfaces, apiInterface(link))
 	}
-	for _, o := range r.Owned[:min(len(r.Owned), maxListed)] {
-		address := v1beta1.SpeakerAddress{Address: o.Address.String(), Since: truncateSecond(o.Since), Epoch: int64(min(o.Epoch, math.MaxInt64))}
-		for _, name := range o.Interfaces[:min(len(o.Interfaces), maxInterfaces)] {
+	for _, o := range r.Owned[:min(len(r.Owned), maxListedAddresses)] {
+		address := v1beta1.SpeakerAddress{Address: o.Address.String(), Since: truncateToSecond(o.Since), Epoch: int64(min(o.Epoch, math.MaxInt64))}
+		for _, name := range o.Interfaces[:min(len(o.Interfaces), maxInterfacesPerAddress)] {
 			address.Interfaces = append(address.Interfaces, v1beta1.InterfaceName(name))
 		}
 		next.Addresses = append(next.Addresses, address)
@@ -75,7 +75,7 @@ func desiredStatus(state *v1beta1.SpeakerState, r layer2.Report, routing Routing
 	return next
 }
 
-func speakerInterface(link layer2.Link) v1beta1.SpeakerInterface {
+func apiInterface(link layer2.Link) v1beta1.SpeakerInterface {
 	i := v1beta1.SpeakerInterface{Name: v1beta1.InterfaceName(link.Name), HardwareAddress: link.Hardware.String(), MTU: int32(min(max(link.MTU, 0), math.MaxInt32))}
 	if link.IPv4 {
 		i.Families = append(i.Families, lb.IPv4.String())
@@ -83,7 +83,7 @@ func speakerInterface(link layer2.Link) v1beta1.SpeakerInterface {
 	if link.LinkLocal.IsValid() {
 		i.Families = append(i.Families, lb.IPv6.String())
 	}
-	for _, subnet := range link.Prefixes[:min(len(link.Prefixes), maxSubnets)] {
+	for _, subnet := range link.Prefixes[:min(len(link.Prefixes), maxSubnetsPerInterface)] {
 		i.Subnets = append(i.Subnets, subnet.String())
 	}
 	for _, address := range link.Addresses {
@@ -126,14 +126,14 @@ func apiConflicts(list []layer2.Conflict) []v1beta1.SpeakerConflict {
 		seen[c.Address] = true
 		reported = append(reported, v1beta1.SpeakerConflict{
 			Address: c.Address.String(), Interface: v1beta1.InterfaceName(c.Interface), HardwareAddress: c.Hardware.String(),
-			HostNode: v1beta1.NodeName(c.Node), Announced: c.Announced, Since: truncateSecond(c.Since),
+			HostNode: v1beta1.NodeName(c.Node), Announced: c.Announced, Since: truncateToSecond(c.Since),
 		})
 	}
 	return reported
 }
 
-// truncateSecond returns a time without the fractions of a second, which the API server would drop.
-func truncateSecond(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second)) }
+// truncateToSecond returns a time without the fractions of a second, which the API server would drop.
+func truncateToSecond(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second)) }
 
 // readyCondition returns the Ready condition. The condition names only the first problem in this order:
 // the speaker is isolated, in a minority, or has conceded addresses; failures that no other object shows;
@@ -143,16 +143,16 @@ func readyCondition(r layer2.Report, routing RoutingState, checkpoint error) met
 	c := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse}
 	switch {
 	case apiPhase(r.Phase) == v1beta1.SpeakerIsolated:
-		c.Reason, c.Message = v1beta1.ReasonIsolated, bounded.Message(isolatedSentence(r))
+		c.Reason, c.Message = v1beta1.ReasonIsolated, bounded.Message(isolatedMessage(r))
 	case !r.MinoritySince.IsZero() && !r.Alone:
-		c.Reason, c.Message = v1beta1.ReasonMinority, bounded.Message(minoritySentence(r))
+		c.Reason, c.Message = v1beta1.ReasonMinority, bounded.Message(minorityMessage(r))
 	case r.Conceded.Count > 0:
 		c.Reason, c.Message = v1beta1.ReasonAddressConceded, fmt.Sprintf("hosts answer for %d addresses that this node has or is to have; they are, or may be, nodes whose speakers this one never received from. "+
 			"This node does not announce these addresses until no host answers: look at the speakers there, their version and key, and at the mesh port (UDP, spec.speaker.ports of the LoadBalancerStack)%s",
 			r.Conceded.Count, inUseClause(r.Conceded))
 		// Failures that no other object shows come before failures that another object shows too.
 	case len(r.Unserved) > 0:
-		c.Reason, c.Message = v1beta1.ReasonInterfaceFailed, bounded.Message(unservedSentence(r.Unserved))
+		c.Reason, c.Message = v1beta1.ReasonInterfaceFailed, bounded.Message(unservedMessage(r.Unserved))
 	case checkpoint != nil:
 		c.Reason, c.Message = v1beta1.ReasonCheckpointFailed, bounded.Message("the speaker cannot write its checkpoint: "+
 			"a speaker that starts on this node while the API server is away announces nothing: "+termination.ExplainError(checkpoint))
@@ -162,19 +162,19 @@ func readyCondition(r layer2.Report, routing RoutingState, checkpoint error) met
 		c.Reason, c.Message = v1beta1.ReasonInvalidPeer, bounded.Message(strings.Join(routing.Problems, "; "))
 	case routing.Refused.Count > 0:
 		c.Reason, c.Message = v1beta1.ReasonAddressRefused, bounded.Message(routing.Refused.String())
-	case len(routing.flappingSentences()) > 0:
-		c.Reason, c.Message = v1beta1.ReasonFlapping, bounded.Message(strings.Join(routing.flappingSentences(), "; "))
-	case len(routing.downSentences(time.Now())) > 0:
-		c.Reason, c.Message = v1beta1.ReasonPeersDown, bounded.Message(strings.Join(routing.downSentences(time.Now()), "; "))
+	case len(routing.flappingMessages()) > 0:
+		c.Reason, c.Message = v1beta1.ReasonFlapping, bounded.Message(strings.Join(routing.flappingMessages(), "; "))
+	case len(routing.downMessages(time.Now())) > 0:
+		c.Reason, c.Message = v1beta1.ReasonPeersDown, bounded.Message(strings.Join(routing.downMessages(time.Now()), "; "))
 	case len(r.Links) == 0:
 		c.Reason, c.Message = v1beta1.ReasonNoInterface, "the node has no Ethernet interface that is up and has an address, so the speaker can announce nothing on the local network"
 	case len(r.Lost) > 0:
 		c.Reason, c.Message = v1beta1.ReasonDatagramsLost, eligibility.Enumerate("no datagrams arrive from", r.Lost)+
 			": changes from the speakers there arrive later, through other speakers, and failures are detected less reliably: allow UDP on the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes"
 	case len(r.Covered) > 0:
-		c.Reason, c.Message = v1beta1.ReasonPeerNotAnnouncing, bounded.Message(coveredSentence(r.Covered))
+		c.Reason, c.Message = v1beta1.ReasonPeerNotAnnouncing, bounded.Message(coveredMessage(r.Covered))
 	case len(r.Conflicts) > 0:
-		c.Reason, c.Message = v1beta1.ReasonForeignHosts, bounded.Message(foreignHosts(apiConflicts(r.Conflicts)))
+		c.Reason, c.Message = v1beta1.ReasonForeignHosts, bounded.Message(foreignHostsMessage(apiConflicts(r.Conflicts)))
 	case r.Standby != "":
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonStandby
 		c.Message = fmt.Sprintf("the node %s, so the speaker takes no address, and announces its addresses until other nodes announce them", r.Standby)
@@ -193,18 +193,18 @@ func readyCondition(r layer2.Report, routing RoutingState, checkpoint error) met
 	return c
 }
 
-// coveredSentence returns a sentence about nodes that do not announce their addresses.
-func coveredSentence(list []layer2.CoveredNode) string {
+// coveredMessage returns a sentence about nodes that do not announce their addresses.
+func coveredMessage(list []layer2.CoveredNode) string {
 	var nodes []string
-	for _, c := range list[:min(len(list), maxNamed)] {
+	for _, c := range list[:min(len(list), maxNamedItems)] {
 		nodes = append(nodes, fmt.Sprintf("%s (%d addresses, the first is %s)", c.Node, c.Count, c.First))
 	}
 	return fmt.Sprintf("no announcement arrives from %d nodes whose speakers run again and have addresses: %s. This speaker answers for these addresses with the hardware addresses of the nodes, "+
 		"so that traffic still goes there: look at the speakers there, and at what drops their ARP and NDP frames", len(list), strings.Join(nodes, ", "))
 }
 
-// isolatedSentence returns a sentence about an isolated speaker: why it announces nothing.
-func isolatedSentence(r layer2.Report) string {
+// isolatedMessage returns a sentence about an isolated speaker: why it announces nothing.
+func isolatedMessage(r layer2.Report) string {
 	if len(r.Unreached) > 0 {
 		return eligibility.Enumerate("nothing that the speaker sends arrives at", r.Unreached) + ", from which it receives. It announces nothing, since these nodes take over its addresses: " +
 			"look at what drops UDP that the node sends to the mesh port (spec.speaker.ports of the LoadBalancerStack)"
@@ -213,8 +213,8 @@ func isolatedSentence(r layer2.Report) string {
 		"look at the network of the node", eligibility.Enumerate("nothing from", r.Missing))
 }
 
-// minoritySentence returns a sentence about a speaker in a minority: what it announces, and why.
-func minoritySentence(r layer2.Report) string {
+// minorityMessage returns a sentence about a speaker in a minority: what it announces, and why.
+func minorityMessage(r layer2.Report) string {
 	what := "it announces what it has, and takes an address only when no host answers for it"
 	if r.Partitioned {
 		what = "it announces only addresses that none of the missing speakers may announce, since these form a larger group"
@@ -229,7 +229,7 @@ func silentClause(links []string) string {
 	if len(links) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; on %s, where no host answers, it announces nothing until a host asks for an address", strings.Join(links[:min(len(links), maxNamed)], ", "))
+	return fmt.Sprintf("; on %s, where no host answers, it announces nothing until a host asks for an address", strings.Join(links[:min(len(links), maxNamedItems)], ", "))
 }
 
 // inUseClause returns the end of a sentence: it names addresses that are not taken, since hosts answer
@@ -252,7 +252,7 @@ func inUseClause(u layer2.UsedAddresses) string {
 	return "; hosts answer for " + strings.Join(parts, ", ")
 }
 
-func unservedSentence(list []layer2.UnservedLink) string {
+func unservedMessage(list []layer2.UnservedLink) string {
 	parts := make([]string, 0, len(list))
 	for _, u := range list {
 		family := "IPv4"
@@ -265,9 +265,9 @@ func unservedSentence(list []layer2.UnservedLink) string {
 		strings.Join(parts, ", "))
 }
 
-func foreignHosts(list []v1beta1.SpeakerConflict) string {
-	parts := make([]string, 0, maxNamed)
-	for _, c := range list[:min(len(list), maxNamed)] {
+func foreignHostsMessage(list []v1beta1.SpeakerConflict) string {
+	parts := make([]string, 0, maxNamedItems)
+	for _, c := range list[:min(len(list), maxNamedItems)] {
 		announced := "not announced"
 		if c.Announced {
 			announced = "announced all the same"

@@ -84,7 +84,7 @@ func stripNamespace(namespace *metav1.PartialObjectMetadata) {
 // terms on which Services share the address, with up to 1024 ports each, are only for the controller.
 func stripClaim(claim *v1beta1.IPAddressClaim) {
 	kept := v1beta1.IPAddressClaim{ObjectMeta: apiconv.TrimMeta(claim.ObjectMeta), Spec: v1beta1.IPAddressClaimSpec{Address: claim.Spec.Address, Pool: claim.Spec.Pool}}
-	if node := apiconv.AnnounceFrom(claim); node != "" {
+	if node := apiconv.AnnounceFromNode(claim); node != "" {
 		kept.Annotations = map[string]string{v1beta1.AnnotationAnnounceFrom: string(node)}
 	}
 	for _, h := range claim.Spec.Holders {

@@ -45,7 +45,7 @@ type Watcher struct {
 
 // watchedKinds returns the kinds that the watcher reads.
 func watchedKinds() []client.Object {
-	return append(clusterWideKinds(), &corev1.Service{}, &corev1.Pod{}, &discoveryv1.EndpointSlice{}, &v1beta1.IPAddressClaim{}, informers.Namespaces())
+	return append(clusterWideKinds(), &corev1.Service{}, &corev1.Pod{}, &discoveryv1.EndpointSlice{}, &v1beta1.IPAddressClaim{}, informers.NamespaceKind())
 }
 
 // clusterWideKinds returns the kinds whose objects affect all addresses.
@@ -56,7 +56,7 @@ func clusterWideKinds() []client.Object {
 // Start watches until the context ends. It implements manager.Runnable.
 func (w *Watcher) Start(ctx context.Context) error {
 	w.planner = eligibility.NewPlanner()
-	w.planner.Remember(w.Before)
+	w.planner.RestoreAdmitted(w.Before)
 	const rest = 4 // wait four times as long as the last round took: at most a fifth of a processor
 	return w.Objects.Run(ctx, rest, w.handleChanges, watchedKinds()...)
 }
@@ -65,14 +65,14 @@ func (w *Watcher) Start(ctx context.Context) error {
 func (w *Watcher) handleChanges(changes informers.Changes) {
 	w.Passes.Begin()
 	defer w.Passes.End()
-	if changes.Changed(&corev1.Pod{}) {
+	if changes.HasChanged(&corev1.Pod{}) {
 		if now := speakerAddresses(informers.All[*corev1.Pod](changes), w.Self); w.peers == nil || !maps.Equal(w.peers, now) {
 			w.peers = now
 			w.OnPeers(now)
 		}
 	}
 	rest, advertised := w.lastRest, w.advertised
-	if changes.Changed(clusterWideKinds()...) {
+	if changes.HasChanged(clusterWideKinds()...) {
 		rest = w.configurePlanner(changes)
 	}
 	// Without an L2Advertisement nothing is announced on the local network: clusters that only
@@ -83,7 +83,7 @@ func (w *Watcher) handleChanges(changes informers.Changes) {
 	case w.advertised:
 		changes.Apply(w.planner)
 	case advertised:
-		w.planner.Forget()
+		w.planner.RemoveAll()
 	}
 	w.publishChanges(changes.First, rest)
 }

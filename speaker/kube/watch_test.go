@@ -161,7 +161,7 @@ func TestAKubeletThatWritesTheSameWakesNobody(t *testing.T) {
 			reader.Read(func(informers.Changes) {})
 			store.Handler().OnUpdate(x, y)
 			reader.Read(func(noted informers.Changes) {
-				if got := noted.Changed(&corev1.Node{}); got != tt.want {
+				if got := noted.HasChanged(&corev1.Node{}); got != tt.want {
 					t.Errorf("got %v, want %v", got, tt.want)
 				}
 			})

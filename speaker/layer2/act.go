@@ -13,8 +13,8 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// lastSent is what was published, reported and written to the checkpoint last.
-type lastSent struct {
+// sentState is what was published, reported and written to the checkpoint last.
+type sentState struct {
 	state     *wire.State
 	ours      []net.HardwareAddr // hardware addresses of nodes whose speakers have sent to this one, sorted
 	nodes     []net.HardwareAddr // ours, and the hardware addresses in roundView.learned, sorted
@@ -52,7 +52,7 @@ func (e *Engine) act(v *roundView, d decision) {
 	if served {
 		e.Announcer.SetServed(e.served)
 	}
-	if claimed := e.recordClaim(d); claimed || served {
+	if claimed := e.recordClaims(d); claimed || served {
 		e.noteOwned(d.Looked, v.now)
 	}
 	e.publish(v)
@@ -74,13 +74,13 @@ func (e *Engine) recordServed(d decision) (changed bool) {
 		case was:
 			delete(e.served, address)
 		}
-		changed = changed || was != is || is && !now.Same(before)
+		changed = changed || was != is || is && !now.IsSame(before)
 	}
 	return changed
 }
 
-// recordClaim records what this node claims from now on, and reports whether that changed.
-func (e *Engine) recordClaim(d decision) (changed bool) {
+// recordClaims records what this node claims from now on, and reports whether that changed.
+func (e *Engine) recordClaims(d decision) (changed bool) {
 	var next ownership.Claims
 	for _, address := range d.Looked {
 		before, had := e.claims[address]
@@ -118,7 +118,7 @@ func (e *Engine) saveCheckpoint(v *roundView) {
 	}
 	e.sent.want, e.sent.unsaved, e.sent.held, e.sent.known, e.sent.saved = v.in.want, false, held, len(e.sent.ours), v.now
 	whole := *v.in.want
-	whole.Addresses = e.owners.All()
+	whole.Addresses = e.owners.WantedAddresses()
 	e.Save(Checkpoint{Snapshot: whole, Claims: e.claims, Held: held, Ours: e.sent.ours})
 }
 
@@ -226,7 +226,7 @@ func (e *Engine) setNodeHardware(v *roundView) {
 func (e *Engine) updateNodeHardware(v *roundView) {
 	nodes, grew := slices.Clone(e.sent.ours), false
 	for _, hardware := range v.learned {
-		grew = grew || !e.wasNode(hardware[:])
+		grew = grew || !e.wasKnownNode(hardware[:])
 		nodes = append(nodes, slices.Clone(hardware[:]))
 	}
 	nodes = sortedHardware(nodes)

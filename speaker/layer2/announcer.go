@@ -33,13 +33,13 @@ type Link struct {
 	// Prefixes are the subnets of its addresses in both families, masked and sorted. Link-local subnets are
 	// left out.
 	Prefixes []netip.Prefix
-	// Addresses are the addresses of the interface, sorted, at most MaxAddresses. Link-local addresses are
+	// Addresses are the addresses of the interface, sorted, at most MaxLinkAddresses. Link-local addresses are
 	// left out. The list is empty for dummy interfaces, and for links of other nodes.
 	Addresses []netip.Addr
 }
 
-// MaxAddresses bounds the Addresses of a Link, both families together.
-const MaxAddresses = 32
+// MaxLinkAddresses bounds the Addresses of a Link, both families together.
+const MaxLinkAddresses = 32
 
 // CanAnnounce reports whether an address of this family can be announced on the link.
 func (l Link) CanAnnounce(address netip.Addr) bool {
@@ -71,14 +71,14 @@ type Serving struct {
 	Returned bool
 }
 
-// Same reports whether two ways of serving are the same. First does not count, since it matters
+// IsSame reports whether two ways of serving are the same. First does not count, since it matters
 // only when serving begins.
-func (o Serving) Same(other Serving) bool {
-	return o.Returned == other.Returned && o.SameAnswers(other)
+func (o Serving) IsSame(other Serving) bool {
+	return o.Returned == other.Returned && o.HasSameAnswers(other)
 }
 
-// SameAnswers reports whether the answers are the same on each interface.
-func (o Serving) SameAnswers(other Serving) bool {
+// HasSameAnswers reports whether the answers are the same on each interface.
+func (o Serving) HasSameAnswers(other Serving) bool {
 	same := func(x, y net.HardwareAddr) bool { return slices.Equal(x, y) }
 	return maps.EqualFunc(o.For, other.For, same) && slices.Equal(o.Interfaces, other.Interfaces)
 }

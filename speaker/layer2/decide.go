@@ -51,13 +51,13 @@ func (e *Engine) buildView(now time.Time, in inbox) *roundView {
 	}
 	nodes := []ownership.Node{{
 		Name: e.Self, Phase: v.phase, Drained: in.want.Draining[e.Self], Settled: now.Sub(e.begun) >= settleTime,
-		Claims: e.claims, Able: usableOn(v.links, e.subnets.isNear), Links: e.linksNumber,
+		Claims: e.claims, Able: canAnnounceFunc(v.links, e.subnets.isNear), Links: e.linksNumber,
 	}}
 	for i := range in.view.Peers {
 		p := &in.view.Peers[i]
 		nodes = append(nodes, ownership.Node{
 			Name: p.Node, Phase: p.State.Phase, Drained: in.want.Draining[p.Node], Settled: now.Sub(p.Since) >= settleTime,
-			Claims: p.State.Claims, Able: usableOn(p.State.Links, e.subnets.isNear), Links: e.linksNumber,
+			Claims: p.State.Claims, Able: canAnnounceFunc(p.State.Links, e.subnets.isNear), Links: e.linksNumber,
 		})
 	}
 	slices.SortFunc(nodes, func(x, y ownership.Node) int { return strings.Compare(string(x.Name), string(y.Name)) })
@@ -66,9 +66,9 @@ func (e *Engine) buildView(now time.Time, in inbox) *roundView {
 	e.noteReturns(v)
 	e.yieldToRivals(v)
 	e.yieldToLargerGroup(v)
-	v.terms = ownership.DecisionTerms{Hold: e.inHoldOff(now), Released: e.releasedByOthers(v), MoveOne: e.mayMoveOne(v)}
+	v.terms = ownership.DecisionTerms{Hold: e.heldOffAddresses(now), Released: e.releasedAddresses(v), MoveOne: e.mayMoveOne(v)}
 	v.terms.Passed, v.terms.Overdue = e.endTurns(now)
-	v.terms.Unripe = e.recentlyAble(v)
+	v.terms.Unripe = e.unripeAddresses(v)
 	return v
 }
 
@@ -107,7 +107,7 @@ func (e *Engine) resumeClaims(v *roundView) {
 		if !v.isWanted(address) {
 			continue
 		}
-		e.owners.Remember(address, epoch)
+		e.owners.RaiseEpoch(address, epoch)
 		claimed := slices.ContainsFunc(v.in.view.Peers, func(p mesh.Peer) bool { _, ok := p.State.Claims[address]; return ok })
 		if !claimed && !e.isMinority() {
 			claims[address] = epoch
@@ -126,7 +126,7 @@ func (e *Engine) recordTaken(address netip.Addr, t acquisition) {
 }
 
 func (v *roundView) isWanted(address netip.Addr) bool {
-	_, wanted := v.owners.Wants(address)
+	_, wanted := v.owners.WantedCandidates(address)
 	return wanted
 }
 
@@ -142,7 +142,7 @@ func (e *Engine) recordUnannounced(v *roundView) {
 		}
 	}
 	maps.DeleteFunc(e.asking, func(_ netip.Addr, since time.Time) bool { return v.now.Sub(since) >= probeDuration })
-	held := v.in.unannouncedHere()
+	held := v.in.unannouncedAddresses()
 	for _, address := range append(slices.Collect(maps.Keys(e.asking)), held...) {
 		unsure[address] = true
 	}
@@ -170,8 +170,8 @@ func (e *Engine) setUnannounced(address netip.Addr, is bool) {
 	}
 }
 
-// unannouncedHere returns the addresses that this node does not announce because other hosts use them.
-func (in *inbox) unannouncedHere() (unannounced []netip.Addr) {
+// unannouncedAddresses returns the addresses that this node does not announce because other hosts use them.
+func (in *inbox) unannouncedAddresses() (unannounced []netip.Addr) {
 	for _, c := range in.conflicts {
 		if !c.Announced {
 			unannounced = append(unannounced, c.Address)
@@ -180,9 +180,9 @@ func (in *inbox) unannouncedHere() (unannounced []netip.Addr) {
 	return unannounced
 }
 
-// releasedByOthers returns the addresses that other live nodes gave up less than releaseDelay ago, and that
+// releasedAddresses returns the addresses that other live nodes gave up less than releaseDelay ago, and that
 // are still wanted, as far as this node knows.
-func (e *Engine) releasedByOthers(v *roundView) map[netip.Addr]bool {
+func (e *Engine) releasedAddresses(v *roundView) map[netip.Addr]bool {
 	for _, m := range v.moved {
 		switch {
 		case m.To != "":
@@ -193,7 +193,7 @@ func (e *Engine) releasedByOthers(v *roundView) map[netip.Addr]bool {
 	}
 	just := map[netip.Addr]bool{}
 	for address, at := range e.released {
-		candidates, _ := v.owners.Wants(address)
+		candidates, _ := v.owners.WantedCandidates(address)
 		if len(candidates) == 0 || v.now.Sub(at) >= releaseDelay {
 			delete(e.released, address)
 			continue
@@ -203,8 +203,8 @@ func (e *Engine) releasedByOthers(v *roundView) map[netip.Addr]bool {
 	return just
 }
 
-// inHoldOff returns the addresses that this node does not take from other nodes yet: see holdOffTime.
-func (e *Engine) inHoldOff(now time.Time) map[netip.Addr]bool {
+// heldOffAddresses returns the addresses that this node does not take from other nodes yet: see holdOffTime.
+func (e *Engine) heldOffAddresses(now time.Time) map[netip.Addr]bool {
 	held := map[netip.Addr]bool{}
 	for address, until := range e.hold {
 		if !now.Before(until) {
@@ -230,8 +230,8 @@ func (e *Engine) decide(v *roundView) decision {
 	if v.phase == ownership.Isolated {
 		e.minority.queries = map[netip.Addr]addressQuery{}
 		clear(e.standoffs)
-		e.coverNobody()
-		d.Looked = e.ownedOrCovered()
+		e.stopCovering()
+		d.Looked = e.currentAddresses()
 		return d
 	}
 	for address := range e.minority.queries {
@@ -266,15 +266,15 @@ func (e *Engine) decide(v *roundView) decision {
 		if e.doubted[address] {
 			continue
 		}
-		if o := e.coveringFor(v, node, address); len(o.Interfaces) > 0 {
+		if o := e.coveringAnswers(v, node, address); len(o.Interfaces) > 0 {
 			d.served[address] = o
 		}
 	}
 	return d
 }
 
-// ownedOrCovered returns the addresses that this node owns or answers for, sorted.
-func (e *Engine) ownedOrCovered() []netip.Addr {
+// currentAddresses returns the addresses that this node owns or answers for, sorted.
+func (e *Engine) currentAddresses() []netip.Addr {
 	all := slices.AppendSeq(slices.Collect(maps.Keys(e.served)), maps.Keys(e.taken))
 	slices.SortFunc(all, netip.Addr.Compare)
 	return slices.Compact(all)
@@ -335,7 +335,7 @@ func (v *roundView) peer(node lb.NodeName) *mesh.Peer {
 // candidate returns the entry of a node in the candidates of an address, and whether there is one. Without
 // an entry it returns a candidate that has only the node's name.
 func (v *roundView) candidate(node lb.NodeName, address netip.Addr) (c *ownership.Candidate, is bool) {
-	candidates, _ := v.owners.Wants(address)
+	candidates, _ := v.owners.WantedCandidates(address)
 	for i := range candidates {
 		if candidates[i].Node == node {
 			return &candidates[i], true
@@ -344,9 +344,9 @@ func (v *roundView) candidate(node lb.NodeName, address netip.Addr) (c *ownershi
 	return &ownership.Candidate{Node: node}, false
 }
 
-// coveringFor returns how this node covers an address for its holder: it answers with the hardware address
+// coveringAnswers returns how this node covers an address for its holder: it answers with the hardware address
 // of the holder, so that traffic still goes to that node.
-func (e *Engine) coveringFor(v *roundView, holder lb.NodeName, address netip.Addr) Serving {
+func (e *Engine) coveringAnswers(v *roundView, holder lb.NodeName, address netip.Addr) Serving {
 	near := e.subnets.isNear(address)
 	o := Serving{For: map[string]net.HardwareAddr{}, Returned: e.awaits(address)}
 	var theirs []wire.Link

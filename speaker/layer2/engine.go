@@ -132,7 +132,7 @@ type Engine struct {
 	standoffs   map[netip.Addr]standoff
 	stalls      uint64 // Stalls of the view that was acted on last
 	moved       time.Time
-	sent        lastSent
+	sent        sentState
 	// remembered are the hardware addresses of nodes that the checkpoint has.
 	remembered []net.HardwareAddr
 }
@@ -219,16 +219,16 @@ func (e *Engine) Restart(ctx context.Context, back time.Duration) {
 	}
 }
 
-// Synced reports whether the engine has completed a round. For that it needs a snapshot, a view of the
+// HasSynced reports whether the engine has completed a round. For that it needs a snapshot, a view of the
 // other speakers and the links.
-func (e *Engine) Synced() bool {
+func (e *Engine) HasSynced() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.synced
 }
 
-// Owning returns how many addresses this node owns, and whether it is being drained.
-func (e *Engine) Owning() (addresses int, draining bool) {
+// CountOwned returns how many addresses this node owns, and whether it is being drained.
+func (e *Engine) CountOwned() (addresses int, draining bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.owning, e.inbox.want != nil && e.inbox.want.Draining[e.Self]
@@ -292,7 +292,7 @@ func (e *Engine) runRound(now time.Time) time.Time {
 		e.Announcer.Repeat() // other nodes may have announced the addresses meanwhile
 	}
 	e.running = true
-	if e.inMinority() || len(e.minority.queries)+len(e.standoffs) > 0 {
+	if e.isMinorityMode() || len(e.minority.queries)+len(e.standoffs) > 0 {
 		e.passQuestions(e.currentQuestions(now, in))
 	} else {
 		e.passQuestions(nil)
@@ -364,7 +364,7 @@ func (e *Engine) nextChange(now time.Time, in inbox) (next time.Time) {
 	if at := e.begun.Add(settleTime); at.After(now) {
 		earliest(at) // from then on this node can take addresses that other nodes own
 	}
-	for _, at := range []time.Time{e.nextMinorityChange(now, in), e.nextCovered(now), e.nextStandoff(now), e.nextKernel(now, in), e.nextRequested(now)} {
+	for _, at := range []time.Time{e.nextMinorityChange(now, in), e.nextCoverTime(now), e.nextStandoffTime(now), e.nextKernelTime(now, in), e.nextRequestTime(now)} {
 		if !at.IsZero() {
 			earliest(at)
 		}

@@ -50,19 +50,19 @@ func isUsable(l *wire.Link, c *ownership.Candidate, address netip.Addr, near boo
 	case len(c.Interfaces) == 0 && l.Internal, len(c.Interfaces) > 0 && !slices.Contains(c.Interfaces, l.Name):
 		return false
 	}
-	return !c.RequireSubnet && (!near || len(c.Interfaces) > 0) || anyContains(l.Prefixes, address)
+	return !c.RequireSubnet && (!near || len(c.Interfaces) > 0) || isInPrefixes(l.Prefixes, address)
 }
 
 func canAnnounce(l *wire.Link, address netip.Addr) bool {
 	return address.Is4() && l.IPv4 || address.Is6() && l.IPv6
 }
 
-func anyContains(prefixes []netip.Prefix, address netip.Addr) bool {
+func isInPrefixes(prefixes []netip.Prefix, address netip.Addr) bool {
 	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
-// usableOn returns a function that reports whether a node with these links can announce an address.
-func usableOn(links []wire.Link, near func(netip.Addr) bool) func(*ownership.Candidate, netip.Addr) bool {
+// canAnnounceFunc returns a function that reports whether a node with these links can announce an address.
+func canAnnounceFunc(links []wire.Link, near func(netip.Addr) bool) func(*ownership.Candidate, netip.Addr) bool {
 	return func(c *ownership.Candidate, address netip.Addr) bool {
 		is := near(address)
 		for i := range links {

@@ -52,7 +52,7 @@ func TestALinkIsUsedForAnAddress(t *testing.T) {
 			}
 			// A node that has this link alone is able to announce the address if the link is used.
 			never := wire.Link{Name: "none"}
-			if got := usableOn([]wire.Link{never, tt.link, never}, func(netip.Addr) bool { return tt.near })(&tt.candidate, address); got != tt.want {
+			if got := canAnnounceFunc([]wire.Link{never, tt.link, never}, func(netip.Addr) bool { return tt.near })(&tt.candidate, address); got != tt.want {
 				t.Errorf("the node is able: got %t, want %t", got, tt.want)
 			}
 		})
@@ -60,7 +60,7 @@ func TestALinkIsUsedForAnAddress(t *testing.T) {
 }
 
 func TestANodeWithoutLinksIsNotAble(t *testing.T) {
-	if usableOn(nil, func(netip.Addr) bool { return false })(&ownership.Candidate{}, netip.MustParseAddr("192.168.1.1")) {
+	if canAnnounceFunc(nil, func(netip.Addr) bool { return false })(&ownership.Candidate{}, netip.MustParseAddr("192.168.1.1")) {
 		t.Error("the node is able, want not")
 	}
 }
@@ -177,7 +177,7 @@ func TestTwoWaysOfServingAreTheSame(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := tt.x.Same(tt.y); got != tt.want {
+			if got := tt.x.IsSame(tt.y); got != tt.want {
 				t.Errorf("got %t, want %t", got, tt.want)
 			}
 		})

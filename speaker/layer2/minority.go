@@ -56,8 +56,8 @@ const (
 	// If the API server stays away, the last remaining node is without its addresses for no longer than
 	// this time.
 	partitionLifetime = 30 * time.Second
-	// maxRivals bounds the announcements of other hosts that wait for a round.
-	maxRivals = 4096
+	// maxRivalAnnouncements bounds the announcements of other hosts that wait for a round.
+	maxRivalAnnouncements = 4096
 	// partitionDelay is how long a speaker must have been in a minority when it receives a partitionReport:
 	// an earlier report does not count. By then speakers that are cut off from the segment have reported
 	// that they are Isolated, and are not taken for a larger group.
@@ -142,7 +142,7 @@ func (e *Engine) SetPartitioned(since time.Time) {
 // be a node whose hardware address is not known.
 func (e *Engine) AddRival(address netip.Addr, hardware, own net.HardwareAddr) {
 	e.updateInbox(func(in *inbox) {
-		if len(in.rivals) < maxRivals {
+		if len(in.rivals) < maxRivalAnnouncements {
 			in.rivals = append(in.rivals, rivalAnnouncement{address, hardware, own, e.Now()})
 		}
 	})
@@ -158,10 +158,10 @@ func hasMajority(v mesh.View) bool {
 	return here > away+max(0, restarting-1)
 }
 
-// onlyRestartsMissing reports whether this speaker would be in the majority if no speaker restarted.
+// hasMajorityWithRestarting reports whether this speaker would be in the majority if no speaker restarted.
 // Restarting speakers have published that they restart, and count as dead as soon as their kernels do not
 // answer. So a silent link is no sign that this node is cut off.
-func onlyRestartsMissing(v mesh.View) bool {
+func hasMajorityWithRestarting(v mesh.View) bool {
 	here, away, restarting := countSpeakers(v)
 	return here+restarting > away
 }
@@ -247,12 +247,12 @@ func (e *Engine) passQuestions(q *Questions) {
 	}
 }
 
-// inMinority reports whether this speaker acts as in a minority: it is in a minority, or left one a short
+// isMinorityMode reports whether this speaker acts as in a minority: it is in a minority, or left one a short
 // time ago (see updateMinority).
-func (e *Engine) inMinority() bool { return !e.minority.since.IsZero() }
+func (e *Engine) isMinorityMode() bool { return !e.minority.since.IsZero() }
 
 // isMinority reports whether this speaker is in a minority now.
-func (e *Engine) isMinority() bool { return e.inMinority() && e.minority.over.IsZero() }
+func (e *Engine) isMinority() bool { return e.isMinorityMode() && e.minority.over.IsZero() }
 
 // awaitsFirstAnswer reports whether the first answer on a link may still come.
 func (e *Engine) awaitsFirstAnswer(now time.Time) bool {
@@ -261,14 +261,14 @@ func (e *Engine) awaitsFirstAnswer(now time.Time) bool {
 
 // needsAnswers reports whether this speaker announces only on links that it receives from.
 func (e *Engine) needsAnswers(now time.Time, in inbox) bool {
-	return e.isMinority() && !e.awaitsFirstAnswer(now) && !onlyRestartsMissing(*in.view)
+	return e.isMinority() && !e.awaitsFirstAnswer(now) && !hasMajorityWithRestarting(*in.view)
 }
 
 // reachedLinks returns the links that this speaker may announce on. In the majority these are all
 // links. Otherwise they are the links that it receives from. If half of the other speakers
 // receive nothing from this one (isMissed), there are none.
 func (e *Engine) reachedLinks(now time.Time, in inbox) []Link {
-	if e.inMinority() && isMissed(*in.view) {
+	if e.isMinorityMode() && isMissed(*in.view) {
 		return nil
 	}
 	silent := e.silentLinks(now, in)
@@ -282,7 +282,7 @@ func (e *Engine) silentLinks(now time.Time, in inbox) (links []string) {
 		return nil
 	}
 	for _, l := range in.usableLinks() {
-		if now.Sub(in.segment.Reached[l.Name]) >= segment.ReachedFor {
+		if now.Sub(in.segment.Reached[l.Name]) >= segment.ReachedLifetime {
 			links = append(links, l.Name)
 		}
 	}
@@ -298,7 +298,7 @@ func (e *Engine) awaitedAddresses(now time.Time, in inbox) (list []netip.Addr) {
 		return nil
 	}
 	links := slices.DeleteFunc(wireLinks(in.usableLinks()), func(l wire.Link) bool { return !slices.Contains(silent, l.Name) })
-	for _, a := range e.owners.All() {
+	for _, a := range e.owners.WantedAddresses() {
 		own := slices.IndexFunc(a.Candidates, func(c Candidate) bool { return c.Node == e.Self })
 		if own >= 0 && len(candidateInterfaces(links, &a.Candidates[own], a.Address, e.subnets.isNear(a.Address))) > 0 {
 			list = append(list, a.Address)
@@ -311,8 +311,8 @@ func (e *Engine) awaitedAddresses(now time.Time, in inbox) (list []netip.Addr) {
 // from no link on which it would announce an address, or if half of the other speakers receive nothing from
 // it (isMissed).
 func (e *Engine) isIsolated(now time.Time, in inbox) bool {
-	if !e.inMinority() || isMissed(*in.view) {
-		return e.inMinority()
+	if !e.isMinorityMode() || isMissed(*in.view) {
+		return e.isMinorityMode()
 	}
 	return e.needsAnswers(now, in) && !e.reachesClients(now, in)
 }
@@ -328,7 +328,7 @@ func (e *Engine) reachesClients(now time.Time, in inbox) bool {
 	}
 	if e.subnets != nil {
 		links := wireLinks(in.usableLinks())
-		for _, a := range e.owners.All() {
+		for _, a := range e.owners.WantedAddresses() {
 			own := slices.IndexFunc(a.Candidates, func(c Candidate) bool { return c.Node == e.Self })
 			if own < 0 {
 				continue
@@ -373,7 +373,7 @@ func (e *Engine) noteRivals(v *roundView) {
 func (e *Engine) yieldToRivals(v *roundView) {
 	e.minority.yields = map[netip.Addr]struct{}{}
 	e.noteRivals(v)
-	if !e.inMinority() {
+	if !e.isMinorityMode() {
 		e.announceContested(v)
 		return
 	}
@@ -513,7 +513,7 @@ func (e *Engine) yieldToLargerGroup(v *roundView) {
 
 // hasCutOffCandidate reports whether this node is cut off from a candidate of the address: see isCutFrom.
 func (e *Engine) hasCutOffCandidate(v *roundView, address netip.Addr) bool {
-	candidates, _ := v.owners.Wants(address)
+	candidates, _ := v.owners.WantedCandidates(address)
 	on := e.announcingInterfaces(v, address)
 	return slices.ContainsFunc(candidates, func(c ownership.Candidate) bool { return e.isCutFrom(v, c.Node, on) })
 }
@@ -532,10 +532,10 @@ func (e *Engine) askBeforeTaking(v *roundView, d *decision) (withheld map[netip.
 	before := e.minority.queries
 	e.minority.queries, e.minority.found = map[netip.Addr]addressQuery{}, map[netip.Addr]struct{}{}
 	defer e.noteUnreleased(v, d)
-	if e.inMinority() || !v.stranger {
+	if e.isMinorityMode() || !v.stranger {
 		clear(e.standoffs)
 	}
-	if !e.inMinority() && !v.stranger {
+	if !e.isMinorityMode() && !v.stranger {
 		return nil
 	}
 	for address := range d.Own {
@@ -588,11 +588,11 @@ func (e *Engine) noteUnreleased(v *roundView, d *decision) {
 }
 
 // isFree reports whether no host answered for an address when the segments were asked last. The answer must
-// be recent (segment.FreshFor), and later than the given time and the time at which this node gave the
+// be recent (segment.FreeLifetime), and later than the given time and the time at which this node gave the
 // address up.
 func (e *Engine) isFree(v *roundView, address netip.Addr, since time.Time) bool {
 	at, is := v.in.segment.Free[address]
-	return is && v.now.Sub(at) < segment.FreshFor && at.After(since) && at.After(e.minority.yielded[address])
+	return is && v.now.Sub(at) < segment.FreeLifetime && at.After(since) && at.After(e.minority.yielded[address])
 }
 
 // asksAbout reports whether the segment is asked before an address is taken for this cause. In the majority
@@ -601,9 +601,9 @@ func (e *Engine) isFree(v *roundView, address netip.Addr, since time.Time) bool 
 func (e *Engine) asksAbout(v *roundView, cause ownership.Cause) bool {
 	switch cause {
 	case ownership.CauseFirst:
-		return e.inMinority() || v.stranger
+		return e.isMinorityMode() || v.stranger
 	case ownership.CauseFailure:
-		return e.inMinority()
+		return e.isMinorityMode()
 	}
 	return false
 }
@@ -621,23 +621,23 @@ func (e *Engine) mayTake(v *roundView, address netip.Addr, cause ownership.Cause
 	if !is {
 		return false
 	}
-	if !e.inMinority() && v.isPeer(use.Hardware[:]) {
+	if !e.isMinorityMode() && v.isPeer(use.Hardware[:]) {
 		return v.now.Sub(use.Since) >= kernelDelay // no message of the node's speaker claims the address (decision 0033)
 	}
 	if !e.isForeign(v, use.Hardware[:]) {
 		return false
 	}
-	return !e.inMinority() || v.in.want.Detection != DetectionEnforce || cause != ownership.CauseFirst && !e.doubted[address] &&
+	return !e.isMinorityMode() || v.in.want.Detection != DetectionEnforce || cause != ownership.CauseFirst && !e.doubted[address] &&
 		!slices.ContainsFunc(v.in.view.Missing, func(m mesh.MissingPeer) bool { return !e.hasMet(m.Node) })
 }
 
 // addressesInUse returns those of the queried addresses for which hosts answer.
 func (e *Engine) addressesInUse(v *roundView) UsedAddresses {
-	return e.usesOf(v, maps.Keys(e.minority.queries))
+	return e.usedAddresses(v, maps.Keys(e.minority.queries))
 }
 
-// usesOf returns those of the given addresses for which hosts answer.
-func (e *Engine) usesOf(v *roundView, addresses iter.Seq[netip.Addr]) (u UsedAddresses) {
+// usedAddresses returns those of the given addresses for which hosts answer.
+func (e *Engine) usedAddresses(v *roundView, addresses iter.Seq[netip.Addr]) (u UsedAddresses) {
 	for address := range addresses {
 		if use, is := v.in.segment.InUse[address]; is {
 			u.First = append(u.First, AddressUse{Address: address, Interface: use.Link, Hardware: slices.Clone(use.Hardware[:]), Node: e.nodeOf(v, use.Hardware)})
@@ -645,7 +645,7 @@ func (e *Engine) usesOf(v *roundView, addresses iter.Seq[netip.Addr]) (u UsedAdd
 	}
 	u.Count = len(u.First)
 	slices.SortFunc(u.First, func(x, y AddressUse) int { return x.Address.Compare(y.Address) })
-	u.First = slices.Clip(u.First[:min(len(u.First), maxUses)])
+	u.First = slices.Clip(u.First[:min(len(u.First), maxListedUses)])
 	return u
 }
 
@@ -671,7 +671,7 @@ func (e *Engine) currentQuestions(now time.Time, in inbox) *Questions {
 // nextMinorityChange returns when the next decision in a minority is due even if no input changes before;
 // zero: no decision is due.
 func (e *Engine) nextMinorityChange(now time.Time, in inbox) (next time.Time) {
-	if !e.inMinority() {
+	if !e.isMinorityMode() {
 		return time.Time{}
 	}
 	if e.awaitsFirstAnswer(now) {
@@ -684,7 +684,7 @@ func (e *Engine) nextMinorityChange(now time.Time, in inbox) (next time.Time) {
 		next = in.partition.until
 	}
 	for _, at := range in.segment.Reached {
-		if until := at.Add(segment.ReachedFor); until.After(now) && (next.IsZero() || until.Before(next)) {
+		if until := at.Add(segment.ReachedLifetime); until.After(now) && (next.IsZero() || until.Before(next)) {
 			next = until
 		}
 	}

@@ -101,7 +101,7 @@ func TestSurvivorAndHostsThatAnswer(t *testing.T) {
 func TestSurvivorThatNoLongerReceivesStopsAnswering(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := survivor(t)
-		b.after(segment.ReachedFor - 11*time.Millisecond)
+		b.after(segment.ReachedLifetime - 11*time.Millisecond)
 		b.serves("just before the last answer is too old", on0(true, a1))
 		b.after(11 * time.Millisecond)
 		b.silentNow("when the last answer is too old")
@@ -229,7 +229,7 @@ func TestSurvivorThatProbesIsNotPassedOverForAStartingSpeaker(t *testing.T) {
 func TestAResultIsNoResultForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := survivor(t)
-		free := segment.Results{Reached: map[string]time.Time{"eth0": time.Now().Add(time.Hour)}, Free: map[netip.Addr]time.Time{a2: time.Now().Add(-segment.FreshFor)}}
+		free := segment.Results{Reached: map[string]time.Time{"eth0": time.Now().Add(time.Hour)}, Free: map[netip.Addr]time.Time{a2: time.Now().Add(-segment.FreeLifetime)}}
 		b.after(300 * time.Millisecond)
 		b.engine.SetSegment(free)
 		b.settle()

@@ -32,7 +32,7 @@ func TestIsolatedSpeakerAnswersNothing(t *testing.T) {
 				b.same("what was probed", []string{"ask []", "ask [] and await [192.168.1.1]"}, b.calls("ask"))
 				b.silentNow("when all peers are lost")
 				b.same("the reported phase", "Isolated", b.reports[len(b.reports)-1].Phase)
-				addresses, _ := b.engine.Owning()
+				addresses, _ := b.engine.CountOwned()
 				b.same("number of owned addresses", 0, addresses)
 				b.same("the claims that are saved", ownership.Claims(nil), b.saved[len(b.saved)-1].Claims)
 			})
@@ -134,7 +134,7 @@ func TestAnIsolationEnds(t *testing.T) {
 func TestDrain_NodeOwnsItsAddressesUntilOthersClaimThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self, "p1"), wanted(a2, "p1", self)), peer("p1", ownership.Claims{a2: 1}))
-		addresses, draining := b.engine.Owning()
+		addresses, draining := b.engine.CountOwned()
 		b.same("before: addresses", 1, addresses)
 		b.same("before: draining", false, draining)
 		b.want.Draining = map[lb.NodeName]bool{self: true}
@@ -143,12 +143,12 @@ func TestDrain_NodeOwnsItsAddressesUntilOthersClaimThem(t *testing.T) {
 		b.serves("while no peer claims the address", on0(true, a1))
 		b.claims("while no peer claims the address", ownership.Draining, ownership.Claims{a1: 1})
 		b.same("the reported phase", "Draining", b.reports[len(b.reports)-1].Phase)
-		addresses, draining = b.engine.Owning()
+		addresses, draining = b.engine.CountOwned()
 		b.same("meanwhile: addresses", 1, addresses)
 		b.same("meanwhile: draining", true, draining)
 		b.receive(peer("p1", ownership.Claims{a1: 2, a2: 1}))
 		b.serves("when p1 claims the address", nil)
-		addresses, draining = b.engine.Owning()
+		addresses, draining = b.engine.CountOwned()
 		b.same("afterwards: addresses", 0, addresses)
 		b.same("afterwards: draining", true, draining)
 		b.receive()
@@ -159,7 +159,7 @@ func TestDrain_NodeOwnsItsAddressesUntilOthersClaimThem(t *testing.T) {
 
 func TestOwning_IsZeroBeforeTheSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		addresses, draining := newBed(t).engine.Owning()
+		addresses, draining := newBed(t).engine.CountOwned()
 		if addresses != 0 || draining {
 			t.Errorf("got %d addresses, draining: %t", addresses, draining)
 		}

@@ -64,10 +64,10 @@ type Report struct {
 	Unselected bool
 }
 
-// maxUses bounds the addresses that UsedAddresses lists.
-const maxUses = 3
+// maxListedUses bounds the addresses that UsedAddresses lists.
+const maxListedUses = 3
 
-// UsedAddresses are addresses for which hosts answer: their number, and the first maxUses of them,
+// UsedAddresses are addresses for which hosts answer: their number, and the first maxListedUses of them,
 // sorted.
 type UsedAddresses struct {
 	Count int
@@ -109,11 +109,11 @@ func (e *Engine) sendReport(v *roundView) {
 func (e *Engine) buildReport(v *roundView) Report {
 	r := Report{Phase: v.phase.String(), Owned: e.sent.owned, Live: 1 + len(v.in.view.Peers), Unserved: v.in.unserved, Problems: v.in.want.Problems,
 		Conceded: e.concededAddresses(v), Partitioned: v.partitioned, Covered: e.coveredNodes(v.now), Standby: v.in.want.Standby, Unselected: v.in.want.Unselected}
-	if e.inMinority() {
+	if e.isMinorityMode() {
 		r.MinoritySince, r.Alone = truncateToSecond(e.minority.since), isAlone(*v.in.view, v.in.want.Down)
 		r.Silent, r.InUse = e.silentLinks(v.now, v.in), e.addressesInUse(v)
 	}
-	if e.inMinority() && isMissed(*v.in.view) {
+	if e.isMinorityMode() && isMissed(*v.in.view) {
 		r.Unreached = v.in.view.Unreached
 	}
 	if v.phase == ownership.Restarting {

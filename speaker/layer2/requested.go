@@ -19,14 +19,14 @@ type requestedAddress struct {
 	since time.Time
 }
 
-// recentlyAble returns, for each address requested from this node, whether the node became able to announce
+// unripeAddresses returns, for each address requested from this node, whether the node became able to announce
 // the address again less than settleTime ago. The node does not take such an address from its owner yet:
 // otherwise a link or an endpoint that comes and goes would move the address each time. A new request is
 // met at once. So is a request that waited for the end of a drain, since an administrator ends the drain.
-func (e *Engine) recentlyAble(v *roundView) map[netip.Addr]bool {
+func (e *Engine) unripeAddresses(v *roundView) map[netip.Addr]bool {
 	recent := map[netip.Addr]bool{}
 	for address, r := range e.requested {
-		c := candidateOf(v, e.Self, address)
+		c := findCandidate(v, e.Self, address)
 		if !v.isWanted(address) || c != nil && !c.Requested {
 			delete(e.requested, address)
 			continue
@@ -50,14 +50,14 @@ func (e *Engine) noteRequested(v *roundView, looked []netip.Addr) {
 		if _, known := e.requested[address]; known {
 			continue
 		}
-		if c := candidateOf(v, e.Self, address); c != nil && c.Requested {
+		if c := findCandidate(v, e.Self, address); c != nil && c.Requested {
 			e.requested[address] = requestedAddress{able: true}
 		}
 	}
 }
 
-// nextRequested returns when the next requested address may be taken; zero: no requested address waits.
-func (e *Engine) nextRequested(now time.Time) (next time.Time) {
+// nextRequestTime returns when the next requested address may be taken; zero: no requested address waits.
+func (e *Engine) nextRequestTime(now time.Time) (next time.Time) {
 	for _, r := range e.requested {
 		if at := r.since.Add(settleTime); !r.since.IsZero() && at.After(now) && (next.IsZero() || at.Before(next)) {
 			next = at
@@ -66,9 +66,9 @@ func (e *Engine) nextRequested(now time.Time) (next time.Time) {
 	return next
 }
 
-// candidateOf returns the entry of a node in the candidates of an address; nil: the node is no candidate.
-func candidateOf(v *roundView, node lb.NodeName, address netip.Addr) *ownership.Candidate {
-	candidates, _ := v.owners.Wants(address)
+// findCandidate returns the entry of a node in the candidates of an address; nil: the node is no candidate.
+func findCandidate(v *roundView, node lb.NodeName, address netip.Addr) *ownership.Candidate {
+	candidates, _ := v.owners.WantedCandidates(address)
 	i, is := slices.BinarySearchFunc(candidates, node, func(c ownership.Candidate, n lb.NodeName) int {
 		return strings.Compare(string(c.Node), string(n))
 	})

@@ -41,9 +41,9 @@ type awaitedAddress struct {
 	cut time.Time
 }
 
-// reportAt returns when to report that the node does not announce the address. It returns zero if the link
+// reportTime returns when to report that the node does not announce the address. It returns zero if the link
 // was lost before that time: then this speaker does not report it.
-func (a awaitedAddress) reportAt() time.Time {
+func (a awaitedAddress) reportTime() time.Time {
 	at := a.since.Add(announceTimeout)
 	if !a.cut.IsZero() && a.cut.Before(at) {
 		return time.Time{}
@@ -51,26 +51,26 @@ func (a awaitedAddress) reportAt() time.Time {
 	return at
 }
 
-// until returns until when the address is awaited; zero: until it is announced. A link that is lost
+// waitEnd returns until when the address is awaited; zero: until it is announced. A link that is lost
 // for a moment does not end the wait: it shows nothing about the node.
-func (a awaitedAddress) until() time.Time {
+func (a awaitedAddress) waitEnd() time.Time {
 	switch {
 	case a.cut.IsZero():
 		return time.Time{}
-	case a.reportAt().IsZero():
+	case a.reportTime().IsZero():
 		return a.cut.Add(takeTimeout)
 	}
 	return a.cut.Add(lostLinkReportTime)
 }
 
-// asOf returns the wait as it continues now. receives is whether this speaker can receive announcements of
+// continueWait returns the wait as it continues now. receives is whether this speaker can receive announcements of
 // the node.
-func (a awaitedAddress) asOf(now time.Time, receives bool) awaitedAddress {
+func (a awaitedAddress) continueWait(now time.Time, receives bool) awaitedAddress {
 	switch {
 	case !receives && a.cut.IsZero():
 		a.cut = now
 	case receives && !a.cut.IsZero():
-		if a.reportAt().IsZero() {
+		if a.reportTime().IsZero() {
 			a.since = now
 		}
 		a.cut = time.Time{}
@@ -116,8 +116,8 @@ func (e *Engine) noteReturns(v *roundView) {
 		before, known := e.returned[address]
 		next, back := awaitedAddress{since: v.now}, v.hasReturned(holder, address) && !e.doubted[address]
 		if receives := back && e.isVerifiable(v, holder, address); known {
-			next = before.asOf(v.now, receives)
-			back = back && (next.cut.IsZero() || v.now.Before(next.until()))
+			next = before.continueWait(v.now, receives)
+			back = back && (next.cut.IsZero() || v.now.Before(next.waitEnd()))
 		} else {
 			back = receives
 		}
@@ -153,8 +153,8 @@ func (e *Engine) followMoves(v *roundView) {
 	}
 }
 
-// coverNobody ends all covering for other nodes.
-func (e *Engine) coverNobody() {
+// stopCovering ends all covering for other nodes.
+func (e *Engine) stopCovering() {
 	e.covering = map[netip.Addr]lb.NodeName{}
 	clear(e.returned)
 	clear(e.uncovered)
@@ -172,7 +172,7 @@ func (v *roundView) hasReturned(node lb.NodeName, address netip.Addr) bool {
 // isVerifiable reports whether this speaker can cover an address of another node on a link that has a
 // subnet in common with that node. On such a link it receives the announcements of the node.
 func (e *Engine) isVerifiable(v *roundView, node lb.NodeName, address netip.Addr) bool {
-	on := e.coveringFor(v, node, address).For
+	on := e.coveringAnswers(v, node, address).For
 	return slices.ContainsFunc(v.links, func(l wire.Link) bool { return on[l.Name] != nil && len(l.Prefixes) > 0 })
 }
 
@@ -188,7 +188,7 @@ func (e *Engine) coveredNodes(now time.Time) (list []CoveredNode) {
 	nodes := map[lb.NodeName]CoveredNode{}
 	for _, address := range slices.SortedFunc(maps.Keys(e.returned), netip.Addr.Compare) {
 		a := e.returned[address]
-		if at := a.reportAt(); at.IsZero() || now.Before(at) {
+		if at := a.reportTime(); at.IsZero() || now.Before(at) {
 			continue
 		}
 		c, known := nodes[e.covering[address]]
@@ -204,11 +204,11 @@ func (e *Engine) coveredNodes(now time.Time) (list []CoveredNode) {
 	return slices.SortedFunc(maps.Values(nodes), func(x, y CoveredNode) int { return cmp.Compare(x.Node, y.Node) })
 }
 
-// nextCovered returns when the next node is to be reported, or the wait for an address ends; zero: no such
+// nextCoverTime returns when the next node is to be reported, or the wait for an address ends; zero: no such
 // time is ahead.
-func (e *Engine) nextCovered(now time.Time) (next time.Time) {
+func (e *Engine) nextCoverTime(now time.Time) (next time.Time) {
 	for _, a := range e.returned {
-		for _, at := range []time.Time{a.reportAt(), a.until()} {
+		for _, at := range []time.Time{a.reportTime(), a.waitEnd()} {
 			if at.After(now) && (next.IsZero() || at.Before(next)) {
 				next = at
 			}

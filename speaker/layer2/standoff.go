@@ -78,10 +78,10 @@ func (e *Engine) handleStandoffs(v *roundView, d *decision, withheld map[netip.A
 // concededAddresses returns the addresses in use that this node has conceded, or does not take for the same
 // reason.
 func (e *Engine) concededAddresses(v *roundView) UsedAddresses {
-	if e.inMinority() {
+	if e.isMinorityMode() {
 		return UsedAddresses{}
 	}
-	return e.usesOf(v, func(yield func(netip.Addr) bool) {
+	return e.usedAddresses(v, func(yield func(netip.Addr) bool) {
 		for address := range e.minority.queries {
 			s, is := e.standoffs[address]
 			use := v.in.segment.InUse[address]
@@ -95,10 +95,10 @@ func (e *Engine) concededAddresses(v *roundView) UsedAddresses {
 	})
 }
 
-// nextKernel returns when a host will have answered for so long that it counts as the kernel of
+// nextKernelTime returns when a host will have answered for so long that it counts as the kernel of
 // a node (kernelDelay); zero: no host answers.
-func (e *Engine) nextKernel(now time.Time, in inbox) (next time.Time) {
-	if e.inMinority() {
+func (e *Engine) nextKernelTime(now time.Time, in inbox) (next time.Time) {
+	if e.isMinorityMode() {
 		return time.Time{}
 	}
 	for address := range e.minority.queries {
@@ -121,9 +121,9 @@ func (v *roundView) isStranger(hardware segment.Hardware) bool {
 	return false
 }
 
-// nextStandoff returns when the next step of a stand-off is due even if no message arrives before; zero: no
+// nextStandoffTime returns when the next step of a stand-off is due even if no message arrives before; zero: no
 // step is due.
-func (e *Engine) nextStandoff(now time.Time) (next time.Time) {
+func (e *Engine) nextStandoffTime(now time.Time) (next time.Time) {
 	for _, s := range e.standoffs {
 		at := s.firstQueryTime()
 		if !at.After(now) {

@@ -42,18 +42,18 @@ func (e *Engine) start(now time.Time, in inbox) {
 // started together stops waiting, the others stop too, after minStartWait at the earliest. Otherwise that
 // speaker would take all addresses, since the addresses of waiting nodes have no owner.
 func (e *Engine) startWaitEnd(now time.Time, in inbox) (until time.Time) {
-	if e.waited || allAlive(*in.view, in.want.Down) {
+	if e.waited || isMeshComplete(*in.view, in.want.Down) {
 		return time.Time{}
 	}
-	if e.othersHaveStarted(*in.view) {
+	if e.hasPeerStarted(*in.view) {
 		return e.begun.Add(minStartWait)
 	}
 	return e.begun.Add(startTimeout)
 }
 
-// othersHaveStarted records which speakers are starting or isolated, and reports whether a recorded speaker
+// hasPeerStarted records which speakers are starting or isolated, and reports whether a recorded speaker
 // runs now. The speaker of a drained node counts: it takes no address, but has stopped waiting.
-func (e *Engine) othersHaveStarted(v mesh.View) (have bool) {
+func (e *Engine) hasPeerStarted(v mesh.View) (have bool) {
 	for i := range v.Peers {
 		switch p := &v.Peers[i]; p.State.Phase {
 		case ownership.Starting, ownership.Isolated:
@@ -65,8 +65,8 @@ func (e *Engine) othersHaveStarted(v mesh.View) (have bool) {
 	return have
 }
 
-// allAlive reports whether all speakers that should be there are alive. Speakers on nodes that the API
+// isMeshComplete reports whether all speakers that should be there are alive. Speakers on nodes that the API
 // server reports as NotReady do not count, nor do silent speakers.
-func allAlive(v mesh.View, down map[lb.NodeName]bool) bool {
+func isMeshComplete(v mesh.View, down map[lb.NodeName]bool) bool {
 	return !slices.ContainsFunc(v.Missing, func(m mesh.MissingPeer) bool { return !down[m.Node] && !m.Silent })
 }

@@ -29,11 +29,11 @@ func TestNothingIsAnnouncedBeforeEverythingHasComeOnce(t *testing.T) {
 				}
 				b.after(time.Minute)
 				b.same("before", []string(nil), b.log)
-				b.same("synced before", false, b.engine.Synced())
+				b.same("synced before", false, b.engine.HasSynced())
 				informLast(b)
 				b.settle()
 				b.serves("afterwards", on0(true, a1))
-				b.same("synced afterwards", true, b.engine.Synced())
+				b.same("synced afterwards", true, b.engine.HasSynced())
 			})
 		})
 	}
@@ -60,7 +60,7 @@ func TestASpeakerThatStartsWaitsForThoseThatShouldBeThere(t *testing.T) {
 				if tt.waits {
 					b.after(1999 * time.Millisecond)
 					b.silent("while self waits")
-					b.same("synced while self waits", false, b.engine.Synced())
+					b.same("synced while self waits", false, b.engine.HasSynced())
 					b.reach("eth0", a1)
 					b.after(time.Millisecond)
 				}
@@ -112,10 +112,10 @@ func TestOfSpeakersThatStartTogetherNoneWaitsLongerThanTheFirst(t *testing.T) {
 				b.receive(in(tt.then, peer("p1", nil)))
 				if tt.until > tt.after {
 					b.after(tt.until - tt.after - time.Millisecond)
-					b.same("synced before that", false, b.engine.Synced())
+					b.same("synced before that", false, b.engine.HasSynced())
 					b.after(time.Millisecond)
 				}
-				b.same("synced", true, b.engine.Synced())
+				b.same("synced", true, b.engine.HasSynced())
 			})
 		})
 	}

@@ -41,8 +41,8 @@ func (e *Engine) noteLinks(v *roundView) {
 		}
 	}
 	if changed || e.subnets == nil {
-		e.subnets = newSubnets(e.links, func(address netip.Addr) []ownership.Candidate {
-			candidates, _ := e.owners.Wants(address)
+		e.subnets = newSubnetIndex(e.links, func(address netip.Addr) []ownership.Candidate {
+			candidates, _ := e.owners.WantedCandidates(address)
 			return candidates
 		})
 		e.linksNumber++
@@ -79,7 +79,7 @@ type nearResult struct {
 // maxNearResults bounds subnetIndex.known.
 const maxNearResults = 1 << 16
 
-func newSubnets(of map[lb.NodeName]nodeLinks, wanted func(netip.Addr) []ownership.Candidate) *subnetIndex {
+func newSubnetIndex(of map[lb.NodeName]nodeLinks, wanted func(netip.Addr) []ownership.Candidate) *subnetIndex {
 	s := &subnetIndex{nodes: map[netip.Prefix]map[lb.NodeName]bool{}, wanted: wanted, known: map[netip.Addr]nearResult{}}
 	for node, known := range of {
 		for i := range known.links {
@@ -106,7 +106,7 @@ func (s *subnetIndex) isNear(address netip.Addr) bool {
 	}
 	before := s.known[address]
 	if len(before.candidates) != len(candidates) || &before.candidates[0] != &candidates[0] {
-		if before = (nearResult{candidates, s.anyNear(address, candidates)}); len(s.known) >= maxNearResults {
+		if before = (nearResult{candidates, s.hasNearCandidate(address, candidates)}); len(s.known) >= maxNearResults {
 			clear(s.known)
 		}
 		s.known[address] = before
@@ -114,7 +114,7 @@ func (s *subnetIndex) isNear(address netip.Addr) bool {
 	return before.is
 }
 
-func (s *subnetIndex) anyNear(address netip.Addr, candidates []ownership.Candidate) bool {
+func (s *subnetIndex) hasNearCandidate(address netip.Addr, candidates []ownership.Candidate) bool {
 	for subnet, nodes := range s.nodes {
 		if subnet.Contains(address) && slices.ContainsFunc(candidates, func(c ownership.Candidate) bool { return len(c.Interfaces) == 0 && nodes[c.Node] }) {
 			return true

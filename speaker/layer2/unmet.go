@@ -63,7 +63,7 @@ func (e *Engine) learnHardware(v *roundView) {
 
 // isNode reports whether a hardware address is known to belong to a node.
 func (e *Engine) isNode(v *roundView, hardware []byte) bool {
-	if e.wasNode(hardware) {
+	if e.wasKnownNode(hardware) {
 		return true
 	}
 	for _, known := range v.learned {
@@ -74,8 +74,8 @@ func (e *Engine) isNode(v *roundView, hardware []byte) bool {
 	return false
 }
 
-// wasNode reports whether, in the round before, a hardware address was known to belong to a node.
-func (e *Engine) wasNode(hardware []byte) bool {
+// wasKnownNode reports whether, in the round before, a hardware address was known to belong to a node.
+func (e *Engine) wasKnownNode(hardware []byte) bool {
 	return slices.ContainsFunc(e.sent.nodes, func(known net.HardwareAddr) bool { return bytes.Equal(known, hardware) })
 }
 

@@ -44,24 +44,24 @@ func (in *inbox) changeWanted(c Change) {
 // apply applies the changes to the index of owners.
 func (n addressChanges) apply(owners *ownership.Index) {
 	if n.whole {
-		for _, a := range owners.All() {
+		for _, a := range owners.WantedAddresses() {
 			if _, mentioned := n.wanted[a.Address]; !mentioned {
 				owners.Unwant(a.Address)
 			}
 		}
 	}
 	for address, w := range n.wanted {
-		candidates, was := owners.Wants(address)
+		candidates, was := owners.WantedCandidates(address)
 		switch {
 		case !w.wanted:
 			owners.Unwant(address)
-		case !was || !sameCandidates(candidates, w.candidates):
+		case !was || !equalCandidates(candidates, w.candidates):
 			owners.Want(AnnouncedAddress{Address: address, Candidates: w.candidates})
 		}
 	}
 }
 
-func sameCandidates(x, y []Candidate) bool {
+func equalCandidates(x, y []Candidate) bool {
 	if len(x) > 0 && len(x) == len(y) && &x[0] == &y[0] {
 		return true
 	}

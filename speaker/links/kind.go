@@ -26,10 +26,10 @@ var openKinds = []string{"device", "bridge", "openvswitch", "veth"}
 var internalNames = regexp.MustCompile(`^(antrea|br-[0-9a-f]{12}$|br-int$|br-tun$|cali|cbr0$|cilium|cni|docker|flannel|incusbr|` +
 	`kube-|lxc|lxdbr|nerdctl|ovn|ovs-system$|podman|vboxnet|veth|virbr|vmnet|vnet|weave)`)
 
-// leadsInside reports whether a link leads to pods, containers or virtual machines of this node, and not to
+// isInternal reports whether a link leads to pods, containers or virtual machines of this node, and not to
 // a network of the machine. The kind of the link decides. Only for openKinds its name and its subnets
 // decide: a veth or a port of Open vSwitch without a subnet has one pod at the other end.
-func leadsInside(l netlink.Link, prefixes []netip.Prefix) bool {
+func isInternal(l netlink.Link, prefixes []netip.Prefix) bool {
 	kind := l.Type()
 	switch {
 	case slices.Contains(virtualKinds, kind):

@@ -49,8 +49,8 @@ func List(node netip.Addr) ([]layer2.Link, error) {
 	return linksOf(state, node), nil
 }
 
-// OnInterface reports whether an interface of this node has an address.
-func OnInterface(address netip.Addr) (bool, error) {
+// IsLocalAddress reports whether an interface of this node has an address.
+func IsLocalAddress(address netip.Addr) (bool, error) {
 	state, err := netstate.Read()
 	if err != nil {
 		return false, fmt.Errorf("looking for the interface that has %s: %w", address, err)
@@ -65,7 +65,7 @@ func OnInterface(address netip.Addr) (bool, error) {
 
 func linksOf(s netstate.State, node netip.Addr) (links []layer2.Link) {
 	for _, l := range s.Links {
-		if attrs := l.Attrs(); ethernetAndUp(attrs) && !isPort(attrs, s.Links) {
+		if attrs := l.Attrs(); isEthernetUp(attrs) && !isPort(attrs, s.Links) {
 			if link := newLink(l, s.Addresses[attrs.Index], node); canAnnounceOn(&link) {
 				if l.Type() == "dummy" {
 					link.Addresses = nil // these addresses are on no network
@@ -82,7 +82,7 @@ func newLink(l netlink.Link, addresses []netstate.Address, node netip.Addr) laye
 	attrs := l.Attrs()
 	link := layer2.Link{Name: attrs.Name, Index: attrs.Index, Hardware: slices.Clone(attrs.HardwareAddr), MTU: attrs.MTU}
 	setAddresses(&link, addresses)
-	link.Internal = leadsInside(l, link.Prefixes) && !hasAddress(addresses, node)
+	link.Internal = isInternal(l, link.Prefixes) && !hasAddress(addresses, node)
 	return link
 }
 
@@ -124,16 +124,16 @@ func setAddresses(link *layer2.Link, addresses []netstate.Address) {
 	link.Prefixes = slices.Compact(link.Prefixes)
 	slices.SortFunc(link.Addresses, netip.Addr.Compare)
 	link.Addresses = slices.Compact(link.Addresses)
-	link.Addresses = link.Addresses[:min(len(link.Addresses), layer2.MaxAddresses)]
+	link.Addresses = link.Addresses[:min(len(link.Addresses), layer2.MaxLinkAddresses)]
 }
 
 func hasAddress(addresses []netstate.Address, node netip.Addr) bool {
 	return slices.ContainsFunc(addresses, func(a netstate.Address) bool { return a.Prefix.Addr() == node.Unmap() })
 }
 
-// ethernetAndUp reports whether Ethernet frames can leave through a link: the link has a carrier, and is
+// isEthernetUp reports whether Ethernet frames can leave through a link: the link has a carrier, and is
 // not only configured to be up (RFC 2863's operational status).
-func ethernetAndUp(a *netlink.LinkAttrs) bool {
+func isEthernetUp(a *netlink.LinkAttrs) bool {
 	up := a.OperState == netlink.OperUp || (a.OperState == netlink.OperUnknown && a.RawFlags&unix.IFF_RUNNING != 0)
 	return a.EncapType == "ether" && len(a.HardwareAddr) == 6 && a.Flags&net.FlagUp != 0 && up
 }

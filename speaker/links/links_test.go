@@ -102,9 +102,9 @@ func TestListLeavesLoopbackOut(t *testing.T) {
 	}
 }
 
-func TestOnInterface(t *testing.T) {
+func TestIsLocalAddress(t *testing.T) {
 	for address, want := range map[string]bool{"127.0.0.1": true, "::ffff:127.0.0.1": true, "203.0.113.77": false} {
-		if has, err := OnInterface(netip.MustParseAddr(address)); has != want || err != nil {
+		if has, err := IsLocalAddress(netip.MustParseAddr(address)); has != want || err != nil {
 			t.Errorf("%s: got %v, %v, want %v", address, has, err, want)
 		}
 	}
@@ -118,7 +118,7 @@ func TestOf_OwnAddresses(t *testing.T) {
 		return netstate.Address{Prefix: netip.MustParsePrefix(prefix), Flags: flags}
 	}
 	var many []netstate.Address
-	for i := range 2 * layer2.MaxAddresses {
+	for i := range 2 * layer2.MaxLinkAddresses {
 		many = append(many, at(fmt.Sprintf("10.1.0.%d/32", i+1), 0))
 	}
 	got := linksOf(netstate.State{
@@ -137,7 +137,7 @@ func TestOf_OwnAddresses(t *testing.T) {
 	if diff := cmp.Diff(want, words); diff != "" {
 		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
-	if n := len(got[len(got)-1].Addresses); n != layer2.MaxAddresses {
-		t.Errorf("got %d addresses of eth1, want %d", n, layer2.MaxAddresses)
+	if n := len(got[len(got)-1].Addresses); n != layer2.MaxLinkAddresses {
+		t.Errorf("got %d addresses of eth1, want %d", n, layer2.MaxLinkAddresses)
 	}
 }

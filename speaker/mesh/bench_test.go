@@ -49,7 +49,7 @@ func newBenchBed(b *testing.B, count int, timing machine.Timing) *benchBed {
 		bed.peers[name] = peer
 	}
 	bed.self.SetKeys([]session.Key{simulatedKey(1)})
-	bed.self.withMachine(func(now time.Time) []machine.Outgoing { bed.self.machine.SetPeers(now, names); return nil })
+	bed.self.withMachine(func(now time.Time) []machine.OutgoingMessage { bed.self.machine.SetPeers(now, names); return nil })
 	bed.self.Publish(wire.State{Phase: ownership.Active})
 	bed.meet(b, names[1:])
 	bed.toPeer = func(lb.NodeName, []byte) {}
@@ -98,7 +98,7 @@ func (bed *benchBed) meet(b *testing.B, names []lb.NodeName) {
 
 func (bed *benchBed) sealed(b *testing.B, from lb.NodeName, msg *wire.Message) []byte {
 	b.Helper()
-	data, ok := bed.peers[from].Seal("node-0000", wire.Append(nil, msg))
+	data, ok := bed.peers[from].Seal("node-0000", wire.AppendMessage(nil, msg))
 	if !ok {
 		b.Fatalf("%s has no session with the runner", from)
 	}

@@ -39,8 +39,8 @@ func (d *descriptor) use(fn func(fd uintptr) error) error {
 
 func (d *descriptor) close() error { return d.file.Close() }
 
-// newUDP opens a UDP socket that is not registered with the poller of the Go runtime.
-func newUDP(address netip.AddrPort) (*descriptor, error) {
+// newUDPSocket opens a UDP socket that is not registered with the poller of the Go runtime.
+func newUDPSocket(address netip.AddrPort) (*descriptor, error) {
 	known, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(address))
 	if err != nil {
 		return nil, err
@@ -74,13 +74,13 @@ func newEpoll() (*descriptor, error) {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return nil, errors.Join(os.NewSyscallError("fcntl", err), unix.Close(fd))
 	}
-	return newPolled(fd, "epoll")
+	return newPolledDescriptor(fd, "epoll")
 }
 
-// newPolled takes over a descriptor that must be registered with the poller of the Go runtime. It fails
+// newPolledDescriptor takes over a descriptor that must be registered with the poller of the Go runtime. It fails
 // if that is not possible, such as when fs.epoll.max_user_watches is used up: otherwise a read would not
 // wait.
-func newPolled(fd int, name string) (*descriptor, error) {
+func newPolledDescriptor(fd int, name string) (*descriptor, error) {
 	d, err := newDescriptor(fd, name)
 	if err != nil {
 		return nil, err
@@ -94,12 +94,12 @@ func newPolled(fd int, name string) (*descriptor, error) {
 // kernelTimer is a timerfd. A timer of the Go runtime wakes up more threads, and some of them twice (decision 0050).
 type kernelTimer struct{ *descriptor }
 
-func newTimer() (kernelTimer, error) {
+func newKernelTimer() (kernelTimer, error) {
 	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
 	if err != nil {
 		return kernelTimer{}, os.NewSyscallError("timerfd_create", err)
 	}
-	d, err := newPolled(fd, "timer")
+	d, err := newPolledDescriptor(fd, "timer")
 	return kernelTimer{d}, err
 }
 

@@ -72,7 +72,7 @@ func Start(config Config) (*Mesh, error) {
 	if m.socket, err = openSocket(config.Address, m.receiveDatagram); err != nil {
 		return nil, fmt.Errorf("listening on UDP address %s: %w", config.Address, err)
 	}
-	if m.timer, err = newTimer(); err != nil {
+	if m.timer, err = newKernelTimer(); err != nil {
 		return nil, errors.Join(fmt.Errorf("making the timer of heartbeats: %w", err), m.socket.close())
 	}
 	m.hold = m.socket.setHeld
@@ -80,7 +80,7 @@ func Start(config Config) (*Mesh, error) {
 	m.cancel = cancel
 	m.running.Go(m.socket.read)
 	m.running.Go(func() { m.keepRunning(m.timer.wait) })
-	m.running.Go(func() { m.probe(ctx) })
+	m.running.Go(func() { m.keepProbing(ctx) })
 	return m, nil
 }
 
@@ -121,7 +121,7 @@ func (m *Mesh) SetPeers(peers map[lb.NodeName]netip.Addr) {
 		m.config.Log.Error(err, "the filter for datagrams of other speakers was not updated: datagrams of new speakers may be dropped")
 	}
 	nodes := slices.Sorted(maps.Keys(peers))
-	m.withMachine(func(now time.Time) []machine.Outgoing { m.machine.SetPeers(now, nodes); return nil })
+	m.withMachine(func(now time.Time) []machine.OutgoingMessage { m.machine.SetPeers(now, nodes); return nil })
 }
 
 // send sends a datagram to a peer from which this speaker has received one.

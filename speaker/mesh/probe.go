@@ -13,13 +13,13 @@ import (
 	machine "github.com/lbstack/lbstack/internal/mesh"
 )
 
-// maxUnanswered is the number of probes in a row without an answer after which a node counts as dead.
-const maxUnanswered = 3
+// maxUnansweredProbes is the number of probes in a row without an answer after which a node counts as dead.
+const maxUnansweredProbes = 3
 
-// probe probes the kernels of nodes whose speakers restart. Such a speaker sends no heartbeats, but its
+// keepProbing probes the kernels of nodes whose speakers restart. Such a speaker sends no heartbeats, but its
 // node goes on forwarding as long as its kernel answers. A kernel refuses a TCP connection to the port of
 // the mesh, on which no process listens. The kernel of a dead node does not answer.
-func (m *Mesh) probe(ctx context.Context) {
+func (m *Mesh) keepProbing(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -38,7 +38,7 @@ func (m *Mesh) probeWhileRestarting(ctx context.Context) {
 	for nodes := m.probedNodes(); len(nodes) > 0; nodes = m.probedNodes() {
 		for node, answers := range m.probeAll(ctx, nodes) {
 			if probes.noteResult(node, answers, !m.MayAnswer()) && ctx.Err() == nil {
-				m.withMachine(func(now time.Time) []machine.Outgoing { return m.machine.NoteVanished(now, node) })
+				m.withMachine(func(now time.Time) []machine.OutgoingMessage { return m.machine.NoteVanished(now, node) })
 			}
 		}
 		select {
@@ -58,7 +58,7 @@ func (u unansweredProbes) noteResult(node lb.NodeName, answers, stoodStill bool)
 	if u[node]++; answers || stoodStill {
 		u[node] = 0
 	}
-	return u[node] >= maxUnanswered
+	return u[node] >= maxUnansweredProbes
 }
 
 // probedNodes returns the nodes whose kernels are to be probed.

@@ -69,13 +69,13 @@ func randomBytes(b []byte) { _, _ = rand.Read(b) }
 // withMachine calls fn for the machine, sends the messages that it returns, and passes on the view
 // if it has changed. All of this is done under the lock, so that datagrams are sent in the order of
 // their numbers.
-func (r *runner) withMachine(fn func(time.Time) []machine.Outgoing) {
+func (r *runner) withMachine(fn func(time.Time) []machine.OutgoingMessage) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.withMachineLocked(fn)
 }
 
-func (r *runner) withMachineLocked(fn func(time.Time) []machine.Outgoing) {
+func (r *runner) withMachineLocked(fn func(time.Time) []machine.OutgoingMessage) {
 	now := r.now()
 	for _, s := range fn(now) {
 		r.sendMessage(s)
@@ -91,7 +91,7 @@ func (r *runner) withMachineLocked(fn func(time.Time) []machine.Outgoing) {
 	if !r.sessions.Next(now).After(now) {
 		r.greet(now)
 	}
-	if !r.machine.PeersKnown() || r.machine.Version() == r.viewed {
+	if !r.machine.HasPeerList() || r.machine.Version() == r.viewed {
 		return
 	}
 	r.viewed = r.machine.Version()
@@ -110,9 +110,9 @@ func (r *runner) wakeProber() {
 }
 
 // sendMessage sends a message if there is a session with its receiver.
-func (r *runner) sendMessage(s machine.Outgoing) {
+func (r *runner) sendMessage(s machine.OutgoingMessage) {
 	if s.Message != r.lastSent {
-		r.encoded, r.lastSent = wire.Append(r.encoded[:0], s.Message), s.Message
+		r.encoded, r.lastSent = wire.AppendMessage(r.encoded[:0], s.Message), s.Message
 	}
 	if datagram, met := r.sessions.Seal(s.To, r.encoded); met {
 		r.metrics.countSent()
@@ -122,7 +122,7 @@ func (r *runner) sendMessage(s machine.Outgoing) {
 
 // receive opens a datagram of a node and passes its message to the machine.
 func (r *runner) receive(from lb.NodeName, datagram []byte) {
-	r.withMachine(func(now time.Time) (sends []machine.Outgoing) {
+	r.withMachine(func(now time.Time) (sends []machine.OutgoingMessage) {
 		opened := r.sessions.Open(now, from, datagram)
 		for _, reply := range opened.Replies {
 			r.send(from, reply)
@@ -149,7 +149,7 @@ func (r *runner) receive(from lb.NodeName, datagram []byte) {
 
 // SetKeys replaces the keys, the newest first.
 func (r *runner) SetKeys(keys []session.Key) {
-	r.withMachine(func(now time.Time) []machine.Outgoing { r.sessions.SetKeys(now, keys); return nil })
+	r.withMachine(func(now time.Time) []machine.OutgoingMessage { r.sessions.SetKeys(now, keys); return nil })
 }
 
 // greet sends the greetings that are due.
@@ -168,7 +168,7 @@ func (r *runner) Peers() []lb.NodeName {
 
 // Publish implements layer2.Mesh.
 func (r *runner) Publish(s wire.State) {
-	r.withMachine(func(now time.Time) []machine.Outgoing {
+	r.withMachine(func(now time.Time) []machine.OutgoingMessage {
 		r.sessions.SetSilent(now, r.isSilent(s))
 		return r.machine.Publish(now, s)
 	})
@@ -189,11 +189,11 @@ func (r *runner) isSilent(s wire.State) bool {
 // Acted implements layer2.Mesh. A speaker that stood still may answer for its addresses again once it has
 // acted on what the other speakers have published since.
 func (r *runner) Acted(v machine.View) {
-	r.withMachine(func(now time.Time) []machine.Outgoing {
+	r.withMachine(func(now time.Time) []machine.OutgoingMessage {
 		if v.Checked && v.Version >= r.since {
 			r.stalled.Store(false)
 		}
-		return r.machine.Acted(now, v)
+		return r.machine.NoteActed(now, v)
 	})
 }
 
@@ -258,7 +258,7 @@ func (r *runner) runPass() (next time.Time, gather bool) {
 // tick does what is due for the machine and the sessions. It returns when something is due next, and
 // whether heartbeats were sent while no peer is suspected.
 func (r *runner) tick() (next time.Time, calm bool) {
-	r.withMachine(func(now time.Time) []machine.Outgoing {
+	r.withMachine(func(now time.Time) []machine.OutgoingMessage {
 		before := r.machine.NextHeartbeat()
 		sends := r.machine.Tick(now)
 		calm = !r.machine.NextHeartbeat().Equal(before) && !r.machine.HasSuspects()
@@ -278,9 +278,9 @@ func (r *runner) maxStall() time.Duration { return r.timing.Timeout / 2 }
 
 // recheck asks the other speakers for their states anew. The fields stalled and since change under the same
 // lock: otherwise Acted could mistake a view from before the stall for a newer view. Until runPass sets
-// alive, stoodStill returns true, so that MayAnswer returns false even before stalled is set.
+// alive, hasStoodStill returns true, so that MayAnswer returns false even before stalled is set.
 func (r *runner) recheck(stood time.Duration) {
-	r.withMachine(func(now time.Time) []machine.Outgoing {
+	r.withMachine(func(now time.Time) []machine.OutgoingMessage {
 		sends := r.machine.Recheck(now, stood)
 		r.since = r.machine.Version()
 		r.stalled.Store(true)
@@ -292,9 +292,9 @@ func (r *runner) recheck(stood time.Duration) {
 // sinceLastPass returns for how long this process has not run a pass.
 func (r *runner) sinceLastPass() time.Duration { return r.clock() - time.Duration(r.alive.Load()) }
 
-func (r *runner) stoodStill() bool { return r.sinceLastPass() > r.maxStall() }
+func (r *runner) hasStoodStill() bool { return r.sinceLastPass() > r.maxStall() }
 
 // MayAnswer reports whether this speaker may answer for its addresses. After this process stood still, it
 // may not answer until the other speakers have sent their states and it has acted on them. MayAnswer is
 // safe for concurrent use.
-func (r *runner) MayAnswer() bool { return !r.stalled.Load() && !r.stoodStill() }
+func (r *runner) MayAnswer() bool { return !r.stalled.Load() && !r.hasStoodStill() }

@@ -117,7 +117,7 @@ func (p *process) SetQuestions(about *layer2.Questions) {
 		p.asked, p.awaited = about.Addresses, about.Awaited
 	}
 	p.segment.SetQuestions(q)
-	if p.segment.Asking() && !p.asking {
+	if p.segment.IsAsking() && !p.asking {
 		p.asking = true
 		go p.keepAsking()
 	}
@@ -129,7 +129,7 @@ func (p *process) keepAsking() {
 	for {
 		p.gate()
 		w.mu.Lock()
-		if p.dead || !p.segment.Asking() {
+		if p.dead || !p.segment.IsAsking() {
 			p.asking = false
 			w.mu.Unlock()
 			return

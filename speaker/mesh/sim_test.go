@@ -331,7 +331,7 @@ func (w *world) runOne(name lb.NodeName) {
 	go p.readState()
 	time.AfterFunc(offset, func() {
 		p.takeKeys()
-		p.runner.withMachine(func(now time.Time) []machine.Outgoing { p.runner.machine.SetPeers(now, w.names); return nil })
+		p.runner.withMachine(func(now time.Time) []machine.OutgoingMessage { p.runner.machine.SetPeers(now, w.names); return nil })
 		p.engine.SetLinks(n.hasLinks())
 		go p.runner.keepRunning(p.wait)
 		go p.probeKernels()
@@ -403,7 +403,7 @@ func (w *world) leave(name lb.NodeName) {
 	w.mu.Unlock()
 	until := time.Now().Add(5 * time.Second)
 	for {
-		owned, draining := p.engine.Owning()
+		owned, draining := p.engine.CountOwned()
 		if !draining || owned == 0 || time.Now().After(until) {
 			break
 		}
@@ -498,7 +498,7 @@ func (w *world) differ() {
 	w.fault, w.split = time.Now(), time.Now()
 }
 
-// probeKernels does what Mesh.probe does.
+// probeKernels does what Mesh.keepProbing does.
 func (p *process) probeKernels() {
 	w := p.n.w
 	probes := unansweredProbes{}
@@ -533,7 +533,7 @@ func (p *process) probeKernels() {
 		p.gate()
 		for name, here := range answers {
 			if probes.noteResult(name, here, !p.runner.MayAnswer()) {
-				p.runner.withMachine(func(now time.Time) []machine.Outgoing { return p.runner.machine.NoteVanished(now, name) })
+				p.runner.withMachine(func(now time.Time) []machine.OutgoingMessage { return p.runner.machine.NoteVanished(now, name) })
 			}
 		}
 	}

@@ -12,9 +12,9 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/session"
 )
 
-// receiveBuffer is the size of the receive buffer that the kernel is asked for, in bytes. It has room for
+// receiveBufferBytes is the size of the receive buffer that the kernel is asked for, in bytes. It has room for
 // the answers of a thousand speakers that are greeted at once. net.core.rmem_max often allows less.
-const receiveBuffer = 2 << 20
+const receiveBufferBytes = 2 << 20
 
 // socket is the UDP socket of the mesh. It reads only datagrams of peers: the kernel drops all other
 // datagrams before they take room in the buffer.
@@ -39,10 +39,10 @@ type socket struct {
 func openSocket(address netip.AddrPort, take func(netip.Addr, []byte)) (*socket, error) {
 	s := &socket{peers: sources{ipv4: address.Addr().Unmap().Is4()}, take: take}
 	var err error
-	if s.udp, err = newUDP(address); err != nil {
+	if s.udp, err = newUDPSocket(address); err != nil {
 		return nil, err
 	}
-	if s.greetings, err = newUDP(netip.AddrPortFrom(address.Addr(), 0)); err != nil {
+	if s.greetings, err = newUDPSocket(netip.AddrPortFrom(address.Addr(), 0)); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	if s.arrivals, err = newEpoll(); err != nil {
@@ -53,7 +53,7 @@ func openSocket(address netip.AddrPort, take func(netip.Addr, []byte)) (*socket,
 	}
 	// The mesh works with a smaller buffer too.
 	_ = s.udp.use(func(fd uintptr) error {
-		return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+		return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBufferBytes)
 	})
 	return s, nil
 }
@@ -98,7 +98,7 @@ func filterSources(udp *descriptor, from *sources) error {
 // read passes on datagrams until the socket is closed. After a failure, such as a lack of memory, it goes
 // on when the next datagram arrives.
 func (s *socket) read() {
-	buffer := make([]byte, session.MaxDatagram+1)
+	buffer := make([]byte, session.MaxDatagramBytes+1)
 	var err error
 	one := func(fd uintptr) {
 		var n int

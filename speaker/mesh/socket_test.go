@@ -114,7 +114,7 @@ func TestSocket_Hold(t *testing.T) {
 }
 
 func TestKernelTimer(t *testing.T) {
-	timer, err := newTimer()
+	timer, err := newKernelTimer()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestNewPolled_OfABlockingDescriptor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d, err := newPolled(fd, "epoll"); err == nil {
+	if d, err := newPolledDescriptor(fd, "epoll"); err == nil {
 		_ = d.close()
 		t.Error("got no error")
 	}

@@ -51,9 +51,11 @@ func TestRunner_GathersHeartbeats(t *testing.T) {
 				if tt.suspects {
 					receive := func(node lb.NodeName, kind wire.Kind) {
 						msg := &wire.Message{Kind: kind, Interval: timing.Interval, Sequence: 1, Piece: wire.Piece{Count: 1, Data: wire.SplitState(&wire.State{Phase: ownership.Active})[0]}}
-						r.withMachine(func(now time.Time) []machine.Outgoing { return r.machine.Receive(now, node, wire.Instance{2}, msg) })
+						r.withMachine(func(now time.Time) []machine.OutgoingMessage {
+							return r.machine.Receive(now, node, wire.Instance{2}, msg)
+						})
 					}
-					r.withMachine(func(now time.Time) []machine.Outgoing {
+					r.withMachine(func(now time.Time) []machine.OutgoingMessage {
 						r.machine.SetPeers(now, []lb.NodeName{"silent", "other"})
 						return nil
 					})

@@ -74,8 +74,8 @@ func (t addressTable) replaceAll(list []netlink.Addr) (changed bool) {
 	return changed
 }
 
-// retain keeps the addresses of the given interfaces, and drops all others.
-func (t addressTable) retain(links []netlink.Link) {
+// retainLinks keeps the addresses of the given interfaces, and drops all others.
+func (t addressTable) retainLinks(links []netlink.Link) {
 	is := make(map[int]bool, len(links))
 	for _, l := range links {
 		is[l.Attrs().Index] = true

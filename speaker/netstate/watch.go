@@ -22,16 +22,16 @@ const (
 	// restFactor bounds the share of time that reading the state takes: the pause after a read is at
 	// least the duration of the read times restFactor.
 	restFactor = 4
-	// listEvery is the least time between two lists of all addresses. The addresses are listed again after
+	// listInterval is the least time between two lists of all addresses. The addresses are listed again after
 	// the kernel has dropped events that came faster than they were read.
-	listEvery = time.Second
+	listInterval = time.Second
 	// maxListAttempts bounds the attempts to read a list that changes while it is read.
 	maxListAttempts = 10
 	// maxQueuedReads is how many reads of the socket may wait to be applied; further events wait in the
 	// buffer of the socket.
 	maxQueuedReads = 256
-	// bufferBytes is the size of the buffer of the socket, if the kernel allows that much.
-	bufferBytes = 1 << 20
+	// socketBufferBytes is the size of the buffer of the socket, if the kernel allows that much.
+	socketBufferBytes = 1 << 20
 )
 
 // retryBackoff is how long to wait before subscribing again. After a subscription that lasted twice as long
@@ -101,18 +101,18 @@ func (w Watcher) watchUntilFailure(ctx context.Context) error {
 	defer cancel()
 	defer context.AfterFunc(ctx, socket.Close)()
 	defer socket.Close()
-	if socket.SetReceiveBufferSize(bufferBytes, true) != nil { // needs NET_ADMIN
-		_ = socket.SetReceiveBufferSize(bufferBytes, false) // as much as net.core.rmem_max allows
+	if socket.SetReceiveBufferSize(socketBufferBytes, true) != nil { // needs NET_ADMIN
+		_ = socket.SetReceiveBufferSize(socketBufferBytes, false) // as much as net.core.rmem_max allows
 	}
 	incoming, failed := make(chan receivedEvents, maxQueuedReads), make(chan error, 1)
 	go func() { failed <- receiveEvents(ctx, socket, incoming) }()
-	return w.loop(ctx, incoming, failed)
+	return w.followEvents(ctx, incoming, failed)
 }
 
-// loop lists the state, and then applies the events that are received. An event that happened before the
+// followEvents lists the state, and then applies the events that are received. An event that happened before the
 // list may be applied after it. The result is right all the same, since the last event of an address
 // counts.
-func (w Watcher) loop(ctx context.Context, incoming <-chan receivedEvents, failed <-chan error) error {
+func (w Watcher) followEvents(ctx context.Context, incoming <-chan receivedEvents, failed <-chan error) error {
 	r := stateReading{list: w.List, listLinks: w.links, table: addressTable{}, relink: true, relist: true}
 	due := time.NewTimer(0)
 	defer due.Stop()
@@ -224,7 +224,7 @@ func (r *stateReading) apply(n receivedEvents) {
 func (r *stateReading) read() error {
 	if r.relist && !time.Now().Before(r.listAfter) {
 		addresses, err := readUninterrupted(r.list)
-		r.listAfter = time.Now().Add(listEvery)
+		r.listAfter = time.Now().Add(listInterval)
 		if err != nil {
 			return fmt.Errorf("listing the addresses of the interfaces: %w", err)
 		}
@@ -237,7 +237,7 @@ func (r *stateReading) read() error {
 			return fmt.Errorf("listing the interfaces: %w", err)
 		}
 		r.relink, r.changed, r.links = false, true, links
-		r.table.retain(links)
+		r.table.retainLinks(links)
 	}
 	return nil
 }

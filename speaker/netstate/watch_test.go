@@ -38,7 +38,7 @@ func follow(t *testing.T, do func(*node)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		w := Watcher{Log: logr.Discard(), Settle: 5 * time.Millisecond, Look: n.look, List: n.list, links: n.listLinks}
 		ended := make(chan error, 1)
-		go func() { ended <- w.loop(ctx, n.changes, nil) }()
+		go func() { ended <- w.followEvents(ctx, n.changes, nil) }()
 		synctest.Wait()
 		do(n)
 		cancel()
@@ -180,7 +180,7 @@ func TestWatcher_InterruptedList(t *testing.T) {
 		n.sends(10 * time.Millisecond)
 		expect(t, n, "it stays as it was", 1, 1+maxListAttempts, map[int][]string{1: {"192.0.2.1/24"}})
 		n.set(func() { n.fails = nil })
-		n.sends(listEvery)
+		n.sends(listInterval)
 		expect(t, n, "and is read again", 2, 2+maxListAttempts, map[int][]string{})
 	})
 }

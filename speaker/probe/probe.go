@@ -22,7 +22,7 @@ import (
 // for lanprobe.AnswerTimeout, and returns the encoded result. If the context ends earlier, the result has
 // the answers that arrived before. Run needs the capability NET_RAW.
 func Run(ctx context.Context, args []string) ([]byte, error) {
-	request, err := lanprobe.Parse(args)
+	request, err := lanprobe.ParseArgs(args)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func Run(ctx context.Context, args []string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	own, err := links.OnInterface(request.Address)
+	own, err := links.IsLocalAddress(request.Address)
 	if err != nil {
 		return nil, err
 	}

@@ -92,7 +92,7 @@ func StartEmpty(ctx context.Context) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	binaries, err := programs.Ensure(ctx, repo, os.Stderr)
+	binaries, err := programs.EnsureBinaries(ctx, repo, os.Stderr)
 	if err != nil {
 		return nil, err
 	}

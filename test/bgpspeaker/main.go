@@ -112,7 +112,7 @@ func newSpeaker(registry prometheus.Registerer) *speaker {
 	ready := make(chan struct{})
 	s.paths = bfd.New(context.Background(), bfd.Options{Log: logr.Discard(), Metrics: bfd.NewMetrics(registry), Changed: func(key bfd.Key, status bfd.Status) {
 		<-ready
-		s.sessions.SetPath(key, status)
+		s.sessions.StorePathStatus(key, status)
 	}})
 	s.sessions = speakerbgp.New(context.Background(), speakerbgp.Options{
 		Log: log, RouterID: netip.MustParseAddr("192.0.2.1"), Metrics: speakerbgp.NewMetrics(registry), Changed: nudge,
@@ -168,7 +168,7 @@ func (s *speaker) shared(a routes.Attributes) *routes.Attributes {
 func (s *speaker) report() {
 	r := protocol.Report{Sessions: s.sessions.Statuses(), Paths: map[bgp.PeerName]bfd.Status{}}
 	for _, status := range r.Sessions {
-		if path, watched := s.sessions.Path(status.Peer); watched {
+		if path, watched := s.sessions.PathStatus(status.Peer); watched {
 			r.Paths[status.Peer] = path
 		}
 	}

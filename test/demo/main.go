@@ -66,7 +66,7 @@ func run(ctx context.Context) error {
 // mend plugs in what an earlier run left unplugged.
 func mend(ctx context.Context, s *scenario.Scenario) error {
 	for _, node := range s.Cluster.Nodes() {
-		if err := s.Cluster.Link(node, true); err != nil {
+		if err := s.Cluster.SetLink(node, true); err != nil {
 			return fmt.Errorf("plugging %s in: %w", node, err)
 		}
 	}
@@ -111,7 +111,7 @@ func failOver(ctx context.Context, s *scenario.Scenario, address string) error {
 		}
 		fmt.Printf("   %s is cut off. %s took %s over: its MAC is %s.\n", f.Before.Node, f.After.Node, address, f.After.MAC)
 		fmt.Printf("   The client was without it for %d ms, and fetches again: %s\n", f.Gap.Milliseconds(), page)
-		return s.Cluster.Link(f.Before.Node, true)
+		return s.Cluster.SetLink(f.Before.Node, true)
 	})
 }
 
@@ -146,7 +146,7 @@ func route(ctx context.Context, s *scenario.Scenario) (address string, err error
 			return err
 		}
 		fmt.Printf("   The cable of %s is pulled: BFD finds it, and connections to it fail for %d ms, those to the others not at all.\n", nodes[0], lost.Milliseconds())
-		return s.Cluster.Link(nodes[0], true)
+		return s.Cluster.SetLink(nodes[0], true)
 	})
 	return address, err
 }

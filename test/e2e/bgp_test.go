@@ -113,7 +113,7 @@ func TestTrafficLeavesARoutedNodeThatIsLost(t *testing.T) {
 		Name: "node without power",
 		// The kernel closes connections of a killed process. A node without power does not.
 		Hurt: func(_ context.Context, node string) error {
-			return errors.Join(bed.Cluster.Link(node, false), bed.Cluster.Kill(node))
+			return errors.Join(bed.Cluster.SetLink(node, false), bed.Cluster.Kill(node))
 		},
 		Heal: bed.Cluster.Start,
 	}}

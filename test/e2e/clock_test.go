@@ -100,11 +100,11 @@ func TestClockStepsMoveNoAddressAndStopNoSpeaker(t *testing.T) {
 			startedBy(t, owner.Node, step)
 			ownedBy(t, address, owner.Node)
 			t.Cleanup(func() {
-				must(t, bed.Cluster.Link(owner.Node, true))
+				must(t, bed.Cluster.SetLink(owner.Node, true))
 				must(t, bed.EveryoneSeesEveryone(background(t)))
 			})
 			lost := time.Now()
-			must(t, bed.Cluster.Link(owner.Node, false))
+			must(t, bed.Cluster.SetLink(owner.Node, false))
 			takenOver(t, w, address, lost, owner.MAC, failover)
 		})
 	}

@@ -128,9 +128,9 @@ func TestAPIServerAwayStopsNeitherTrafficNorFailover(t *testing.T) {
 	away(t)
 	_, err = bed.Page(background(t), address)
 	must(t, err)
-	t.Cleanup(func() { must(t, bed.Cluster.Link(owner.Node, true)) })
+	t.Cleanup(func() { must(t, bed.Cluster.SetLink(owner.Node, true)) })
 	lost := time.Now()
-	must(t, bed.Cluster.Link(owner.Node, false))
+	must(t, bed.Cluster.SetLink(owner.Node, false))
 	takenOver(t, w, address, lost, owner.MAC, failover)
 	servedByAnother(t, address, owner)
 }

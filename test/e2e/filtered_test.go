@@ -39,10 +39,10 @@ func TestFirewallBetweenTwoSpeakersMovesNothing(t *testing.T) {
 		t.Errorf("the address moved from %s to %s", owner.Node, now.Node)
 	}
 	// The others still find the node dead.
-	t.Cleanup(func() { must(t, bed.Cluster.Link(owner.Node, true)) })
-	must(t, bed.Cluster.Link(owner.Node, false))
+	t.Cleanup(func() { must(t, bed.Cluster.SetLink(owner.Node, true)) })
+	must(t, bed.Cluster.SetLink(owner.Node, false))
 	servedByAnother(t, address, owner)
-	must(t, bed.Cluster.Link(owner.Node, true))
+	must(t, bed.Cluster.SetLink(owner.Node, true))
 	allAnnounceAfterFirewall(t, owner.Node)
 }
 

@@ -38,7 +38,7 @@ func installed(t *testing.T) {
 	t.Helper()
 	ctx := background(t)
 	for _, node := range bed.Cluster.Nodes() {
-		must(t, bed.Cluster.Link(node, true))
+		must(t, bed.Cluster.SetLink(node, true))
 	}
 	must(t, bed.Apply(ctx, "lbstack_v1beta1_loadbalancerstack.yaml", "web.yaml"))
 	must(t, bed.StackReady(ctx))

@@ -112,7 +112,7 @@ func (c replacement) apply(t *testing.T, path string) string {
 func load(t *testing.T, name, controller, speaker string) {
 	t.Helper()
 	image := ociimage.Image{
-		Name: name, User: ociimage.Nonroot, Architecture: runtime.GOARCH, Entrypoint: []string{"/controller"},
+		Name: name, User: ociimage.NonrootUser, Architecture: runtime.GOARCH, Entrypoint: []string{"/controller"},
 		Files: []ociimage.File{{Path: "/controller", Source: controller}, {Path: "/speaker", Source: speaker}},
 	}
 	archive := filepath.Join(t.TempDir(), "image.tar")

@@ -123,8 +123,8 @@ func TestIPv6IsAnnouncedAndFailsOver(t *testing.T) {
 	must(t, page(background(t)))
 	before, err := bed.Owner(background(t), address)
 	must(t, err)
-	must(t, bed.Cluster.Link(before.Node, false))
-	t.Cleanup(func() { must(t, bed.Cluster.Link(before.Node, true)) })
+	must(t, bed.Cluster.SetLink(before.Node, false))
+	t.Cleanup(func() { must(t, bed.Cluster.SetLink(before.Node, true)) })
 	eventually.Succeed(t, within, "another node serves the address", func(ctx context.Context) error {
 		if err := page(ctx); err != nil {
 			return err
@@ -150,7 +150,7 @@ func TestAnAddressThatAForeignHostUsesIsLeftToIt(t *testing.T) {
 		must(t, err)
 	})
 	var mac string
-	must(t, bed.Cluster.InHost("router", func() error {
+	must(t, bed.Cluster.RunInHost("router", func() error {
 		ifi, err := net.InterfaceByName("eth0")
 		if err == nil {
 			mac = ifi.HardwareAddr.String()

@@ -131,7 +131,7 @@ func prometheus(t *testing.T, ctx context.Context) (token string) {
 	cmd := exec.Command("prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+prometheusAddress)
 	var log strings.Builder
 	cmd.Stdout, cmd.Stderr = &log, &log
-	must(t, bed.Cluster.InHost(prometheusHost, cmd.Start))
+	must(t, bed.Cluster.RunInHost(prometheusHost, cmd.Start))
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
@@ -211,7 +211,7 @@ func get(ctx context.Context, url, token string) ([]byte, error) {
 	from := &http.Transport{
 		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 		DialContext: func(_ context.Context, network, address string) (conn net.Conn, err error) {
-			err = bed.Cluster.InHost(prometheusHost, func() (err error) {
+			err = bed.Cluster.RunInHost(prometheusHost, func() (err error) {
 				conn, err = net.DialTimeout(network, address, 5*time.Second)
 				return err
 			})

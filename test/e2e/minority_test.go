@@ -33,12 +33,12 @@ func TestLastNodeTakesAllAddressesWithoutTheAPIServer(t *testing.T) {
 	lost := except(bed.Cluster.Nodes(), left)
 	t.Cleanup(func() {
 		for _, node := range lost {
-			must(t, bed.Cluster.Link(node, true))
+			must(t, bed.Cluster.SetLink(node, true))
 		}
 	})
 	at := time.Now()
 	for _, node := range lost {
-		must(t, bed.Cluster.Link(node, false))
+		must(t, bed.Cluster.SetLink(node, false))
 	}
 	takenOver(t, w, address, at, owner.MAC, failover)
 	t.Logf("%s is what is left of %d nodes", left, len(lost)+1)

@@ -19,7 +19,7 @@ func listen(t *testing.T, node string, port int) *net.UDPConn {
 	t.Helper()
 	var conn *net.UDPConn
 	eventually.Succeed(t, within, fmt.Sprintf("port %d of %s is free", port, node), func(context.Context) error {
-		return bed.Cluster.InHost(node, func() (err error) {
+		return bed.Cluster.RunInHost(node, func() (err error) {
 			conn, err = net.ListenUDP("udp4", &net.UDPAddr{Port: port})
 			return err
 		})

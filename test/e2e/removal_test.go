@@ -20,7 +20,7 @@ import (
 // kubectl runs kubectl on the cluster, and returns what it printed.
 func kubectl(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	line, err := bed.Cluster.Kubectl(args...)
+	line, err := bed.Cluster.KubectlCommandLine(args...)
 	must(t, err)
 	cmd := exec.CommandContext(background(t), line[0], line[1:]...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+bed.Cluster.KubeconfigPath(), "KUBECACHEDIR="+t.TempDir())

@@ -50,7 +50,7 @@ func TestBase_FromAnEmptyCluster(t *testing.T) {
 // kubectl runs the cluster's own kubectl, and returns what it printed.
 func (b *bed) kubectl(args ...string) string {
 	b.Helper()
-	line, err := b.Cluster.Kubectl(args...)
+	line, err := b.Cluster.KubectlCommandLine(args...)
 	b.must(err)
 	cmd := exec.CommandContext(b.step(), line[0], line[1:]...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+b.Cluster.KubeconfigPath(), "KUBECACHEDIR="+filepath.Join(b.Cluster.Dir(), "kubectl-cache"))

@@ -137,10 +137,10 @@ func TestMonitoring_ServiceMonitorFollowsKindAndSpec(t *testing.T) {
 	b.monitored(true, within)
 	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 
-	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.Removed })
+	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.StackRemoved })
 	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonRemoved)
 	b.monitored(false, within)
-	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.Managed })
+	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.StackManaged })
 	b.monitored(true, within)
 	b.run()
 

@@ -57,7 +57,7 @@ func TestStack_RestrainedOperatorWritesOnlyStatus(t *testing.T) {
 	}{
 		{name: "paused", reason: v1beta1.ReasonPaused, words: "the annotation lbstack.io/pause is set",
 			restrain: func() { b.annotate(v1beta1.AnnotationPause, new("repair")) }, release: func() { b.annotate(v1beta1.AnnotationPause, nil) }},
-		{name: "unmanaged", reason: v1beta1.ReasonUnmanaged, words: "spec.managementState is Unmanaged", restrain: managed(v1beta1.Unmanaged), release: managed(v1beta1.Managed)},
+		{name: "unmanaged", reason: v1beta1.ReasonUnmanaged, words: "spec.managementState is Unmanaged", restrain: managed(v1beta1.StackUnmanaged), release: managed(v1beta1.StackManaged)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestStack_RemovedStays(t *testing.T) {
 	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
 	create(t, b.Client, state)
 
-	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.Removed })
+	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.StackRemoved })
 	stack := b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonRemoved)
 	b.hasCondition(v1beta1.ConditionAvailable, metav1.ConditionFalse, v1beta1.ReasonRemoved)
 	if len(stack.Finalizers) > 0 || len(stack.Status.Inventory) > 0 || len(stack.Status.Components) > 0 || stack.Status.Version != "" {
@@ -129,12 +129,12 @@ func TestStack_RemovedStays(t *testing.T) {
 	}
 	b.nothingIsWritten()
 
-	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.Managed })
+	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.StackManaged })
 	b.installed()
 	b.run()
 	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 
-	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.Removed })
+	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.StackRemoved })
 	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonRemoved)
 	crash(operator)
 	b.removeStack() // no operator is needed for that

@@ -50,7 +50,7 @@ func TestRights_SpeakerUsesAllThatItHas(t *testing.T) {
 	t.Cleanup(func() {
 		_ = b.Delete(context.Background(), &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: self}})
 	})
-	state.Report(node.Report{Phase: string(v1beta1.SpeakerActive), Live: 1})
+	state.SetReport(node.Report{Phase: string(v1beta1.SpeakerActive), Live: 1})
 	for _, step := range []struct {
 		changes speakerbgp.RouteChanges
 		want    int

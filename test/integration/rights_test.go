@@ -205,7 +205,7 @@ func (b *operatorBed) tokenOf(account, node string) string {
 		b.Fatalf("requesting a token of %s: %v", account, err)
 	}
 	config := clientcmdapi.NewConfig()
-	config.Clusters["test"] = &clientcmdapi.Cluster{Server: server.Host(), CertificateAuthorityData: server.CAPEM()}
+	config.Clusters["test"] = &clientcmdapi.Cluster{Server: server.ServerURL(), CertificateAuthorityData: server.CAPEM()}
 	config.AuthInfos["test"] = &clientcmdapi.AuthInfo{Token: request.Status.Token}
 	config.Contexts["test"] = &clientcmdapi.Context{Cluster: "test", AuthInfo: "test"}
 	config.CurrentContext = "test"

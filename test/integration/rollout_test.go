@@ -326,7 +326,7 @@ func TestRollout_RemovalEndsItAndTheNextInstallationBeginsAnew(t *testing.T) {
 	f, _ := newRollingBed(t)
 	f.editStack(debug)
 	f.inStep()
-	f.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.Removed })
+	f.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.StackRemoved })
 	stack := f.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonRemoved)
 	if s := stack.Status; s.Rollout != nil || s.TargetVersion != "" {
 		t.Errorf("got %+v and the target %q, want neither", s.Rollout, s.TargetVersion)
@@ -335,7 +335,7 @@ func TestRollout_RemovalEndsItAndTheNextInstallationBeginsAnew(t *testing.T) {
 	if err := f.List(t.Context(), &revisions, client.InNamespace(systemNamespace)); err != nil || len(revisions.Items) > 0 {
 		t.Errorf("got %d ControllerRevisions, %v, want none", len(revisions.Items), err)
 	}
-	f.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.Managed })
+	f.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.StackManaged })
 	f.rolled(v1beta1.RolloutComplete)
 	f.haveLevel(t, "debug")
 	f.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)

@@ -31,9 +31,9 @@ type onHost struct {
 	host string
 }
 
-func (o onHost) Listen(c bfd.Class) (r bfd.Receiver, err error) {
+func (o onHost) Listen(c bfd.PacketClass) (r bfd.Receiver, err error) {
 	o.bed.in(o.host, func() error {
-		r, err = bfd.Kernel().Listen(c)
+		r, err = bfd.NewKernelNetwork().Listen(c)
 		return nil
 	})
 	return r, err
@@ -41,7 +41,7 @@ func (o onHost) Listen(c bfd.Class) (r bfd.Receiver, err error) {
 
 func (o onHost) Dial(k bfd.Key, port uint16) (s bfd.Sender, err error) {
 	o.bed.in(o.host, func() error {
-		s, err = bfd.Kernel().Dial(k, port)
+		s, err = bfd.NewKernelNetwork().Dial(k, port)
 		return nil
 	})
 	return s, err

@@ -174,7 +174,7 @@ func TestBFDNoticesARouterThatFails(t *testing.T) {
 func TestBFDDistinguishesAHangingRouterFromAdminDown(t *testing.T) {
 	_, r, w := watchedRouter(t)
 	r.MustAsk("configure terminal\nbfd\npeer 192.168.1.1\nshutdown")
-	got := w.becomes(toRouter, 2*time.Second, "taken down by the router's administrator", func(s bfd.Status) bool { return s.RemoteAdminDown() })
+	got := w.becomes(toRouter, 2*time.Second, "taken down by the router's administrator", func(s bfd.Status) bool { return s.IsRemoteAdminDown() })
 	if got.Failed || got.Flaps != 0 {
 		t.Errorf("got %+v, want no failure", got)
 	}

@@ -110,11 +110,11 @@ func reachedWhileAHostAnswers(t *testing.T, route []string) {
 	b.ip("node1", append([]string{"route", "add", "default"}, route...)...)
 	n.ask(vip)
 	defer n.ask()
-	n.until("the gateway answers", func(r segment.Results) bool { return time.Since(r.Reached["eth0"]) < segment.ReachedFor })
+	n.until("the gateway answers", func(r segment.Results) bool { return time.Since(r.Reached["eth0"]) < segment.ReachedLifetime })
 	b.ip(printer, "link", "set", "eth0", "down")
 	n.until("it was a while ago", func(r segment.Results) bool {
 		_, free := r.Free[vip]
-		return free && time.Since(r.Reached["eth0"]) > segment.ReachedFor
+		return free && time.Since(r.Reached["eth0"]) > segment.ReachedLifetime
 	})
 }
 
@@ -136,7 +136,7 @@ func TestSegment_WithoutAGatewayIsReachedWhenAHostAsks(t *testing.T) {
 				return is && r.Reached["eth0"].IsZero()
 			})
 			b.sends(printer, address)
-			n.until("the host that asked counts", func(r segment.Results) bool { return time.Since(r.Reached["eth0"]) < segment.ReachedFor })
+			n.until("the host that asked counts", func(r segment.Results) bool { return time.Since(r.Reached["eth0"]) < segment.ReachedLifetime })
 			eventually.Stays(t, 3*time.Second, "it is asked, and answers", func(context.Context) error {
 				for {
 					select {
@@ -144,7 +144,7 @@ func TestSegment_WithoutAGatewayIsReachedWhenAHostAsks(t *testing.T) {
 						continue
 					default:
 					}
-					if since := time.Since(n.last.Reached["eth0"]); since > segment.ReachedFor {
+					if since := time.Since(n.last.Reached["eth0"]); since > segment.ReachedLifetime {
 						return fmt.Errorf("the last answer came %s ago", since)
 					}
 					return nil

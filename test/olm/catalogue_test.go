@@ -23,7 +23,7 @@ func publish(t *testing.T, name, folder string) string {
 	image, err := bundleImage(name, folder)
 	must(t, err)
 	must(t, bed.LoadImage(background(t), t.TempDir(), image))
-	pinned, err := image.Pinned()
+	pinned, err := image.PinnedName()
 	must(t, err)
 	return pinned
 }
@@ -68,7 +68,7 @@ func serveImage(t *testing.T, folder string) {
 	image, err := catalogueImage(documented, folder)
 	must(t, err)
 	must(t, bed.LoadImage(background(t), t.TempDir(), image))
-	pinned, err := image.Pinned()
+	pinned, err := image.PinnedName()
 	must(t, err)
 	apply(t, documentation(t, "CatalogSource"), "name: lbstack,", "name: released,", "image: "+documented, "image: "+pinned)
 	eventuallyPrints(t, "-n", "olm", "get", "pods", "-l", "olm.catalogSource=released", "-o", "jsonpath={.items[?(@.status.containerStatuses[0].ready==true)].metadata.name}")

@@ -17,11 +17,11 @@ func programImages() []ociimage.Image {
 		return ociimage.File{Path: path, Source: filepath.Join(bed.Repo, "bin", name)}
 	}
 	return []ociimage.Image{
-		{Name: "localhost/lbstack/olm:1", User: ociimage.Nonroot, Architecture: runtime.GOARCH, Files: []ociimage.File{
+		{Name: "localhost/lbstack/olm:1", User: ociimage.NonrootUser, Architecture: runtime.GOARCH, Files: []ociimage.File{
 			program("/bin/olm", "olm/olm"), program("/bin/catalog", "olm/catalog"), program("/bin/cpb", "olm/cpb"), program("/bin/opm", "opm"),
 			program("/bin/copy-content", "olm/copy-content"), program("/bin/cp", "olm/box"), program("/bin/tar", "olm/box"), program("/bin/grpc_health_probe", "olm/box"),
 		}},
-		{Name: "quay.io/operator-framework/scorecard-test:v1.42.3", User: ociimage.Nonroot, Architecture: runtime.GOARCH, Files: []ociimage.File{
+		{Name: "quay.io/operator-framework/scorecard-test:v1.42.3", User: ociimage.NonrootUser, Architecture: runtime.GOARCH, Files: []ociimage.File{
 			program("/bin/scorecard-test", "olm/scorecard-test"),
 		}},
 	}
@@ -30,7 +30,7 @@ func programImages() []ociimage.Image {
 // opmImage is what serves a catalogue whose content is extracted. OLM has it pulled each time unless
 // it is named by digest.
 func opmImage() ociimage.Image {
-	return ociimage.Image{Name: "localhost/lbstack/opm:1", User: ociimage.Nonroot, Architecture: runtime.GOARCH, ByDigest: true, Files: []ociimage.File{
+	return ociimage.Image{Name: "localhost/lbstack/opm:1", User: ociimage.NonrootUser, Architecture: runtime.GOARCH, ByDigest: true, Files: []ociimage.File{
 		{Path: "/bin/opm", Source: filepath.Join(bed.Repo, "bin", "opm")}, {Path: "/bin/grpc_health_probe", Source: filepath.Join(bed.Repo, "bin", "olm", "box")},
 	}}
 }

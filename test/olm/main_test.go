@@ -56,7 +56,7 @@ func prepare(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("finding the module of OLM: %w", err)
 	}
-	opm, err := opmImage().Pinned()
+	opm, err := opmImage().PinnedName()
 	if err != nil {
 		return fmt.Errorf("computing the digest of opm's image: %w", err)
 	}
@@ -79,7 +79,7 @@ func prepare(ctx context.Context) (err error) {
 
 // kubectl runs kubectl on the cluster, and returns what it printed.
 func kubectl(ctx context.Context, input string, args ...string) (string, error) {
-	line, err := bed.Cluster.Kubectl(args...)
+	line, err := bed.Cluster.KubectlCommandLine(args...)
 	if err != nil {
 		return "", err
 	}

@@ -139,7 +139,7 @@ func release(t *testing.T, repo, tree, mask string, variables ...string) map[str
 	if output, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("make release: %v: %s", err, output)
 	}
-	files, err := archive.Folder(filepath.Join(tree, "dist", "release"), "")
+	files, err := archive.ReadFolder(filepath.Join(tree, "dist", "release"), "")
 	if err != nil {
 		t.Fatal(err)
 	}

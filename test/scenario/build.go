@@ -29,7 +29,7 @@ func (b Build) Image() string { return "ghcr.io/lbstack/lbstack:" + b.Version }
 // LoadBuild builds a version as `make build` does, and loads its image into the nodes. It writes into the folder
 // scratch.
 func (s *Scenario) LoadBuild(ctx context.Context, scratch string, b Build) error {
-	image := ociimage.Image{Name: b.Image(), Entrypoint: []string{"/operator"}, User: ociimage.Nonroot, Architecture: runtime.GOARCH}
+	image := ociimage.Image{Name: b.Image(), Entrypoint: []string{"/operator"}, User: ociimage.NonrootUser, Architecture: runtime.GOARCH}
 	wanted := "operator controller speaker"
 	if b.Speaker != "" {
 		wanted = "operator controller"

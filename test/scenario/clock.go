@@ -41,7 +41,7 @@ func (c *Clock) At(what string) (time.Time, bool) {
 
 // ClockRoutes records each address that the kernel of a host has a route for, until the context ends.
 func (s *Scenario) ClockRoutes(ctx context.Context, host string) (*Clock, error) {
-	ns, err := netns.GetFromPath(lan.NamespacePath(lan.Namespace(s.Cluster.Name(), host)))
+	ns, err := netns.GetFromPath(lan.NamespacePath(lan.NamespaceName(s.Cluster.Name(), host)))
 	if err != nil {
 		return nil, fmt.Errorf("opening the namespace of the %s: %w", host, err)
 	}

@@ -104,7 +104,7 @@ func (s *Scenario) Replay(ctx context.Context, r *Recording) (sent int, err erro
 
 // raw opens a socket for frames with IPv4 on the network of the addresses.
 func (s *Scenario) raw(host string) (socket *packet.Conn, err error) {
-	err = s.Cluster.InHost(host, func() error {
+	err = s.Cluster.RunInHost(host, func() error {
 		ifi, err := net.InterfaceByName(clientInterface)
 		if err == nil {
 			socket, err = packet.Listen(ifi, packet.Raw, etherTypeIPv4, nil)

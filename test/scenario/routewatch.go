@@ -38,7 +38,7 @@ func (s *Scenario) WatchRoute(address string) (*RouteWatch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watching a route: %w", err)
 	}
-	router, err := netns.GetFromPath(lan.NamespacePath(lan.Namespace(s.Cluster.Name(), plan.Router)))
+	router, err := netns.GetFromPath(lan.NamespacePath(lan.NamespaceName(s.Cluster.Name(), plan.Router)))
 	if err != nil {
 		return nil, fmt.Errorf("opening the namespace of the router: %w", err)
 	}

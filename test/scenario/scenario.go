@@ -57,7 +57,7 @@ func Open(ctx context.Context) (*Scenario, error) {
 	if err != nil {
 		return nil, err
 	}
-	bed, err := cluster.Open(os.Getenv(cluster.NameVariable))
+	bed, err := cluster.Open(os.Getenv(cluster.NameEnv))
 	if err != nil {
 		return nil, fmt.Errorf("finding the test bed (make cluster brings it up): %w", err)
 	}

@@ -37,7 +37,7 @@ func (s *Scenario) SecondNetwork(ctx context.Context) (map[string]string, error)
 		mac := fmt.Sprintf("02:00:0a:4d:00:%02x", 200+i)
 		cable := secondCable(host)
 		if err := s.onSwitch(ctx, "link", "add", cable, "master", secondBridge, "type", "veth", "peer", "name", secondInterface,
-			"address", mac, "netns", lan.Namespace(s.Cluster.Name(), host)); err != nil {
+			"address", mac, "netns", lan.NamespaceName(s.Cluster.Name(), host)); err != nil {
 			return nil, err
 		}
 		if err := s.onSwitch(ctx, "link", "set", cable, "up"); err != nil {
@@ -75,7 +75,7 @@ func (s *Scenario) removeLink(ctx context.Context, name string) error {
 
 // onSwitch runs ip in the namespace of the switches.
 func (s *Scenario) onSwitch(ctx context.Context, args ...string) error {
-	return lan.InNamespace(lan.Namespace(s.Cluster.Name(), switchHost), func() error {
+	return lan.RunInNamespace(lan.NamespaceName(s.Cluster.Name(), switchHost), func() error {
 		if out, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, out)
 		}

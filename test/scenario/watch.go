@@ -89,7 +89,7 @@ func (s *Scenario) watch(on string, as netip.Addr, addresses []string) (*Watch, 
 		}
 		questions, w.answers[address] = append(questions, question), nil
 	}
-	err := s.Cluster.InHost("client", func() error {
+	err := s.Cluster.RunInHost("client", func() error {
 		ifi, err := net.InterfaceByName(on)
 		if err != nil {
 			return err

@@ -40,7 +40,7 @@ type Wire struct {
 // Listen records announcements until Close.
 func (s *Scenario) Listen() (*Wire, error) {
 	w := &Wire{}
-	err := s.Cluster.InHost("client", func() error {
+	err := s.Cluster.RunInHost("client", func() error {
 		ifi, err := net.InterfaceByName(clientInterface)
 		if err != nil {
 			return err
@@ -140,14 +140,14 @@ type Fault struct {
 func (s *Scenario) Faults() []Fault {
 	return []Fault{
 		{"link cut",
-			func(_ context.Context, node string) error { return s.Cluster.Link(node, false) },
-			func(_ context.Context, node string) error { return s.Cluster.Link(node, true) }},
+			func(_ context.Context, node string) error { return s.Cluster.SetLink(node, false) },
+			func(_ context.Context, node string) error { return s.Cluster.SetLink(node, true) }},
 		{"node frozen",
 			func(_ context.Context, node string) error {
-				return errors.Join(s.Cluster.Pause(node), s.Cluster.Link(node, false))
+				return errors.Join(s.Cluster.Pause(node), s.Cluster.SetLink(node, false))
 			},
 			func(_ context.Context, node string) error {
-				return errors.Join(s.Cluster.Link(node, true), s.Cluster.Resume(node))
+				return errors.Join(s.Cluster.SetLink(node, true), s.Cluster.Resume(node))
 			}},
 		// The kernel of the node goes on forwarding.
 		{"processes frozen",

@@ -48,29 +48,29 @@ func HasV1(hierarchies []Hierarchy) bool {
 	return false
 }
 
-// Make makes a group in every hierarchy and returns the folders of the groups, in the
+// MakeGroups makes a group in every hierarchy and returns the folders of the groups, in the
 // order of the hierarchies. In a v1 hierarchy path is relative to the group of this
 // process, so that the limits of this process apply to the cluster. In the v2 hierarchy
 // path is relative to the root, because a v2 group that has processes cannot pass
 // controllers to child groups.
-func Make(hierarchies []Hierarchy, path string) ([]string, error) {
+func MakeGroups(hierarchies []Hierarchy, path string) ([]string, error) {
 	data, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return nil, fmt.Errorf("reading the control groups of this process: %w", err)
 	}
-	own := parseOwn(string(data))
+	own := parseOwnGroups(string(data))
 	var dirs []string
 	for _, h := range hierarchies {
 		base := h.Mount
 		if h.Type == "cgroup" {
 			base = filepath.Join(h.Mount, own[h.ownKey()])
 		}
-		if err := makeBelow(base, path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := makeGroup(base, path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 		// The removal of another cluster may have removed an empty parent meanwhile, so
 		// try a second time.
-		if err := makeBelow(base, path); err != nil {
+		if err := makeGroup(base, path); err != nil {
 			return nil, err
 		}
 		dirs = append(dirs, filepath.Join(base, path))
@@ -118,17 +118,17 @@ const MaxWeight = 100
 // is cpu.shares in v1 and cpu.weight in v2.
 var defaultWeights = map[string]int{"cpu.shares": 1024, "cpu.weight": 100}
 
-// Remove removes the groups and all groups below them. It also removes the parents that
+// RemoveGroups removes the groups and all groups below them. It also removes the parents that
 // are empty then, up to the group lbstack. All processes in the groups must have ended or
 // been killed.
-func Remove(dirs []string) error {
+func RemoveGroups(dirs []string) error {
 	var problems []error
 	for _, dir := range dirs {
 		if err := removeTree(dir); err != nil {
 			problems = append(problems, err)
 			continue
 		}
-		for p := filepath.Dir(dir); strings.Contains(p, "/"+Parent); p = filepath.Dir(p) {
+		for p := filepath.Dir(dir); strings.Contains(p, "/"+ParentDir); p = filepath.Dir(p) {
 			if os.Remove(p) != nil {
 				break
 			}
@@ -137,13 +137,13 @@ func Remove(dirs []string) error {
 	return errors.Join(problems...)
 }
 
-// Parent is the first element of every group's relative path.
-const Parent = "lbstack"
+// ParentDir is the first element of every group's relative path.
+const ParentDir = "lbstack"
 
-// Freeze stops every process in the groups if frozen is true. Otherwise it lets the
+// SetFrozen stops every process in the groups if frozen is true. Otherwise it lets the
 // processes run again. It waits until the kernel has done so.
-func Freeze(dirs []string, frozen bool) error {
-	file, value, want, err := freezerFile(dirs, frozen)
+func SetFrozen(dirs []string, frozen bool) error {
+	file, value, want, err := freezerSetting(dirs, frozen)
 	if err != nil {
 		return err
 	}
@@ -175,9 +175,9 @@ func IsFrozen(dirs []string) (bool, error) {
 	return false, nil
 }
 
-// freezerFile returns what to write to freeze or thaw the groups: the file, the value, and
+// freezerSetting returns what to write to freeze or thaw the groups: the file, the value, and
 // the result of IsFrozen after that.
-func freezerFile(dirs []string, frozen bool) (file, value string, want bool, err error) {
+func freezerSetting(dirs []string, frozen bool) (file, value string, want bool, err error) {
 	for _, dir := range dirs {
 		file = filepath.Join(dir, "freezer.state")
 		if _, err := os.Stat(file); err == nil {
@@ -199,9 +199,9 @@ func freezerFile(dirs []string, frozen bool) (file, value string, want bool, err
 	return "", "", false, errors.New("the kernel has no freezer for control groups")
 }
 
-// makeBelow makes each folder of path, below base. A new v1 cpuset has no processors and
+// makeGroup makes each folder of path, below base. A new v1 cpuset has no processors and
 // accepts no process, so the processors and memory nodes of the parent are copied.
-func makeBelow(base, path string) error {
+func makeGroup(base, path string) error {
 	dir := base
 	for element := range strings.SplitSeq(path, "/") {
 		parent := dir

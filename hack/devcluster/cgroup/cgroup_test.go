@@ -44,7 +44,7 @@ func TestParseMounts(t *testing.T) {
 }
 
 func TestParseOwn(t *testing.T) {
-	got := parseOwn("4:memory:/a/b\n1:cpu,cpuacct:/\n0::/user.slice\n")
+	got := parseOwnGroups("4:memory:/a/b\n1:cpu,cpuacct:/\n0::/user.slice\n")
 	want := map[string]string{"memory": "/a/b", "cpu,cpuacct": "/", "": "/user.slice"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("groups (-want +got):\n%s", diff)
@@ -93,13 +93,13 @@ func TestRemoveTakesEmptyParentsOfTheTestBedAndNoOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := Remove([]string{gone}); err != nil {
+	if err := RemoveGroups([]string{gone}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(base, "lbstack", "one")); !os.IsNotExist(err) {
 		t.Errorf("the removed cluster's folder: got %v, want it gone", err)
 	}
-	if err := Remove([]string{keep}); err != nil {
+	if err := RemoveGroups([]string{keep}); err != nil {
 		t.Fatal(err)
 	}
 	left, err := os.ReadDir(base)

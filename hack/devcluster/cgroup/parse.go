@@ -49,9 +49,9 @@ func v1Options(super string) string {
 // ownKey returns the name of the hierarchy in /proc/PID/cgroup; "" for v2.
 func (h Hierarchy) ownKey() string { return h.Options }
 
-// parseOwn parses /proc/PID/cgroup. It returns the path of the process's group in each
+// parseOwnGroups parses /proc/PID/cgroup. It returns the path of the process's group in each
 // hierarchy, by the ownKey of the hierarchy.
-func parseOwn(cgroup string) map[string]string {
+func parseOwnGroups(cgroup string) map[string]string {
 	own := map[string]string{}
 	for line := range strings.Lines(cgroup) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)

@@ -41,7 +41,7 @@ func kubectlCommand(o *commonFlags) *cobra.Command {
 }
 
 func runKubectl(_ *cobra.Command, c *cluster.Cluster, args []string) error {
-	line, err := c.Kubectl(args...)
+	line, err := c.KubectlCommandLine(args...)
 	if err != nil {
 		return err
 	}

@@ -84,8 +84,8 @@ func rootCommand(out, progress io.Writer) *cobra.Command {
 	}
 	root.SetOut(out)
 	root.SetErr(progress)
-	root.PersistentFlags().StringVar(&o.name, "name", cmp.Or(os.Getenv(cluster.NameVariable), cluster.DefaultName),
-		"name of the cluster; $"+cluster.NameVariable+" sets the default; several clusters can run at the same time")
+	root.PersistentFlags().StringVar(&o.name, "name", cmp.Or(os.Getenv(cluster.NameEnv), cluster.DefaultName),
+		"name of the cluster; $"+cluster.NameEnv+" sets the default; several clusters can run at the same time")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(upCommand(o), downCommand(o), statusCommand(o), kubeconfigCommand(o), kubectlCommand(o), loadCommand(o),
 		execCommand(o), linkCommand(o), pauseCommand(o), resumeCommand(o), killCommand(o), startCommand(o),

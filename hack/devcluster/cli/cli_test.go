@@ -26,11 +26,11 @@ func TestStatusTable(t *testing.T) {
 		{Name: "router", V4: address("192.168.1.1"), V6: address("fd00::1"), Power: cluster.PowerNamespace, Link: true},
 		{
 			Name: "node1", V4: address("192.168.1.11"), V6: address("fd00::11"), Power: cluster.PowerOn, Link: true, Ready: &yes,
-			Programs: []hostinit.Status{{Name: "kubelet", PID: 7}},
+			Programs: []hostinit.ProgramStatus{{Name: "kubelet", PID: 7}},
 		},
 		{
 			Name: "node2", V4: address("192.168.1.12"), V6: address("fd00::12"), Power: cluster.PowerOn, Ready: &no,
-			Programs: []hostinit.Status{{Name: "kubelet", Stopped: true}, {Name: "containerd"}, {Name: "kube-proxy", PID: 8, Restarts: 2}},
+			Programs: []hostinit.ProgramStatus{{Name: "kubelet", Stopped: true}, {Name: "containerd"}, {Name: "kube-proxy", PID: 8, Restarts: 2}},
 		},
 	})
 	if err != nil {

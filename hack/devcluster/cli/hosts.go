@@ -26,7 +26,7 @@ has the processes and files of the host: ps lists them, and /var/log has the log
 			if args[1] == "--" {
 				args = append(args[:1], args[2:]...)
 			}
-			line, err := c.Arguments(args[0], args[1:]...)
+			line, err := c.CommandLine(args[0], args[1:]...)
 			if err != nil {
 				return err
 			}
@@ -56,7 +56,7 @@ func linkCommand(o *commonFlags) *cobra.Command {
 			if args[1] != "up" && args[1] != "down" {
 				return fmt.Errorf("link %s %s: the last argument must be up or down", args[0], args[1])
 			}
-			return c.Link(args[0], args[1] == "up")
+			return c.SetLink(args[0], args[1] == "up")
 		}),
 	}
 }

@@ -35,7 +35,7 @@ A container starts the first program, as the user of --user. An image without a 
 	// This flag --name replaces the common flag --name: the command needs no cluster.
 	flags.StringVar(&r.name, "name", "ghcr.io/lbstack/lbstack:dev", "name of the image, with tag")
 	flags.StringVar(&r.architecture, "architecture", runtime.GOARCH, "architecture of the programs, as Go names it: amd64, arm64")
-	flags.StringVar(&r.user, "user", ociimage.Nonroot, "user of a container as uid:gid, unless its pod sets another user")
+	flags.StringVar(&r.user, "user", ociimage.NonrootUser, "user of a container as uid:gid, unless its pod sets another user")
 	flags.StringArrayVar(&r.binaries, "binary", nil, "NAME=PATH of a program; the first program is the entrypoint")
 	flags.StringArrayVar(&r.files, "file", nil, "PATH-IN-THE-IMAGE=PATH of a file to add")
 	flags.StringArrayVar(&r.labels, "label", nil, "KEY=VALUE of a label")

@@ -20,7 +20,7 @@ func logsCommand(o *commonFlags) *cobra.Command {
 		Use: "logs [HOST|PROGRAM]", Short: "List the log files, or show the last lines of some", Args: cobra.MaximumNArgs(1),
 		Example: "  devcluster logs                # paths\n  devcluster logs node1\n  devcluster logs kube-apiserver -n 50",
 		RunE: o.withCluster(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
-			logs, err := c.Logs()
+			logs, err := c.LogFiles()
 			if err != nil {
 				return err
 			}

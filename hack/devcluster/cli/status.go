@@ -28,7 +28,7 @@ func writeStatus(out io.Writer, statuses []cluster.HostStatus) error {
 		return fmt.Errorf("writing the status: %w", err)
 	}
 	for _, s := range statuses {
-		_, err := fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Name, s.V4, s.V6, s.Power, linkText(s.Link), readyText(s.Ready), programList(s))
+		_, err := fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Name, s.V4, s.V6, s.Power, linkText(s.Link), readyText(s.Ready), programsText(s))
 		if err != nil {
 			return fmt.Errorf("writing the status: %w", err)
 		}
@@ -57,9 +57,9 @@ func readyText(r *bool) string {
 	}
 }
 
-// programList describes the programs of the host that do not run or were restarted. It
+// programsText describes the programs of the host that do not run or were restarted. It
 // returns "all running" if there is no such program, and "-" if the host has no programs.
-func programList(s cluster.HostStatus) string {
+func programsText(s cluster.HostStatus) string {
 	var notes []string
 	for _, p := range s.Programs {
 		switch {

@@ -21,9 +21,9 @@ const (
 	requestTimeout = 5 * time.Second
 )
 
-// pollUntil calls fn until it succeeds. If ctx is done first, the error wraps the error
+// pollUntilSuccess calls fn until it succeeds. If ctx is done first, the error wraps the error
 // of ctx and the last error of fn.
-func pollUntil(ctx context.Context, fn func(context.Context) error) error {
+func pollUntilSuccess(ctx context.Context, fn func(context.Context) error) error {
 	for {
 		err := fn(ctx)
 		if err == nil {
@@ -109,8 +109,8 @@ func (a *apiClient) get(ctx context.Context, path string, out any) error {
 	return a.doRequest(ctx, http.MethodGet, path, "", nil, out)
 }
 
-// ensure creates the object unless an object of that name exists.
-func (a *apiClient) ensure(ctx context.Context, collection string, object any) error {
+// createIfAbsent creates the object unless an object of that name exists.
+func (a *apiClient) createIfAbsent(ctx context.Context, collection string, object any) error {
 	err := a.doRequest(ctx, http.MethodPost, collection, "application/json", object, nil)
 	if failed := (*statusError)(nil); errors.As(err, &failed) && failed.code == http.StatusConflict {
 		return nil
@@ -130,7 +130,7 @@ func (c *Cluster) awaitAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = pollUntil(ctx, func(ctx context.Context) error { return client.get(ctx, "/readyz", nil) })
+	err = pollUntilSuccess(ctx, func(ctx context.Context) error { return client.get(ctx, "/readyz", nil) })
 	if err != nil {
 		return fmt.Errorf("waiting for the API server: %w", err)
 	}

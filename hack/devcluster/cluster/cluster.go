@@ -23,8 +23,8 @@ import (
 // DefaultName is the name of a cluster if the caller gives none.
 const DefaultName = lan.DefaultCluster
 
-// NameVariable is the name of the environment variable that sets the default of the flag --name.
-const NameVariable = "LBSTACK_CLUSTER"
+// NameEnv is the name of the environment variable that sets the default of the flag --name.
+const NameEnv = "LBSTACK_CLUSTER"
 
 // DefaultNodes is the number of nodes of a cluster if the caller gives none.
 const DefaultNodes = 3
@@ -83,23 +83,23 @@ func (c *Cluster) Nodes() []string {
 // Hosts returns all hosts with their addresses.
 func (c *Cluster) Hosts() []plan.Host { return plan.Hosts(c.nodes) }
 
-// InHost runs fn on a separate thread in the host's network namespace. Sockets that
+// RunInHost runs fn on a separate thread in the host's network namespace. Sockets that
 // fn opens itself are in that namespace, but goroutines that fn starts are not. A
 // dialer with several addresses starts goroutines, so fn must dial one literal address.
-func (c *Cluster) InHost(host string, fn func() error) error {
+func (c *Cluster) RunInHost(host string, fn func() error) error {
 	if _, err := c.findHost(host); err != nil {
 		return err
 	}
-	namespace := lan.Namespace(c.name, host)
+	namespace := lan.NamespaceName(c.name, host)
 	if !lan.NamespaceExists(namespace) {
 		return fmt.Errorf("host %s: %w", host, ErrPoweredOff)
 	}
-	return lan.InNamespace(namespace, fn)
+	return lan.RunInNamespace(namespace, fn)
 }
 
-// Link plugs the cable of the host in if up is true. Otherwise it pulls the cable, so that
+// SetLink plugs the cable of the host in if up is true. Otherwise it pulls the cable, so that
 // the host's interface loses its carrier.
-func (c *Cluster) Link(host string, up bool) error {
+func (c *Cluster) SetLink(host string, up bool) error {
 	if _, err := c.findHost(host); err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (c *Cluster) poweredHost(name string) (state.Host, error) {
 	if err != nil {
 		return state.Host{}, fmt.Errorf("cluster %s: %w", c.name, err)
 	}
-	if recorded := s.Hosts[name]; recorded.Init.Alive() {
+	if recorded := s.Hosts[name]; recorded.Init.IsAlive() {
 		return recorded, nil
 	}
 	return state.Host{}, fmt.Errorf("host %s: %w", name, ErrPoweredOff)
@@ -163,15 +163,15 @@ func (c *Cluster) executablePath() string { return filepath.Join(c.dir, "bin", "
 
 // awaitEnd waits for a process to end.
 func awaitEnd(ctx context.Context, p process.Identity) error {
-	return pollUntil(ctx, func(context.Context) error {
-		if p.Alive() {
+	return pollUntilSuccess(ctx, func(context.Context) error {
+		if p.IsAlive() {
 			return fmt.Errorf("process %d still runs", p.PID)
 		}
 		return nil
 	})
 }
 
-func exists(path string) bool {
+func fileExists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
 }

@@ -33,7 +33,7 @@ func (c *Cluster) readPKI(name string) ([]byte, error) {
 // ensurePKI makes the certificate authorities, the signing key of service
 // accounts and the administrator's certificate, unless they exist.
 func (c *Cluster) ensurePKI() error {
-	if exists(filepath.Join(c.pkiDir(), "admin.crt")) {
+	if fileExists(filepath.Join(c.pkiDir(), "admin.crt")) {
 		return nil
 	}
 	files := map[string][]byte{}
@@ -71,7 +71,7 @@ func (c *Cluster) writeKubeconfig() error {
 	if err := errors.Join(errCA, errCert, errKey); err != nil {
 		return err
 	}
-	data := pki.Kubeconfig(c.serverURL(), ca, pki.Pair{CertPEM: cert, KeyPEM: key})
+	data := pki.Kubeconfig(c.serverURL(), ca, pki.KeyPair{CertPEM: cert, KeyPEM: key})
 	return writeFiles(c.dir, map[string][]byte{filepath.Base(c.KubeconfigPath()): data})
 }
 
@@ -92,7 +92,7 @@ func (c *Cluster) writeDisk(host plan.Host, cgroupV1 bool) error {
 	for name, content := range config.Files(host, cgroupV1) {
 		files[name] = []byte(content)
 	}
-	if host.RunsKubernetes() && !exists(filepath.Join(dir, "kube-proxy.kubeconfig")) {
+	if host.RunsKubernetes() && !fileExists(filepath.Join(dir, "kube-proxy.kubeconfig")) {
 		secrets, err := c.issueSecrets(host)
 		if err != nil {
 			return err

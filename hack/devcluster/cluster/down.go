@@ -29,7 +29,7 @@ func Down(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if !exists(dir) {
+	if !fileExists(dir) {
 		return nil
 	}
 	release, err := state.Lock(dir)

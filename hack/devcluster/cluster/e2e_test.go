@@ -114,7 +114,7 @@ func TestACluster(t *testing.T) {
 	})
 	t.Run("a host whose cable is pulled has no carrier", func(t *testing.T) {
 		for _, up := range []bool{false, true} {
-			if err := c.Link("client", up); err != nil {
+			if err := c.SetLink("client", up); err != nil {
 				t.Fatal(err)
 			}
 			await(t, fmt.Sprintf("carrier is %t", up), func() error {
@@ -165,7 +165,7 @@ func TestACluster(t *testing.T) {
 	})
 	t.Run("bringing it up repairs what is broken", func(t *testing.T) {
 		for _, breakIt := range []func() error{
-			func() error { return c.Kill("node1") }, func() error { return c.Pause("node2") }, func() error { return c.Link("router", false) },
+			func() error { return c.Kill("node1") }, func() error { return c.Pause("node2") }, func() error { return c.SetLink("router", false) },
 			func() error { return c.StopControlPlaneProgram("kube-scheduler") },
 		} {
 			if err := breakIt(); err != nil {
@@ -214,7 +214,7 @@ func TestACluster(t *testing.T) {
 
 // ask dials from the host and wants any answer of an HTTP server.
 func ask(c *cluster.Cluster, host, target string) error {
-	return c.InHost(host, func() error {
+	return c.RunInHost(host, func() error {
 		conn, err := net.DialTimeout("tcp", target, 2*time.Second)
 		if err != nil {
 			return err
@@ -243,7 +243,7 @@ func podOf(t *testing.T, c *cluster.Cluster, node string) string {
 
 func kubectl(t *testing.T, c *cluster.Cluster, input string, args ...string) string {
 	t.Helper()
-	line, err := c.Kubectl(args...)
+	line, err := c.KubectlCommandLine(args...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,17 +19,17 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/plan"
 )
 
-// Arguments returns the command line that runs a program on the host. The program
+// CommandLine returns the command line that runs a program on the host. The program
 // runs in the host's network namespace. On a host for which RunsPrograms is true, it
 // also runs in the host's other namespaces. On the client, which has no others, /sys
 // shows the interfaces of the machine: use ip there.
-func (c *Cluster) Arguments(host string, args ...string) ([]string, error) {
+func (c *Cluster) CommandLine(host string, args ...string) ([]string, error) {
 	h, err := c.findHost(host)
 	if err != nil {
 		return nil, err
 	}
 	if !h.RunsPrograms() {
-		return append([]string{"nsenter", "--net=" + lan.NamespacePath(lan.Namespace(c.name, host)), "--"}, args...), nil
+		return append([]string{"nsenter", "--net=" + lan.NamespacePath(lan.NamespaceName(c.name, host)), "--"}, args...), nil
 	}
 	on, err := c.poweredHost(host)
 	if err != nil {
@@ -39,11 +39,11 @@ func (c *Cluster) Arguments(host string, args ...string) ([]string, error) {
 	return append(enter, args...), nil
 }
 
-// Command returns the command that runs a program on the host; see Arguments.
+// Command returns the command that runs a program on the host; see CommandLine.
 // When ctx is done, the program and its process group are killed. If the host
 // cannot run programs, starting the command fails.
 func (c *Cluster) Command(ctx context.Context, host string, args ...string) *exec.Cmd {
-	line, err := c.Arguments(host, args...)
+	line, err := c.CommandLine(host, args...)
 	if err != nil {
 		return &exec.Cmd{Err: err}
 	}
@@ -59,7 +59,7 @@ func (c *Cluster) Command(ctx context.Context, host string, args ...string) *exe
 	return cmd
 }
 
-// Exec runs a program on the host and returns its output; see Arguments. The
+// Exec runs a program on the host and returns its output; see CommandLine. The
 // error contains the standard error of the program.
 func (c *Cluster) Exec(ctx context.Context, host string, args ...string) ([]byte, error) {
 	return c.execWithInput(ctx, nil, host, args...)
@@ -80,14 +80,14 @@ func (c *Cluster) execWithInput(ctx context.Context, input io.Reader, host strin
 // powered on.
 func (c *Cluster) LoadImage(ctx context.Context, archive string) error {
 	for _, node := range plan.Nodes(c.nodes) {
-		if err := c.loadInto(ctx, node.Name, archive); err != nil && !errors.Is(err, ErrPoweredOff) {
+		if err := c.loadIntoNode(ctx, node.Name, archive); err != nil && !errors.Is(err, ErrPoweredOff) {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *Cluster) loadInto(ctx context.Context, node, archive string) error {
+func (c *Cluster) loadIntoNode(ctx context.Context, node, archive string) error {
 	f, err := os.Open(archive)
 	if err != nil {
 		return fmt.Errorf("opening the image: %w", err)

@@ -51,7 +51,7 @@ func Forward(listen, namespace string) error {
 func forwardConnection(client net.Conn, namespace, target string) {
 	defer func() { _ = client.Close() }()
 	var server net.Conn
-	err := lan.InNamespace(namespace, func() (err error) {
+	err := lan.RunInNamespace(namespace, func() (err error) {
 		server, err = net.DialTimeout("tcp", target, dialTimeout)
 		return err
 	})
@@ -72,20 +72,20 @@ func closeWrite(c net.Conn) {
 	}
 }
 
-// ensureForward starts the forwarder unless it runs. The forwarder gets its former port
-// if that is free, otherwise a new one. ensureForward writes the port into the kubeconfig.
-func (c *Cluster) ensureForward(ctx context.Context) error {
+// ensureForwarder starts the forwarder unless it runs. The forwarder gets its former port
+// if that is free, otherwise a new one. ensureForwarder writes the port into the kubeconfig.
+func (c *Cluster) ensureForwarder(ctx context.Context) error {
 	s, err := state.Load(c.dir)
 	if err != nil {
 		return fmt.Errorf("cluster %s: %w", c.name, err)
 	}
-	if s.Forward.Alive() {
+	if s.Forward.IsAlive() {
 		return nil
 	}
 	if c.port, err = freePort(c.port); err != nil {
 		return err
 	}
-	id, err := c.startForward()
+	id, err := c.startForwarder()
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (c *Cluster) ensureForward(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	return pollUntil(ctx, func(ctx context.Context) error {
+	return pollUntilSuccess(ctx, func(ctx context.Context) error {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.listenAddress())
 		if err != nil {
 			return fmt.Errorf("reaching the forwarder: %w", err)
@@ -109,13 +109,13 @@ func (c *Cluster) ensureForward(ctx context.Context) error {
 
 func (c *Cluster) listenAddress() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port)) }
 
-func (c *Cluster) startForward() (process.Identity, error) {
+func (c *Cluster) startForwarder() (process.Identity, error) {
 	log, err := os.OpenFile(filepath.Join(c.dir, "forward.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return process.Identity{}, fmt.Errorf("opening the forwarder's log: %w", err)
 	}
 	defer func() { _ = log.Close() }()
-	cmd := exec.Command(c.executablePath(), ForwardCommand, c.listenAddress(), lan.Namespace(c.name, plan.ControlPlane))
+	cmd := exec.Command(c.executablePath(), ForwardCommand, c.listenAddress(), lan.NamespaceName(c.name, plan.ControlPlane))
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
 	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {

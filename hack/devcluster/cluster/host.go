@@ -51,7 +51,7 @@ func (c *Cluster) bootHost(host plan.Host) error {
 	if err != nil {
 		return err
 	}
-	groups, err := cgroup.Make(hierarchies, filepath.Join(cgroup.Parent, c.name, host.Name))
+	groups, err := cgroup.MakeGroups(hierarchies, filepath.Join(cgroup.ParentDir, c.name, host.Name))
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (c *Cluster) startInit(host plan.Host, spec string) error {
 	cmd := exec.Command(c.executablePath(), HostInitCommand, spec)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
 	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS}
-	if err := lan.InNamespace(lan.Namespace(c.name, host.Name), cmd.Start); err != nil {
+	if err := lan.RunInNamespace(lan.NamespaceName(c.name, host.Name), cmd.Start); err != nil {
 		return fmt.Errorf("starting host %s: %w", host.Name, err)
 	}
 	id, err := process.IdentityOf(cmd.Process.Pid)
@@ -128,8 +128,8 @@ func (c *Cluster) awaitInit(host plan.Host, id process.Identity) error {
 	ctx, cancel := context.WithTimeout(context.Background(), bootTimeout)
 	defer cancel()
 	ended := false
-	err := pollUntil(ctx, func(context.Context) error {
-		if ended = !id.Alive(); ended {
+	err := pollUntilSuccess(ctx, func(context.Context) error {
+		if ended = !id.IsAlive(); ended {
 			return nil
 		}
 		_, err := hostinit.Call(id.PID, hostinit.Request{Op: hostinit.OpStatus})
@@ -157,7 +157,7 @@ func (c *Cluster) powerOff(host plan.Host) error {
 	if err := endProcess(recorded.Init, recorded.Cgroups); err != nil {
 		return fmt.Errorf("host %s: %w", host.Name, err)
 	}
-	if err := cgroup.Remove(recorded.Cgroups); err != nil {
+	if err := cgroup.RemoveGroups(recorded.Cgroups); err != nil {
 		return fmt.Errorf("host %s: %w", host.Name, err)
 	}
 	if err := lan.RemoveHost(c.name, host.Name); err != nil {
@@ -187,7 +187,7 @@ func killProcess(p process.Identity, groups []string) error {
 		return err
 	}
 	if frozen, _ := cgroup.IsFrozen(groups); frozen {
-		return cgroup.Freeze(groups, false)
+		return cgroup.SetFrozen(groups, false)
 	}
 	return nil
 }

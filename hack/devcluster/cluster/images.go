@@ -21,8 +21,8 @@ import (
 // responds with its host name and the client's address.
 const WebImage = "localhost/lbstack/web:1"
 
-// bedModule is the folder of the test bed's Go module in the repository.
-const bedModule = "hack/devcluster"
+// moduleDir is the folder of the test bed's Go module in the repository.
+const moduleDir = "hack/devcluster"
 
 // ownImage is an image that is built from a package of the test bed's module.
 type ownImage struct {
@@ -32,8 +32,8 @@ type ownImage struct {
 // ownImages returns the images by the name of their program.
 func ownImages() map[string]ownImage {
 	return map[string]ownImage{
-		"pause": {config.PauseImage, "./images/pause", ociimage.Nonroot},
-		"web":   {WebImage, "./images/web", ociimage.Nonroot},
+		"pause": {config.PauseImage, "./images/pause", ociimage.NonrootUser},
+		"web":   {WebImage, "./images/web", ociimage.NonrootUser},
 	}
 }
 
@@ -45,7 +45,7 @@ func (c *Cluster) archivePath(image string) string {
 func (c *Cluster) ensureImages(ctx context.Context, repo string) error {
 	for short, image := range ownImages() {
 		archive := c.archivePath(short)
-		if exists(archive) {
+		if fileExists(archive) {
 			continue
 		}
 		if err := os.MkdirAll(filepath.Dir(archive), 0o755); err != nil {
@@ -78,7 +78,7 @@ func (c *Cluster) loadImages(ctx context.Context, node string) error {
 			continue
 		}
 		// containerd begins to listen some time after the node has started.
-		err := pollUntil(ctx, func(ctx context.Context) error { return c.loadInto(ctx, node, c.archivePath(short)) })
+		err := pollUntilSuccess(ctx, func(ctx context.Context) error { return c.loadIntoNode(ctx, node, c.archivePath(short)) })
 		if err != nil {
 			return fmt.Errorf("loading image %s: %w", image.name, err)
 		}
@@ -92,7 +92,7 @@ func (c *Cluster) loadImages(ctx context.Context, node string) error {
 // goBuild builds a package of the test bed's module into a static program.
 func goBuild(ctx context.Context, repo, packagePath, out string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, packagePath)
-	cmd.Dir = filepath.Join(repo, bedModule)
+	cmd.Dir = filepath.Join(repo, moduleDir)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("building %s: %w: %s", packagePath, err, output)
@@ -124,7 +124,7 @@ func writeImage(path string, image ociimage.Image) error {
 // cluster. It copies the running program, or builds the program from the
 // repository if running is empty.
 func (c *Cluster) ensureExecutable(ctx context.Context, repo, running string) error {
-	if exists(c.executablePath()) {
+	if fileExists(c.executablePath()) {
 		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(c.executablePath()), 0o755); err != nil {

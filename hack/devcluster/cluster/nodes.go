@@ -34,7 +34,7 @@ func (c *Cluster) ensureObjects(ctx context.Context) error {
 		return err
 	}
 	for _, host := range plan.Nodes(c.nodes) {
-		if err := client.ensure(ctx, "/api/v1/nodes", nodeObject(host)); err != nil {
+		if err := client.createIfAbsent(ctx, "/api/v1/nodes", nodeObject(host)); err != nil {
 			return fmt.Errorf("making Node %s: %w", host.Name, err)
 		}
 		if err := client.mergePatch(ctx, "/api/v1/nodes/"+host.Name+"/status", nodeStatus(host)); err != nil {
@@ -42,7 +42,7 @@ func (c *Cluster) ensureObjects(ctx context.Context) error {
 		}
 	}
 	const rbac = "rbac.authorization.k8s.io"
-	err = client.ensure(ctx, "/apis/"+rbac+"/v1/clusterrolebindings", jsonObject{
+	err = client.createIfAbsent(ctx, "/apis/"+rbac+"/v1/clusterrolebindings", jsonObject{
 		"apiVersion": rbac + "/v1", "kind": "ClusterRoleBinding",
 		"metadata": jsonObject{"name": "devcluster:kubelet-client"},
 		"roleRef":  jsonObject{"apiGroup": rbac, "kind": "ClusterRole", "name": "system:kubelet-api-admin"},
@@ -78,14 +78,14 @@ func (c *Cluster) awaitNodes(ctx context.Context, since map[string]time.Time) er
 	if err != nil {
 		return err
 	}
-	err = pollUntil(ctx, func(ctx context.Context) error {
+	err = pollUntilSuccess(ctx, func(ctx context.Context) error {
 		var list nodeList
 		if err := client.get(ctx, "/api/v1/nodes", &list); err != nil {
 			return err
 		}
-		ready := list.readyAt()
+		ready := list.readyHeartbeats()
 		for name, after := range since {
-			if at, ok := ready[name]; !ok || at.Before(wholeSecondAfter(after)) {
+			if at, ok := ready[name]; !ok || at.Before(roundUpToSecond(after)) {
 				return fmt.Errorf("node %s is not ready", name)
 			}
 		}
@@ -97,17 +97,17 @@ func (c *Cluster) awaitNodes(ctx context.Context, since map[string]time.Time) er
 	return nil
 }
 
-// wholeSecondAfter returns t rounded up to a whole second, since the API server rounds
+// roundUpToSecond returns t rounded up to a whole second, since the API server rounds
 // heartbeat times down. It does not change the zero time.
-func wholeSecondAfter(t time.Time) time.Time {
+func roundUpToSecond(t time.Time) time.Time {
 	if whole := t.Truncate(time.Second); whole.Before(t) {
 		return whole.Add(time.Second)
 	}
 	return t
 }
 
-// readyAt returns the time of the last heartbeat of each node that is ready, by name.
-func (l nodeList) readyAt() map[string]time.Time {
+// readyHeartbeats returns the time of the last heartbeat of each node that is ready, by name.
+func (l nodeList) readyHeartbeats() map[string]time.Time {
 	ready := map[string]time.Time{}
 	for _, node := range l.Items {
 		for _, condition := range node.Status.Conditions {
@@ -126,7 +126,7 @@ func (c *Cluster) awaitServiceAccount(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = pollUntil(ctx, func(ctx context.Context) error {
+	err = pollUntilSuccess(ctx, func(ctx context.Context) error {
 		return client.get(ctx, "/api/v1/namespaces/default/serviceaccounts/default", nil)
 	})
 	if err != nil {

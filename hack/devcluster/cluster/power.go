@@ -28,7 +28,7 @@ func (c *Cluster) setFrozen(node string, frozen bool) error {
 	if err != nil {
 		return err
 	}
-	if err := cgroup.Freeze(h.Cgroups, frozen); err != nil {
+	if err := cgroup.SetFrozen(h.Cgroups, frozen); err != nil {
 		return fmt.Errorf("host %s: %w", node, err)
 	}
 	return nil
@@ -40,7 +40,7 @@ func (c *Cluster) Kill(nodes ...string) error {
 	hosts := make([]plan.Host, len(nodes))
 	for i, node := range nodes {
 		var err error
-		if hosts[i], err = c.knownHost(node); err != nil {
+		if hosts[i], err = c.findProgramHost(node); err != nil {
 			return err
 		}
 	}
@@ -70,7 +70,7 @@ func (c *Cluster) Kill(nodes ...string) error {
 // for another host, when the API server is ready. It fails if ctx is done before that. It
 // does nothing if the host runs.
 func (c *Cluster) Start(ctx context.Context, node string) error {
-	host, err := c.knownHost(node)
+	host, err := c.findProgramHost(node)
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (c *Cluster) StartProgram(host, program string) error {
 	return err
 }
 
-func (c *Cluster) callHost(host string, request hostinit.Request) ([]hostinit.Status, error) {
+func (c *Cluster) callHost(host string, request hostinit.Request) ([]hostinit.ProgramStatus, error) {
 	h, err := c.poweredHost(host)
 	if err != nil {
 		return nil, err
@@ -131,9 +131,9 @@ func (c *Cluster) callHost(host string, request hostinit.Request) ([]hostinit.St
 	return programs, nil
 }
 
-// knownHost returns the host, powered on or off. The error says so if the host does not
+// findProgramHost returns the host, powered on or off. The error says so if the host does not
 // exist or has no programs.
-func (c *Cluster) knownHost(name string) (plan.Host, error) {
+func (c *Cluster) findProgramHost(name string) (plan.Host, error) {
 	if _, err := c.poweredHost(name); err != nil && !errors.Is(err, ErrPoweredOff) {
 		return plan.Host{}, err
 	}

@@ -13,29 +13,29 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/lan"
 )
 
-// Power is the power state of a host.
-type Power string
+// PowerState is the power state of a host.
+type PowerState string
 
 // Power states of a host.
 const (
-	PowerOn        Power = "running"
-	PowerPaused    Power = "paused"
-	PowerOff       Power = "off"
-	PowerNamespace Power = "namespace" // a host without programs
+	PowerOn        PowerState = "running"
+	PowerPaused    PowerState = "paused"
+	PowerOff       PowerState = "off"
+	PowerNamespace PowerState = "namespace" // a host without programs
 )
 
 // HostStatus is the state of one host.
 type HostStatus struct {
 	Name   string
 	V4, V6 netip.Addr
-	Power  Power
+	Power  PowerState
 	// Link means that the cable is plugged in.
 	Link bool
 	// Ready means that the Node is ready. It is nil if the host is no node or the API
 	// server does not respond.
 	Ready *bool
 	// Programs has the state of each program; empty if the host does not run.
-	Programs []hostinit.Status
+	Programs []hostinit.ProgramStatus
 }
 
 // statusTimeout is the timeout of the request to the API server. It is short, since
@@ -44,14 +44,14 @@ const statusTimeout = 2 * time.Second
 
 // Status returns the state of every host.
 func (c *Cluster) Status(ctx context.Context) []HostStatus {
-	ready := c.readyTimes(ctx)
+	ready := c.fetchHeartbeats(ctx)
 	var statuses []HostStatus
 	for _, host := range c.Hosts() {
 		s := HostStatus{Name: host.Name, V4: host.V4, V6: host.V6, Power: PowerOff}
-		s.Link, _ = lan.LinkUp(c.name, host.Name)
+		s.Link, _ = lan.IsLinkUp(c.name, host.Name)
 		switch on, err := c.poweredHost(host.Name); {
 		case !host.RunsPrograms():
-			if lan.NamespaceExists(lan.Namespace(c.name, host.Name)) {
+			if lan.NamespaceExists(lan.NamespaceName(c.name, host.Name)) {
 				s.Power = PowerNamespace
 			}
 		case errors.Is(err, ErrPoweredOff):
@@ -71,7 +71,7 @@ func (c *Cluster) Status(ctx context.Context) []HostStatus {
 	return statuses
 }
 
-func (c *Cluster) readyTimes(ctx context.Context) map[string]time.Time {
+func (c *Cluster) fetchHeartbeats(ctx context.Context) map[string]time.Time {
 	client, err := c.newAPIClient()
 	if err != nil {
 		return nil
@@ -82,5 +82,5 @@ func (c *Cluster) readyTimes(ctx context.Context) map[string]time.Time {
 	if client.get(ctx, "/api/v1/nodes", &list) != nil {
 		return nil
 	}
-	return list.readyAt()
+	return list.readyHeartbeats()
 }

@@ -61,7 +61,7 @@ func Up(ctx context.Context, options Options) (*Cluster, error) {
 		return nil, err
 	}
 	defer release()
-	s, err := loadOrMake(dir, name, options.Nodes)
+	s, err := loadOrMakeState(dir, name, options.Nodes)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func Up(ctx context.Context, options Options) (*Cluster, error) {
 	return c, nil
 }
 
-func loadOrMake(dir, name string, nodes int) (*state.Cluster, error) {
+func loadOrMakeState(dir, name string, nodes int) (*state.Cluster, error) {
 	s, err := state.Load(dir)
 	if errors.Is(err, state.ErrNoCluster) {
 		s = &state.Cluster{Name: name, Nodes: cmp.Or(nodes, DefaultNodes), Hosts: map[string]state.Host{}}
@@ -117,7 +117,7 @@ func (b *upRun) run(ctx context.Context, s *state.Cluster) error {
 	if err != nil {
 		return err
 	}
-	if err := b.ensureForward(ctx); err != nil {
+	if err := b.ensureForwarder(ctx); err != nil {
 		return err
 	}
 	if booted {
@@ -145,7 +145,7 @@ func (b *upRun) run(ctx context.Context, s *state.Cluster) error {
 
 // buildPrograms builds the programs and images that do not exist yet.
 func (b *upRun) buildPrograms(ctx context.Context, s *state.Cluster) error {
-	if exists(s.Kubernetes) && exists(s.Etcd) && exists(b.executablePath()) && exists(b.archivePath("pause")) && exists(b.archivePath("web")) {
+	if fileExists(s.Kubernetes) && fileExists(s.Etcd) && fileExists(b.executablePath()) && fileExists(b.archivePath("pause")) && fileExists(b.archivePath("web")) {
 		return nil
 	}
 	repo, err := programs.FindRepo(cmp.Or(b.options.Repository, "."))
@@ -153,7 +153,7 @@ func (b *upRun) buildPrograms(ctx context.Context, s *state.Cluster) error {
 		return err
 	}
 	b.log.logStep("preparing Kubernetes, etcd and images")
-	binaries, err := programs.Ensure(ctx, repo, b.log)
+	binaries, err := programs.EnsureBinaries(ctx, repo, b.log)
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func (b *upRun) buildPrograms(ctx context.Context, s *state.Cluster) error {
 // host has a network any more, so all hosts are powered off first.
 func (b *upRun) ensureNetwork() error {
 	hosts := plan.Hosts(b.nodes)
-	if !lan.NamespaceExists(lan.Namespace(b.name, "lan")) {
+	if !lan.NamespaceExists(lan.NamespaceName(b.name, "lan")) {
 		b.log.logStep("making the network of %d hosts", len(hosts))
 		for _, h := range hosts {
 			if err := b.powerOff(h); err != nil {
@@ -191,7 +191,7 @@ func (b *upRun) ensureNetwork() error {
 				return err
 			}
 		}
-		if lan.NamespaceExists(lan.Namespace(b.name, h.Name)) && lan.HasCable(b.name, h.Name) {
+		if lan.NamespaceExists(lan.NamespaceName(b.name, h.Name)) && lan.HasCable(b.name, h.Name) {
 			if err := lan.SetLink(b.name, h.Name, true); err != nil {
 				return err
 			}
@@ -204,7 +204,7 @@ func (b *upRun) ensureNetwork() error {
 // starts stopped programs.
 func (b *upRun) ensureHost(host plan.Host) (booted bool, err error) {
 	on, err := b.poweredHost(host.Name)
-	if err == nil && lan.NamespaceExists(lan.Namespace(b.name, host.Name)) && lan.HasCable(b.name, host.Name) {
+	if err == nil && lan.NamespaceExists(lan.NamespaceName(b.name, host.Name)) && lan.HasCable(b.name, host.Name) {
 		if err := b.reviveHost(host.Name, on); err == nil {
 			return false, setWeight(host, on.Cgroups) // an earlier version of the test bed may not have set the weight
 		}
@@ -219,7 +219,7 @@ func (b *upRun) ensureHost(host plan.Host) (booted bool, err error) {
 func (b *upRun) reviveHost(host string, on state.Host) error {
 	if frozen, err := cgroup.IsFrozen(on.Cgroups); err != nil || frozen {
 		b.log.logStep("resuming %s", host)
-		if err := cgroup.Freeze(on.Cgroups, false); err != nil {
+		if err := cgroup.SetFrozen(on.Cgroups, false); err != nil {
 			return err
 		}
 	}

@@ -72,7 +72,7 @@ containerRuntimeEndpoint: unix://` + ContainerdSocket + `
 tlsCertFile: ` + Dir + `/kubelet.crt
 tlsPrivateKeyFile: ` + Dir + `/kubelet.key
 resolvConf: ` + Dir + `/resolv.conf
-volumePluginDir: ` + volumePlugins + `
+volumePluginDir: ` + volumePluginDir + `
 evictionHard:
   nodefs.available: "0%"
   imagefs.available: "0%"

@@ -39,9 +39,9 @@ const (
 	EtcdBinary       = "etcd"
 )
 
-// volumePlugins is a folder that Kubernetes makes. It is on the host's disk, since the
+// volumePluginDir is a folder that Kubernetes makes. It is on the host's disk, since the
 // default folder is in /usr, which belongs to the machine.
-const volumePlugins = "/var/lib/kubelet/volume-plugins"
+const volumePluginDir = "/var/lib/kubelet/volume-plugins"
 
 const etcdClientAddress = "127.0.0.1:2379"
 
@@ -75,7 +75,7 @@ func controlPlanePrograms(host plan.Host) []hostinit.Program {
 			"--kubeconfig="+configPath("kube-controller-manager.kubeconfig"),
 			"--service-account-private-key-file="+configPath("sa.key"), "--root-ca-file="+configPath("ca.crt"),
 			"--cluster-signing-cert-file="+configPath("ca.crt"), "--cluster-signing-key-file="+configPath("ca.key"),
-			"--flex-volume-plugin-dir="+volumePlugins,
+			"--flex-volume-plugin-dir="+volumePluginDir,
 			"--use-service-account-credentials", "--leader-elect=false",
 			"--cluster-cidr="+joinPrefixes(plan.PodsV4, plan.PodsV6), "--allocate-node-cidrs=false"),
 		kubernetesProgram(Scheduler, api, "--kubeconfig="+configPath("kube-scheduler.kubeconfig"), "--leader-elect=false"),

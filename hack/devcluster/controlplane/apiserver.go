@@ -17,13 +17,13 @@ const (
 	// below the ports of outgoing connections (32768 and up): otherwise a connection
 	// could take the port during an outage. The range is also below the node ports.
 	firstPort, lastPort = 20000, 29999
-	// portTries is the maximum number of ports that are tried to find a free port.
-	portTries = 100
-	// startTries is the maximum number of starts of the API server. A start fails if
+	// maxPortTries is the maximum number of ports that are tried to find a free port.
+	maxPortTries = 100
+	// maxStartTries is the maximum number of starts of the API server. A start fails if
 	// another program has taken the port after it was found free.
-	startTries = 5
-	// readyPoll is the time between two readiness checks of the API server.
-	readyPoll = 50 * time.Millisecond
+	maxStartTries = 5
+	// readyPollInterval is the time between two readiness checks of the API server.
+	readyPollInterval = 50 * time.Millisecond
 )
 
 // startEtcd starts etcd on Unix sockets in the directory of the control plane. It uses no
@@ -45,12 +45,12 @@ func (cp *ControlPlane) startAPIServerOnFreePort(ctx context.Context) error {
 			return err
 		}
 		cp.port = port
-		if err := cp.credentials.write(cp.dir, cp.Host()); err != nil {
+		if err := cp.credentials.write(cp.dir, cp.ServerURL()); err != nil {
 			return err
 		}
 		err = cp.startAPIServer(ctx)
 		taken := err != nil && strings.Contains(err.Error(), "address already in use")
-		if !taken || try == startTries {
+		if !taken || try == maxStartTries {
 			return err
 		}
 		fmt.Fprintf(cp.options.Log, "port %d is in use by another program; trying another port\n", port)
@@ -69,7 +69,7 @@ func (cp *ControlPlane) startAPIServer(ctx context.Context) error {
 		"/readyz",
 		"/api/v1/namespaces/default", // created only after readiness, and needed by most tests
 	} {
-		if err := cp.await(ctx, p, path); err != nil {
+		if err := cp.awaitPath(ctx, p, path); err != nil {
 			if !p.hasEnded() {
 				err = errors.Join(err, p.stop())
 			}
@@ -97,7 +97,7 @@ func (cp *ControlPlane) apiServerFlags() []string {
 		"--tls-private-key-file=" + serverKeyFile,
 		"--client-ca-file=" + caFile,
 		"--service-account-issuer=https://kubernetes.default.svc",
-		"--service-account-key-file=" + signingPublicFile,
+		"--service-account-key-file=" + signingPublicKeyFile,
 		"--service-account-signing-key-file=" + signingKeyFile,
 		"--service-cluster-ip-range=" + strings.Join(cidrs, ","),
 		"--authorization-mode=RBAC",
@@ -107,10 +107,10 @@ func (cp *ControlPlane) apiServerFlags() []string {
 	}, cp.options.APIServerFlags...)
 }
 
-// await sends requests for the path until the API server responds with 200. It fails if
+// awaitPath sends requests for the path until the API server responds with 200. It fails if
 // the API server or etcd ends, or if the context is done.
-func (cp *ControlPlane) await(ctx context.Context, p *childProcess, path string) error {
-	ticker := time.NewTicker(readyPoll)
+func (cp *ControlPlane) awaitPath(ctx context.Context, p *childProcess, path string) error {
+	ticker := time.NewTicker(readyPollInterval)
 	defer ticker.Stop()
 	for {
 		err := cp.get(ctx, path)
@@ -119,18 +119,18 @@ func (cp *ControlPlane) await(ctx context.Context, p *childProcess, path string)
 		}
 		select {
 		case <-p.done:
-			return p.endError(errors.New("ended before it was ready"))
+			return p.errorWithLog(errors.New("ended before it was ready"))
 		case <-cp.etcd.done:
-			return cp.etcd.endError(errors.New("ended before the API server was ready"))
+			return cp.etcd.errorWithLog(errors.New("ended before the API server was ready"))
 		case <-ctx.Done():
-			return p.endError(fmt.Errorf("not ready: %w: %w", context.Cause(ctx), err))
+			return p.errorWithLog(fmt.Errorf("not ready: %w: %w", context.Cause(ctx), err))
 		case <-ticker.C:
 		}
 	}
 }
 
 func (cp *ControlPlane) get(ctx context.Context, path string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, cp.Host()+path, http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, cp.ServerURL()+path, http.NoBody)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (cp *ControlPlane) get(ctx context.Context, path string) error {
 // freePort returns a port of 127.0.0.1 on which no program listens at the moment.
 func freePort() (int, error) {
 	var last error
-	for range portTries {
+	for range maxPortTries {
 		port := firstPort + rand.IntN(lastPort-firstPort+1)
 		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err == nil {

@@ -33,7 +33,7 @@ type ControlPlane struct {
 // the last lines of its log.
 func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 	o = o.withDefaults()
-	dir, temporary, err := o.workDir()
+	dir, temporary, err := o.makeWorkDir()
 	if err != nil {
 		return nil, err
 	}
@@ -63,12 +63,12 @@ func (cp *ControlPlane) startAll(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(cp.options.Log, "the API server is ready on %s after %.1f s, logs in %s\n",
-		cp.Host(), time.Since(begin).Seconds(), cp.dir)
+		cp.ServerURL(), time.Since(begin).Seconds(), cp.dir)
 	return nil
 }
 
-// Host returns the URL of the API server. The URL stays the same after an outage.
-func (cp *ControlPlane) Host() string { return fmt.Sprintf("https://127.0.0.1:%d", cp.port) }
+// ServerURL returns the URL of the API server. The URL stays the same after an outage.
+func (cp *ControlPlane) ServerURL() string { return fmt.Sprintf("https://127.0.0.1:%d", cp.port) }
 
 // CAPEM returns the certificate of the certificate authority. The authority signed the
 // certificate of the API server.

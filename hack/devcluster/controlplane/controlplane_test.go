@@ -21,7 +21,7 @@ func binaries(t *testing.T) programs.Binaries {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := programs.Ensure(t.Context(), repo, t.Output())
+	found, err := programs.EnsureBinaries(t.Context(), repo, t.Output())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestControlPlane(t *testing.T) {
 		kubectl(t, cp, "run", "pod", "--image=localhost/none")
 	})
 	t.Run("an outage keeps the data and the address", func(t *testing.T) {
-		host := cp.Host()
+		host := cp.ServerURL()
 		if err := cp.StopAPIServer(); err != nil {
 			t.Fatalf("StopAPIServer: %v", err)
 		}
@@ -87,8 +87,8 @@ func TestControlPlane(t *testing.T) {
 			t.Fatalf("StartAPIServer: %v", err)
 		}
 		t.Logf("ready again after %.1f s", time.Since(began).Seconds())
-		if cp.Host() != host {
-			t.Errorf("host: got %s, want %s", cp.Host(), host)
+		if cp.ServerURL() != host {
+			t.Errorf("host: got %s, want %s", cp.ServerURL(), host)
 		}
 		if got, want := kubectl(t, cp, "get", "configmap", "kept", "-o", "jsonpath={.data.key}"), "value"; got != want {
 			t.Errorf("kept data: got %q, want %q", got, want)

@@ -18,16 +18,16 @@ import (
 // get the names without a path. A Unix socket with a path could exceed the 108 bytes that
 // the kernel allows.
 const (
-	etcdDataDir       = "etcd"
-	etcdSocket        = "etcd.sock"
-	etcdPeerSocket    = "peer.sock"
-	caFile            = "ca.crt"
-	serverCertFile    = "apiserver.crt"
-	serverKeyFile     = "apiserver.key"
-	signingKeyFile    = "serviceaccount.key"
-	signingPublicFile = "serviceaccount.pub"
-	kubeconfigFile    = "admin.kubeconfig"
-	kubectlCacheFile  = "kubectl-cache"
+	etcdDataDir          = "etcd"
+	etcdSocket           = "etcd.sock"
+	etcdPeerSocket       = "peer.sock"
+	caFile               = "ca.crt"
+	serverCertFile       = "apiserver.crt"
+	serverKeyFile        = "apiserver.key"
+	signingKeyFile       = "serviceaccount.key"
+	signingPublicKeyFile = "serviceaccount.pub"
+	kubeconfigFile       = "admin.kubeconfig"
+	kubectlCacheDir      = "kubectl-cache"
 )
 
 // requestTimeout is the timeout of one readiness check.
@@ -36,7 +36,7 @@ const requestTimeout = 5 * time.Second
 // clusterCredentials are the keys and certificates of a control plane.
 type clusterCredentials struct {
 	ca                        *pki.CA
-	server, admin             pki.Pair
+	server, admin             pki.KeyPair
 	signingKey, signingPublic []byte
 }
 
@@ -71,12 +71,12 @@ func newCredentials(serviceCIDRs []netip.Prefix) (clusterCredentials, error) {
 // URL of the API server.
 func (c clusterCredentials) write(dir, server string) error {
 	for name, content := range map[string][]byte{
-		caFile:            c.ca.CertPEM(),
-		serverCertFile:    c.server.CertPEM,
-		serverKeyFile:     c.server.KeyPEM,
-		signingKeyFile:    c.signingKey,
-		signingPublicFile: c.signingPublic,
-		kubeconfigFile:    pki.Kubeconfig(server, c.ca.CertPEM(), c.admin),
+		caFile:               c.ca.CertPEM(),
+		serverCertFile:       c.server.CertPEM,
+		serverKeyFile:        c.server.KeyPEM,
+		signingKeyFile:       c.signingKey,
+		signingPublicKeyFile: c.signingPublic,
+		kubeconfigFile:       pki.Kubeconfig(server, c.ca.CertPEM(), c.admin),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			return fmt.Errorf("writing the credentials of the control plane: %w", err)

@@ -16,7 +16,7 @@ func (cp *ControlPlane) Kubectl(ctx context.Context, args ...string) ([]byte, er
 		"kubectl", "--kubeconfig=" + cp.KubeconfigPath(),
 		// The user's cache may have the resources of another cluster for
 		// this host and port.
-		"--cache-dir=" + cp.filePath(kubectlCacheFile),
+		"--cache-dir=" + cp.filePath(kubectlCacheDir),
 	}, args...)
 	cmd := exec.CommandContext(ctx, cp.options.Binaries.Kubernetes, all...)
 	cmd.Env = append(os.Environ(), "KUBERC=off") // ignores the user's aliases and defaults

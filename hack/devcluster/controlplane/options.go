@@ -36,9 +36,9 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// workDir makes the directory of a control plane. temporary means that Stop
+// makeWorkDir makes the directory of a control plane. temporary means that Stop
 // removes it.
-func (o Options) workDir() (dir string, temporary bool, err error) {
+func (o Options) makeWorkDir() (dir string, temporary bool, err error) {
 	if o.Dir == "" {
 		dir, err := os.MkdirTemp("", "lbstack-controlplane-")
 		if err != nil {

@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// logTail is the maximum number of log lines in an error about a program.
-const logTail = 15
+// maxLogLines is the maximum number of log lines in an error about a program.
+const maxLogLines = 15
 
 // childProcess is a program that this process has started. It may have ended.
 type childProcess struct {
@@ -82,7 +82,7 @@ func (p *childProcess) hasEnded() bool {
 // data: everything that etcd has written is in the kernel's page cache.
 func (p *childProcess) stop() error {
 	if p.hasEnded() {
-		return p.endError(errors.New("ended by itself"))
+		return p.errorWithLog(errors.New("ended by itself"))
 	}
 	err := p.cmd.Process.Kill()
 	if err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -92,23 +92,23 @@ func (p *childProcess) stop() error {
 	return nil
 }
 
-// endError returns an error with the cause, the state of the child, and the last lines of
+// errorWithLog returns an error with the cause, the state of the child, and the last lines of
 // its log.
-func (p *childProcess) endError(cause error) error {
+func (p *childProcess) errorWithLog(cause error) error {
 	state := "still running"
 	if p.hasEnded() {
 		state = p.cmd.ProcessState.String()
 	}
-	return fmt.Errorf("%s (%s): %w; the last lines of its log:\n%s", p.name, state, cause, p.logTailLines())
+	return fmt.Errorf("%s (%s): %w; the last lines of its log:\n%s", p.name, state, cause, p.lastLogLines())
 }
 
-// logTailLines returns the last lines of this run's log.
-func (p *childProcess) logTailLines() string {
+// lastLogLines returns the last lines of this run's log.
+func (p *childProcess) lastLogLines() string {
 	text, err := os.ReadFile(p.log)
 	if err != nil {
 		return err.Error()
 	}
 	run := text[min(p.from, int64(len(text))):]
 	lines := strings.Split(strings.TrimRight(string(run), "\n"), "\n")
-	return strings.Join(lines[max(0, len(lines)-logTail):], "\n")
+	return strings.Join(lines[max(0, len(lines)-maxLogLines):], "\n")
 }

@@ -45,20 +45,20 @@ func Boot(specPath string, command []string) error {
 	if err := mountAll(spec, hierarchies); err != nil {
 		return err
 	}
-	if err := leaveRoot(hierarchies); err != nil {
+	if err := leaveRootGroup(hierarchies); err != nil {
 		return err
 	}
-	if err := WriteSpec(bootedSpec, spec); err != nil {
+	if err := WriteSpec(bootedSpecPath, spec); err != nil {
 		return err
 	}
 	env := []string{"PATH=" + BinDir + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}
 	return fmt.Errorf("starting the host's first process: %w", unix.Exec("/proc/self/exe", command, env))
 }
 
-// leaveRoot moves this process out of the host's root group in the v2 hierarchy. The
+// leaveRootGroup moves this process out of the host's root group in the v2 hierarchy. The
 // host's programs start in the same group. A v2 group with processes cannot pass
 // controllers to its child groups, which the pods use.
-func leaveRoot(hierarchies []cgroup.Hierarchy) error {
+func leaveRootGroup(hierarchies []cgroup.Hierarchy) error {
 	for _, h := range hierarchies {
 		if h.Type != "cgroup2" {
 			continue
@@ -81,7 +81,7 @@ func mountAll(spec Spec, hierarchies []cgroup.Hierarchy) error {
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mounting /proc: %w", err)
 	}
-	if err := mountSys(hierarchies); err != nil {
+	if err := mountSysAndCgroups(hierarchies); err != nil {
 		return err
 	}
 	// The sources of the bind mounts may be below /run or /var, so they are opened
@@ -131,9 +131,9 @@ func bindMounts(spec Spec) map[string]string {
 	return b
 }
 
-// mountSys mounts /sys again, so that it shows the host's network interfaces. It also
+// mountSysAndCgroups mounts /sys again, so that it shows the host's network interfaces. It also
 // mounts the cgroup hierarchies again, so that their roots are the host's groups.
-func mountSys(hierarchies []cgroup.Hierarchy) error {
+func mountSysAndCgroups(hierarchies []cgroup.Hierarchy) error {
 	if err := unix.Unmount("/sys", unix.MNT_DETACH); err != nil {
 		return fmt.Errorf("unmounting /sys: %w", err)
 	}

@@ -36,7 +36,7 @@ type Request struct {
 // Response is the answer to a Request.
 type Response struct {
 	// Programs has the state of all programs after the request.
-	Programs []Status `json:"programs"`
+	Programs []ProgramStatus `json:"programs"`
 	// Error is empty if the request succeeded.
 	Error string `json:"error,omitempty"`
 }
@@ -44,8 +44,8 @@ type Response struct {
 // Call sends a request to a host of the test bed and returns the state of the host's
 // programs after the request. The host is named by its first process: pid is the id
 // of that process outside of the host, in the caller's process namespace.
-func Call(pid int, request Request) ([]Status, error) {
-	conn, err := net.DialTimeout("unix", fmt.Sprintf("/proc/%d/root%s", pid, Socket), time.Second)
+func Call(pid int, request Request) ([]ProgramStatus, error) {
+	conn, err := net.DialTimeout("unix", fmt.Sprintf("/proc/%d/root%s", pid, SocketPath), time.Second)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the host: %w", err)
 	}
@@ -139,6 +139,6 @@ func (s *supervisor) stopProgram(p *supervisedProgram) error {
 		if time.Since(began) > stopTimeout {
 			signal = unix.SIGKILL
 		}
-		time.Sleep(needsInterval)
+		time.Sleep(pollInterval)
 	}
 }

@@ -20,16 +20,16 @@ const (
 	// restartDelay keeps a program that fails at once from using up the
 	// processors.
 	restartDelay = time.Second
-	// needsTimeout is how long the start of a program waits for the address that the
+	// addressTimeout is how long the start of a program waits for the address that the
 	// program needs. After that the program is started in any case, so that its log
 	// shows what is wrong.
-	needsTimeout = 30 * time.Second
-	// needsInterval is the time between two checks of an address or a process.
-	needsInterval = 20 * time.Millisecond
+	addressTimeout = 30 * time.Second
+	// pollInterval is the time between two checks of an address or a process.
+	pollInterval = 20 * time.Millisecond
 )
 
-// Status is the state of a program of a host.
-type Status struct {
+// ProgramStatus is the state of a program of a host.
+type ProgramStatus struct {
 	Name string `json:"name"`
 	// PID is the process id in the host's process namespace; 0 if the program does not run.
 	PID int `json:"pid"`
@@ -49,12 +49,12 @@ type supervisor struct {
 
 type supervisedProgram struct {
 	program Program
-	status  Status
+	status  ProgramStatus
 }
 
 // Run starts and supervises the host's programs. It returns only if it fails.
 func Run() error {
-	spec, err := readSpec(bootedSpec)
+	spec, err := readSpec(bootedSpecPath)
 	if err != nil {
 		return err
 	}
@@ -63,9 +63,9 @@ func Run() error {
 	}
 	s := &supervisor{}
 	for _, p := range spec.Programs {
-		s.programs = append(s.programs, &supervisedProgram{program: p, status: Status{Name: p.Name}})
+		s.programs = append(s.programs, &supervisedProgram{program: p, status: ProgramStatus{Name: p.Name}})
 	}
-	listener, err := net.Listen("unix", Socket)
+	listener, err := net.Listen("unix", SocketPath)
 	if err != nil {
 		return fmt.Errorf("listening on the host's control socket: %w", err)
 	}
@@ -120,7 +120,7 @@ func (s *supervisor) reapChildren() {
 		var status unix.WaitStatus
 		pid, err := unix.Wait4(-1, &status, 0, nil)
 		if errors.Is(err, unix.ECHILD) {
-			time.Sleep(needsInterval) // there is no child at the moment
+			time.Sleep(pollInterval) // there is no child at the moment
 			continue
 		}
 		if err == nil {
@@ -147,13 +147,13 @@ func (s *supervisor) noteEnded(pid int, status unix.WaitStatus) {
 }
 
 // awaitAddress waits until the address accepts connections, but not longer than
-// needsTimeout. The parameter has the format of Program.Needs.
+// addressTimeout. The parameter has the format of Program.Needs.
 func awaitAddress(needs string) {
 	network, address, ok := strings.Cut(needs, ":")
 	if !ok {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), needsTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), addressTimeout)
 	defer cancel()
 	for ctx.Err() == nil {
 		c, err := (&net.Dialer{}).DialContext(ctx, network, address)
@@ -161,6 +161,6 @@ func awaitAddress(needs string) {
 			_ = c.Close()
 			return
 		}
-		time.Sleep(needsInterval)
+		time.Sleep(pollInterval)
 	}
 }

@@ -19,13 +19,13 @@ const (
 	RunDir = "/run/lbstack"
 	// BinDir has the host's programs.
 	BinDir = RunDir + "/bin"
-	// Socket is the path of the Unix socket that accepts the requests of Call.
-	Socket = RunDir + "/init.sock"
+	// SocketPath is the path of the Unix socket that accepts the requests of Call.
+	SocketPath = RunDir + "/init.sock"
 	// LogDir has a log file for each program, NAME.log.
 	LogDir = "/var/log/lbstack"
 
-	// bootedSpec is the file by which Boot passes the Spec to Run.
-	bootedSpec = RunDir + "/init.json"
+	// bootedSpecPath is the file by which Boot passes the Spec to Run.
+	bootedSpecPath = RunDir + "/init.json"
 )
 
 // Spec describes a host.

@@ -17,23 +17,23 @@ import (
 )
 
 const (
-	switchHost = "lan" // replaces the host's name in the name of the bridge's namespace
-	bridgeName = "br0"
-	hostLink   = "eth0"
+	switchHost    = "lan" // replaces the host's name in the name of the bridge's namespace
+	bridgeName    = "br0"
+	hostInterface = "eth0"
 )
 
 // EnsureSwitch makes the namespace with the bridge unless it exists.
 func EnsureSwitch(cluster string) error {
-	namespace := Namespace(cluster, switchHost)
+	namespace := NamespaceName(cluster, switchHost)
 	if NamespaceExists(namespace) {
 		return nil
 	}
 	if err := createNamespace(namespace); err != nil {
 		return err
 	}
-	return withHandle(namespace, func(h *netlink.Handle) error {
+	return withNetlink(namespace, func(h *netlink.Handle) error {
 		// Frames between hosts must not pass the packet filters of the machine.
-		if err := sysctls(namespace, []sysctl{
+		if err := setSysctls(namespace, []sysctl{
 			{"bridge/bridge-nf-call-iptables", "0"}, {"bridge/bridge-nf-call-ip6tables", "0"}, {"bridge/bridge-nf-call-arptables", "0"},
 			{"ipv6/conf/default/disable_ipv6", "1"},
 		}); err != nil {
@@ -43,17 +43,17 @@ func EnsureSwitch(cluster string) error {
 		if err := h.LinkAdd(bridge); err != nil {
 			return fmt.Errorf("adding bridge %s: %w", bridgeName, err)
 		}
-		return setUp(h, bridgeName)
+		return setLinkUp(h, bridgeName)
 	})
 }
 
 // RemoveSwitch removes the bridge and its namespace.
-func RemoveSwitch(cluster string) error { return removeNamespace(Namespace(cluster, switchHost)) }
+func RemoveSwitch(cluster string) error { return removeNamespace(NamespaceName(cluster, switchHost)) }
 
 // EnsureHost makes the namespace of the host and plugs it into the bridge, unless
 // the namespace exists.
 func EnsureHost(cluster string, host plan.Host, nodes []plan.Host) error {
-	namespace := Namespace(cluster, host.Name)
+	namespace := NamespaceName(cluster, host.Name)
 	if NamespaceExists(namespace) {
 		return nil
 	}
@@ -68,20 +68,20 @@ func EnsureHost(cluster string, host plan.Host, nodes []plan.Host) error {
 }
 
 func configureHost(cluster string, host plan.Host, nodes []plan.Host) error {
-	namespace := Namespace(cluster, host.Name)
-	if err := sysctls(namespace, hostSysctls(host)); err != nil {
+	namespace := NamespaceName(cluster, host.Name)
+	if err := setSysctls(namespace, hostSysctls(host)); err != nil {
 		return err
 	}
 	if err := plugIn(cluster, host); err != nil {
 		return err
 	}
-	return withHandle(namespace, func(h *netlink.Handle) error {
-		if err := setUp(h, "lo"); err != nil {
+	return withNetlink(namespace, func(h *netlink.Handle) error {
+		if err := setLinkUp(h, "lo"); err != nil {
 			return err
 		}
-		link, err := h.LinkByName(hostLink)
+		link, err := h.LinkByName(hostInterface)
 		if err != nil {
-			return fmt.Errorf("finding interface %s: %w", hostLink, err)
+			return fmt.Errorf("finding interface %s: %w", hostInterface, err)
 		}
 		for _, address := range []netip.Prefix{
 			netip.PrefixFrom(host.V4, plan.LANv4.Bits()), netip.PrefixFrom(host.V6, plan.LANv6.Bits()),
@@ -90,7 +90,7 @@ func configureHost(cluster string, host plan.Host, nodes []plan.Host) error {
 				return fmt.Errorf("adding address %s: %w", address, err)
 			}
 		}
-		if err := setUp(h, hostLink); err != nil {
+		if err := setLinkUp(h, hostInterface); err != nil {
 			return err
 		}
 		for _, r := range Routes(host, nodes) {
@@ -105,12 +105,12 @@ func configureHost(cluster string, host plan.Host, nodes []plan.Host) error {
 // plugIn connects the host to the bridge with a pair of interfaces. Each interface is
 // made in its final namespace, so the machine's own namespace never has one of them.
 func plugIn(cluster string, host plan.Host) error {
-	inside, err := netns.GetFromPath(NamespacePath(Namespace(cluster, host.Name)))
+	inside, err := netns.GetFromPath(NamespacePath(NamespaceName(cluster, host.Name)))
 	if err != nil {
 		return fmt.Errorf("opening the host's namespace: %w", err)
 	}
 	defer func() { _ = inside.Close() }()
-	return withHandle(Namespace(cluster, switchHost), func(h *netlink.Handle) error {
+	return withNetlink(NamespaceName(cluster, switchHost), func(h *netlink.Handle) error {
 		bridge, err := h.LinkByName(bridgeName)
 		if err != nil {
 			return fmt.Errorf("finding bridge %s: %w", bridgeName, err)
@@ -123,20 +123,20 @@ func plugIn(cluster string, host plan.Host) error {
 		mac := host.MAC()
 		cable := &netlink.Veth{
 			LinkAttrs: netlink.LinkAttrs{Name: host.Name, MasterIndex: bridge.Attrs().Index},
-			PeerName:  hostLink, PeerHardwareAddr: mac[:], PeerNamespace: netlink.NsFd(inside),
+			PeerName:  hostInterface, PeerHardwareAddr: mac[:], PeerNamespace: netlink.NsFd(inside),
 		}
 		if err := h.LinkAdd(cable); err != nil {
 			return fmt.Errorf("adding the link of host %s: %w", host.Name, err)
 		}
-		return setUp(h, host.Name)
+		return setLinkUp(h, host.Name)
 	})
 }
 
 // RemoveHost unplugs the host and removes its namespace.
 func RemoveHost(cluster, host string) error {
 	var unplug error
-	if namespace := Namespace(cluster, switchHost); NamespaceExists(namespace) {
-		unplug = withHandle(namespace, func(h *netlink.Handle) error {
+	if namespace := NamespaceName(cluster, switchHost); NamespaceExists(namespace) {
+		unplug = withNetlink(namespace, func(h *netlink.Handle) error {
 			link, err := h.LinkByName(host)
 			if errors.As(err, &netlink.LinkNotFoundError{}) {
 				return nil
@@ -150,15 +150,15 @@ func RemoveHost(cluster, host string) error {
 			return nil
 		})
 	}
-	return errors.Join(unplug, removeNamespace(Namespace(cluster, host)))
+	return errors.Join(unplug, removeNamespace(NamespaceName(cluster, host)))
 }
 
 // SetLink plugs the host's cable in if isUp is true. Otherwise it pulls the cable, so that
 // the host's interface loses its carrier.
 func SetLink(cluster, host string, isUp bool) error {
-	return withHandle(Namespace(cluster, switchHost), func(h *netlink.Handle) error {
+	return withNetlink(NamespaceName(cluster, switchHost), func(h *netlink.Handle) error {
 		if isUp {
-			return setUp(h, host)
+			return setLinkUp(h, host)
 		}
 		link, err := h.LinkByName(host)
 		if err != nil {
@@ -171,10 +171,10 @@ func SetLink(cluster, host string, isUp bool) error {
 	})
 }
 
-// LinkUp reports whether the host's cable is plugged in.
-func LinkUp(cluster, host string) (bool, error) {
+// IsLinkUp reports whether the host's cable is plugged in.
+func IsLinkUp(cluster, host string) (bool, error) {
 	var isUp bool
-	err := withHandle(Namespace(cluster, switchHost), func(h *netlink.Handle) error {
+	err := withNetlink(NamespaceName(cluster, switchHost), func(h *netlink.Handle) error {
 		link, err := h.LinkByName(host)
 		if err != nil {
 			return fmt.Errorf("finding the link of host %s: %w", host, err)
@@ -187,11 +187,11 @@ func LinkUp(cluster, host string) (bool, error) {
 
 // HasCable reports whether the host has a cable, plugged in or not.
 func HasCable(cluster, host string) bool {
-	_, err := LinkUp(cluster, host)
+	_, err := IsLinkUp(cluster, host)
 	return err == nil
 }
 
-func setUp(h *netlink.Handle, name string) error {
+func setLinkUp(h *netlink.Handle, name string) error {
 	link, err := h.LinkByName(name)
 	if err != nil {
 		return fmt.Errorf("finding interface %s: %w", name, err)
@@ -202,7 +202,7 @@ func setUp(h *netlink.Handle, name string) error {
 	return nil
 }
 
-func withHandle(namespace string, fn func(*netlink.Handle) error) error {
+func withNetlink(namespace string, fn func(*netlink.Handle) error) error {
 	ns, err := netns.GetFromPath(NamespacePath(namespace))
 	if err != nil {
 		return fmt.Errorf("opening network namespace %s: %w", namespace, err)
@@ -216,8 +216,8 @@ func withHandle(namespace string, fn func(*netlink.Handle) error) error {
 	return fn(handle)
 }
 
-func sysctls(namespace string, settings []sysctl) error {
-	return InNamespace(namespace, func() error {
+func setSysctls(namespace string, settings []sysctl) error {
+	return RunInNamespace(namespace, func() error {
 		for _, s := range settings {
 			// /proc/sys/net has the settings of the thread's namespace. A missing file is
 			// ignored, since the kernel was built without that feature.

@@ -17,9 +17,9 @@ import (
 
 const namespaceDir = "/var/run/netns"
 
-// Namespace returns the name of the network namespace of a host. For the host "lan", it
+// NamespaceName returns the name of the network namespace of a host. For the host "lan", it
 // returns the name of the bridge's namespace.
-func Namespace(cluster, host string) string {
+func NamespaceName(cluster, host string) string {
 	if cluster == DefaultCluster {
 		return DefaultCluster + "-" + host
 	}
@@ -39,10 +39,10 @@ func NamespaceExists(namespace string) bool {
 	return unix.Statfs(NamespacePath(namespace), &fs) == nil && fs.Type == unix.NSFS_MAGIC
 }
 
-// InNamespace runs fn on a separate thread inside the namespace. Sockets that fn opens and
+// RunInNamespace runs fn on a separate thread inside the namespace. Sockets that fn opens and
 // programs that fn starts are in the namespace. Goroutines that fn starts are not.
-func InNamespace(namespace string, fn func() error) error {
-	return onThread(func() error {
+func RunInNamespace(namespace string, fn func() error) error {
+	return runOnThread(func() error {
 		f, err := os.Open(NamespacePath(namespace))
 		if err != nil {
 			return fmt.Errorf("opening network namespace: %w", err)
@@ -55,9 +55,9 @@ func InNamespace(namespace string, fn func() error) error {
 	})
 }
 
-// onThread runs fn on a separate thread, which fn may move to another network namespace.
-// Then onThread moves the thread back. If that fails, the thread ends.
-func onThread(fn func() error) error {
+// runOnThread runs fn on a separate thread, which fn may move to another network namespace.
+// Then runOnThread moves the thread back. If that fails, the thread ends.
+func runOnThread(fn func() error) error {
 	result := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -90,7 +90,7 @@ func createNamespace(namespace string) error {
 		return fmt.Errorf("making the file of a network namespace: %w", err)
 	}
 	_ = f.Close()
-	err = onThread(func() error {
+	err = runOnThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("making network namespace %s: %w", namespace, err)
 		}

@@ -58,7 +58,7 @@ func TestNamespacesOfClustersDiffer(t *testing.T) {
 	seen := map[string]bool{}
 	for _, cluster := range []string{DefaultCluster, "two", "node1"} {
 		for _, host := range []string{"lan", plan.Client, plan.ControlPlane, "node1"} {
-			name := Namespace(cluster, host)
+			name := NamespaceName(cluster, host)
 			if seen[name] {
 				t.Errorf("namespace %s: got it twice, want it once", name)
 			}

@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// Nonroot is an unprivileged user, as uid:gid. The distroless images use the same ids.
-const Nonroot = "65532:65532"
+// NonrootUser is an unprivileged user, as uid:gid. The distroless images use the same ids.
+const NonrootUser = "65532:65532"
 
 // Image is an image for Linux with one layer.
 type Image struct {
@@ -68,9 +68,9 @@ type descriptor struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
-// Pinned returns the name of the image with its digest in place of the tag, for example
+// PinnedName returns the name of the image with its digest in place of the tag, for example
 // "ghcr.io/lbstack/lbstack@sha256:...".
-func (i Image) Pinned() (string, error) {
+func (i Image) PinnedName() (string, error) {
 	blobs, err := i.buildBlobs()
 	if err != nil {
 		return "", err

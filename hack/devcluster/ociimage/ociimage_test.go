@@ -18,7 +18,7 @@ import (
 
 func example() Image {
 	return Image{
-		Name: "ghcr.io/lbstack/lbstack:dev", Entrypoint: []string{"/operator"}, User: Nonroot,
+		Name: "ghcr.io/lbstack/lbstack:dev", Entrypoint: []string{"/operator"}, User: NonrootUser,
 		Files: []File{{Path: "/speaker", Content: []byte("s")}, {Path: "/operator", Content: []byte("o")}},
 	}
 }
@@ -86,7 +86,7 @@ func TestAnImageByDigest(t *testing.T) {
 		}
 		unmarshal(t, untar(t, write(t, image))["index.json"], &index)
 		want := tc.repository + "@" + index.Manifests[0].Digest
-		if got, err := image.Pinned(); err != nil || got != want {
+		if got, err := image.PinnedName(); err != nil || got != want {
 			t.Errorf("%s: its name by digest: got %q, %v, want %q", tc.name, got, err, want)
 		}
 		got := []map[string]string{index.Manifests[0].Annotations, index.Manifests[1].Annotations}

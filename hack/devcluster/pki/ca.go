@@ -40,8 +40,8 @@ type Request struct {
 	Addresses     []netip.Addr
 }
 
-// Pair is a certificate and its private key (PKCS #8, RFC 5208), both PEM.
-type Pair struct {
+// KeyPair is a certificate and its private key (PKCS #8, RFC 5208), both PEM.
+type KeyPair struct {
 	CertPEM []byte
 	KeyPEM  []byte
 }
@@ -110,17 +110,17 @@ func (ca *CA) KeyPEM() []byte { return ca.keyPEM }
 
 // Issue makes a key and signs a certificate for the key. The certificate is for servers
 // and clients. It is valid for 365 days, but not longer than the authority's certificate.
-func (ca *CA) Issue(r Request) (Pair, error) {
+func (ca *CA) Issue(r Request) (KeyPair, error) {
 	if r.CommonName == "" {
-		return Pair{}, errors.New("a certificate needs a common name")
+		return KeyPair{}, errors.New("a certificate needs a common name")
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return Pair{}, fmt.Errorf("generating the key of %q: %w", r.CommonName, err)
+		return KeyPair{}, fmt.Errorf("generating the key of %q: %w", r.CommonName, err)
 	}
 	template, err := newTemplate(pkix.Name{CommonName: r.CommonName, Organization: r.Organizations})
 	if err != nil {
-		return Pair{}, err
+		return KeyPair{}, err
 	}
 	if template.NotAfter.After(ca.cert.NotAfter) {
 		template.NotAfter = ca.cert.NotAfter
@@ -133,13 +133,13 @@ func (ca *CA) Issue(r Request) (Pair, error) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, key.Public(), ca.key)
 	if err != nil {
-		return Pair{}, fmt.Errorf("signing the certificate of %q: %w", r.CommonName, err)
+		return KeyPair{}, fmt.Errorf("signing the certificate of %q: %w", r.CommonName, err)
 	}
 	keyPEM, err := encodeKey(key)
 	if err != nil {
-		return Pair{}, fmt.Errorf("encoding the key of %q: %w", r.CommonName, err)
+		return KeyPair{}, fmt.Errorf("encoding the key of %q: %w", r.CommonName, err)
 	}
-	return Pair{CertPEM: encodePEM(certificateBlock, der), KeyPEM: keyPEM}, nil
+	return KeyPair{CertPEM: encodePEM(certificateBlock, der), KeyPEM: keyPEM}, nil
 }
 
 // newTemplate returns a template with the subject and with the fields that all

@@ -30,7 +30,7 @@ contexts:
 
 // Kubeconfig returns a kubeconfig file. server is the URL of the API server, caPEM the
 // authority that signed the server's certificate, and p the client's certificate and key.
-func Kubeconfig(server string, caPEM []byte, p Pair) []byte {
+func Kubeconfig(server string, caPEM []byte, p KeyPair) []byte {
 	data := base64.StdEncoding.EncodeToString
 	return fmt.Appendf(nil, kubeconfigFormat, strconv.Quote(server), data(caPEM), data(p.CertPEM), data(p.KeyPEM))
 }

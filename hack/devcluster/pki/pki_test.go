@@ -25,7 +25,7 @@ func newCA(t *testing.T, name string) *pki.CA {
 	return ca
 }
 
-func issue(t *testing.T, ca *pki.CA, r pki.Request) (pki.Pair, *x509.Certificate) {
+func issue(t *testing.T, ca *pki.CA, r pki.Request) (pki.KeyPair, *x509.Certificate) {
 	t.Helper()
 	pair, err := ca.Issue(r)
 	if err != nil {

@@ -36,9 +36,9 @@ func IdentityOf(pid int) (Identity, error) {
 	return Identity{PID: pid, Start: start}, nil
 }
 
-// Alive reports whether the process runs: a process with this id and start time exists
+// IsAlive reports whether the process runs: a process with this id and start time exists
 // and is not a zombie.
-func (i Identity) Alive() bool {
+func (i Identity) IsAlive() bool {
 	if i.PID <= 0 {
 		return false
 	}
@@ -66,7 +66,7 @@ func (i Identity) Signal(signal unix.Signal) error {
 		return fmt.Errorf("opening process %d: %w", i.PID, err)
 	}
 	defer func() { _ = unix.Close(fd) }()
-	if !i.Alive() {
+	if !i.IsAlive() {
 		return os.ErrProcessDone
 	}
 	if err := unix.PidfdSendSignal(fd, signal, nil, 0); err != nil {

@@ -42,11 +42,11 @@ func TestProcessIsIdentifiedByItsStartTimeToo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !self.Alive() {
+	if !self.IsAlive() {
 		t.Errorf("this process: got not alive, want alive")
 	}
 	other := Identity{PID: self.PID, Start: self.Start + 1}
-	if other.Alive() {
+	if other.IsAlive() {
 		t.Errorf("a process with this id and another start: got alive, want not")
 	}
 	if err := other.Signal(unix.SIGKILL); !errors.Is(err, os.ErrProcessDone) {
@@ -67,7 +67,7 @@ func TestProcessThatEndedDoesNotRun(t *testing.T) {
 		t.Errorf("killing a running process: got %v, want no error", err)
 	}
 	_ = cmd.Wait()
-	if id.Alive() {
+	if id.IsAlive() {
 		t.Error("after its end: got alive, want not")
 	}
 	if err := id.Signal(unix.SIGKILL); !errors.Is(err, os.ErrProcessDone) {
@@ -76,7 +76,7 @@ func TestProcessThatEndedDoesNotRun(t *testing.T) {
 }
 
 func TestTheZeroIdentityNamesNoProcess(t *testing.T) {
-	if (Identity{}).Alive() {
+	if (Identity{}).IsAlive() {
 		t.Error("got alive, want not")
 	}
 	if err := (Identity{}).Signal(unix.SIGTERM); !errors.Is(err, os.ErrProcessDone) {

@@ -18,8 +18,8 @@ const (
 	progressInterval = 15 * time.Second
 	// interruptGrace is how long the go command may take to clean up after an interrupt.
 	interruptGrace = 10 * time.Second
-	// errorLines is the maximum number of lines of the go command's output in an error.
-	errorLines = 20
+	// maxErrorLines is the maximum number of lines of the go command's output in an error.
+	maxErrorLines = 20
 )
 
 // programModule is a Go module whose root package is one program.
@@ -38,7 +38,7 @@ func (m programModule) ensureProgram(ctx context.Context, cache string, progress
 		return "", err
 	}
 	target := filepath.Join(cache, m.name+"-"+hash)
-	if isPresent(target) {
+	if isCached(target) {
 		return target, nil
 	}
 	if err := os.MkdirAll(cache, 0o755); err != nil {
@@ -51,7 +51,7 @@ func (m programModule) ensureProgram(ctx context.Context, cache string, progress
 		return "", err
 	}
 	defer unlock()
-	if isPresent(target) { // built while this process waited
+	if isCached(target) { // built while this process waited
 		return target, nil
 	}
 	return target, m.buildProgram(ctx, target, progress)
@@ -66,7 +66,7 @@ func (m programModule) buildProgram(ctx context.Context, target string, progress
 	defer os.RemoveAll(scratch)
 	made := filepath.Join(scratch, m.name)
 	stop := reportProgress(progress, fmt.Sprintf("building %s (once, kept in %s)", m.title, filepath.Dir(target)))
-	_, err = m.goTool(ctx, append(append([]string{"build"}, m.buildFlags()...), "-o", made, ".")...)
+	_, err = m.runGo(ctx, append(append([]string{"build"}, m.buildFlags()...), "-o", made, ".")...)
 	stop()
 	if err != nil {
 		return err
@@ -83,8 +83,8 @@ func (m programModule) buildFlags() []string {
 	return []string{"-trimpath", "-buildvcs=false", "-ldflags", m.ldflags}
 }
 
-// goTool runs the go command in the module and returns its standard output.
-func (m programModule) goTool(ctx context.Context, args ...string) (string, error) {
+// runGo runs the go command in the module and returns its standard output.
+func (m programModule) runGo(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = m.dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
@@ -96,7 +96,7 @@ func (m programModule) goTool(ctx context.Context, args ...string) (string, erro
 		if ctx.Err() != nil {
 			err = errors.Join(context.Cause(ctx), err)
 		}
-		return "", fmt.Errorf("running go %s in %s: %w\n%s", args[0], m.dir, err, lastLines(stderr.String(), errorLines))
+		return "", fmt.Errorf("running go %s in %s: %w\n%s", args[0], m.dir, err, lastLines(stderr.String(), maxErrorLines))
 	}
 	return stdout.String(), nil
 }
@@ -131,9 +131,9 @@ func reportProgress(progress io.Writer, text string) (stop func()) {
 	}
 }
 
-// isPresent reports whether the cache has the program. A program gets this path only
+// isCached reports whether the cache has the program. A program gets this path only
 // when its build has finished.
-func isPresent(path string) bool {
+func isCached(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
 }

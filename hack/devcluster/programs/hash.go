@@ -18,7 +18,7 @@ const hashDigits = 12
 // sourceHash returns a hash of everything that the program depends on: the source, the
 // required modules, the build flags, the Go release and the architecture.
 func (m programModule) sourceHash(ctx context.Context) (string, error) {
-	toolchain, err := m.goTool(ctx, "env", "GOVERSION", "GOARCH")
+	toolchain, err := m.runGo(ctx, "env", "GOVERSION", "GOARCH")
 	if err != nil {
 		return "", err
 	}

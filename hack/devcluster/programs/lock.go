@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockPoll is the time between two attempts to get the lock. There is no blocking
+// lockPollInterval is the time between two attempts to get the lock. There is no blocking
 // flock(2), since it could not be cancelled.
-const lockPoll = 200 * time.Millisecond
+const lockPollInterval = 200 * time.Millisecond
 
 // lockFile locks the file at path. If another process has the lock, lockFile calls
 // waiting once and then waits for the lock. The lock ends when unlock is called or this
@@ -39,7 +39,7 @@ func lockFile(ctx context.Context, path string, waiting func()) (unlock func(), 
 		case <-ctx.Done():
 			file.Close()
 			return nil, fmt.Errorf("waiting for the lock %s: %w", path, context.Cause(ctx))
-		case <-time.After(lockPoll):
+		case <-time.After(lockPollInterval):
 		}
 	}
 }

@@ -39,13 +39,13 @@ func FindRepo(from string) (string, error) {
 	}
 }
 
-// Ensure returns the programs of the repository. It builds them if the cache does not
+// EnsureBinaries returns the programs of the repository. It builds them if the cache does not
 // have them. A build without a warm Go build cache takes ten minutes on a small machine.
 // During a build, progress receives a line every 15 seconds; it may be nil. If several
-// processes call Ensure at the same time, one builds and the others wait. The cache is
+// processes call EnsureBinaries at the same time, one builds and the others wait. The cache is
 // $LBSTACK_CACHE. If that is not set, it is $XDG_CACHE_HOME/lbstack or
 // $HOME/.cache/lbstack.
-func Ensure(ctx context.Context, repo string, progress io.Writer) (Binaries, error) {
+func EnsureBinaries(ctx context.Context, repo string, progress io.Writer) (Binaries, error) {
 	if progress == nil {
 		progress = io.Discard
 	}
@@ -57,7 +57,7 @@ func Ensure(ctx context.Context, repo string, progress io.Writer) (Binaries, err
 	if err != nil {
 		return Binaries{}, err
 	}
-	modules, err := modulesOf(repo)
+	modules, err := programModules(repo)
 	if err != nil {
 		return Binaries{}, err
 	}
@@ -70,8 +70,8 @@ func Ensure(ctx context.Context, repo string, progress io.Writer) (Binaries, err
 	return Binaries{Kubernetes: paths[0], Etcd: paths[1]}, nil
 }
 
-// modulesOf returns the modules of Kubernetes and etcd, in this order.
-func modulesOf(repo string) ([]programModule, error) {
+// programModules returns the modules of Kubernetes and etcd, in this order.
+func programModules(repo string) ([]programModule, error) {
 	kubernetes := filepath.Join(repo, "hack", "kubernetes")
 	version, err := kubernetesVersion(filepath.Join(kubernetes, "go.mod"))
 	if err != nil {

@@ -55,8 +55,8 @@ func TarGz(files map[string][]byte, executables ...string) ([]byte, error) {
 	return buffer.Bytes(), nil
 }
 
-// Folder reads the files below a folder. It returns them by relative path, to which it adds the prefix.
-func Folder(dir, prefix string) (map[string][]byte, error) {
+// ReadFolder reads the files below a folder. It returns them by relative path, to which it adds the prefix.
+func ReadFolder(dir, prefix string) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	err := filepath.WalkDir(dir, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {

@@ -31,7 +31,7 @@ func TestTar_SameBytesForSameFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	read, err := Folder(dir, "")
+	read, err := ReadFolder(dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,11 +74,11 @@ func TestFolder_Prefix(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "f"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, err := Folder(dir, "chart")
+	got, err := ReadFolder(dir, "chart")
 	if diff := cmp.Diff(map[string][]byte{"chart/f": []byte("x")}, got); err != nil || diff != "" {
 		t.Errorf("got %v (-want +got):\n%s", err, diff)
 	}
-	if _, err := Folder(filepath.Join(dir, "absent"), ""); err == nil {
+	if _, err := ReadFolder(filepath.Join(dir, "absent"), ""); err == nil {
 		t.Error("a folder that does not exist is read without an error")
 	}
 }
@@ -88,8 +88,8 @@ func image(t *testing.T, config string, entries int) []byte {
 	t.Helper()
 	sum := fmt.Sprintf("%x", sha256.Sum256([]byte(config)))
 	digest := "sha256:manifest-" + sum
-	files := map[string][]byte{"oci-layout": []byte(`{}`), blobFolder + sum: []byte(config), blob(digest): []byte(`{"config":{"digest":"sha256:` + sum + `"}}`)}
-	list := index{}
+	files := map[string][]byte{"oci-layout": []byte(`{}`), blobFolder + sum: []byte(config), blobPath(digest): []byte(`{"config":{"digest":"sha256:` + sum + `"}}`)}
+	list := imageIndex{}
 	for range entries {
 		list.Manifests = append(list.Manifests, descriptor{MediaType: "manifest", Digest: digest, Size: 7, Annotations: map[string]string{"name": "a:1"}})
 	}
@@ -114,22 +114,22 @@ func TestJoinImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var top, list index
+	var top, list imageIndex
 	if err := json.Unmarshal(layout["index.json"], &top); err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(layout[blob(digest)], &list); err != nil {
+	if err := json.Unmarshal(layout[blobPath(digest)], &list); err != nil {
 		t.Fatal(err)
 	}
-	want := index{SchemaVersion: 2, MediaType: mediaIndex, Manifests: []descriptor{
-		{MediaType: mediaIndex, Digest: digest, Size: len(layout[blob(digest)]), Annotations: map[string]string{"name": "a:1"}}}}
+	want := imageIndex{SchemaVersion: 2, MediaType: mediaIndex, Manifests: []descriptor{
+		{MediaType: mediaIndex, Digest: digest, Size: len(layout[blobPath(digest)]), Annotations: map[string]string{"name": "a:1"}}}}
 	if diff := cmp.Diff(want, top); diff != "" {
 		t.Errorf("index.json (-want +got):\n%s", diff)
 	}
 	var platforms []platform
 	for _, m := range list.Manifests {
 		platforms = append(platforms, *m.Platform)
-		if layout[blob(m.Digest)] == nil {
+		if layout[blobPath(m.Digest)] == nil {
 			t.Errorf("the manifest %s of %v is missing", m.Digest, *m.Platform)
 		}
 	}

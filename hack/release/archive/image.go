@@ -33,7 +33,7 @@ type platform struct {
 	OS           string `json:"os"`
 }
 
-type index struct {
+type imageIndex struct {
 	SchemaVersion int          `json:"schemaVersion"`
 	MediaType     string       `json:"mediaType"`
 	Manifests     []descriptor `json:"manifests"`
@@ -44,7 +44,7 @@ type index struct {
 // sha256:.... The image has the name of the first given image.
 func JoinImages(archives ...[]byte) (joined []byte, digest string, err error) {
 	files := map[string][]byte{}
-	list := index{SchemaVersion: 2, MediaType: mediaIndex}
+	list := imageIndex{SchemaVersion: 2, MediaType: mediaIndex}
 	var names map[string]string
 	for _, archive := range archives {
 		layout, err := Untar(archive)
@@ -68,8 +68,8 @@ func JoinImages(archives ...[]byte) (joined []byte, digest string, err error) {
 		return nil, "", fmt.Errorf("encoding the list of platforms: %w", err)
 	}
 	entry := descriptor{MediaType: mediaIndex, Digest: fmt.Sprintf("sha256:%x", sha256.Sum256(content)), Size: len(content), Annotations: names}
-	files[blob(entry.Digest)] = content
-	if files["index.json"], err = json.Marshal(index{SchemaVersion: 2, MediaType: mediaIndex, Manifests: []descriptor{entry}}); err != nil {
+	files[blobPath(entry.Digest)] = content
+	if files["index.json"], err = json.Marshal(imageIndex{SchemaVersion: 2, MediaType: mediaIndex, Manifests: []descriptor{entry}}); err != nil {
 		return nil, "", fmt.Errorf("encoding the index: %w", err)
 	}
 	joined, err = Tar(files)
@@ -79,7 +79,7 @@ func JoinImages(archives ...[]byte) (joined []byte, digest string, err error) {
 // onlyManifest returns the only manifest of an image layout, with the platform in the configuration of the
 // image.
 func onlyManifest(layout map[string][]byte) (descriptor, error) {
-	var list index
+	var list imageIndex
 	if err := json.Unmarshal(layout["index.json"], &list); err != nil {
 		return descriptor{}, fmt.Errorf("reading index.json: %w", err)
 	}
@@ -90,11 +90,11 @@ func onlyManifest(layout map[string][]byte) (descriptor, error) {
 	var manifest struct {
 		Config descriptor `json:"config"`
 	}
-	if err := json.Unmarshal(layout[blob(entry.Digest)], &manifest); err != nil {
+	if err := json.Unmarshal(layout[blobPath(entry.Digest)], &manifest); err != nil {
 		return descriptor{}, fmt.Errorf("reading the manifest %s: %w", entry.Digest, err)
 	}
 	entry.Platform = &platform{}
-	if err := json.Unmarshal(layout[blob(manifest.Config.Digest)], entry.Platform); err != nil {
+	if err := json.Unmarshal(layout[blobPath(manifest.Config.Digest)], entry.Platform); err != nil {
 		return descriptor{}, fmt.Errorf("reading the configuration of %s: %w", entry.Digest, err)
 	}
 	if entry.Platform.Architecture == "" || entry.Platform.OS == "" {
@@ -103,7 +103,9 @@ func onlyManifest(layout map[string][]byte) (descriptor, error) {
 	return entry, nil
 }
 
-func blob(digest string) string { return path.Join(blobFolder, strings.TrimPrefix(digest, "sha256:")) }
+func blobPath(digest string) string {
+	return path.Join(blobFolder, strings.TrimPrefix(digest, "sha256:"))
+}
 
 // Untar returns the files of a tar archive, by their path.
 func Untar(archive []byte) (map[string][]byte, error) {

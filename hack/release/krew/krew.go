@@ -19,14 +19,14 @@ type Archive struct {
 	SHA256 string
 }
 
-// Program is the path of the program in each archive.
-const Program = "kubectl-lbstack"
+// ProgramName is the path of the program in each archive.
+const ProgramName = "kubectl-lbstack"
 
 const (
-	// short is the description of the plugin in lists of krew.
-	short = "Inspect and configure lbstack load balancers"
-	// description is the description that krew shows for the plugin alone.
-	description = `See the state of lbstack, load balancers for Kubernetes on bare metal. Find out why a
+	// shortDescription is the description of the plugin in lists of krew.
+	shortDescription = "Inspect and configure lbstack load balancers"
+	// longDescription is the description that krew shows for the plugin alone.
+	longDescription = `See the state of lbstack, load balancers for Kubernetes on bare metal. Find out why a
 Service is announced or not, which Service and node have an address, and what a change would
 do. Check the cluster, empty a node, and reserve addresses. Turn the configuration of MetalLB,
 kube-vip or Cilium into a LoadBalancerStack. The plugin has your rights in the cluster.
@@ -67,12 +67,12 @@ type selector struct {
 func Manifest(version string, archives []Archive) ([]byte, error) {
 	p := plugin{
 		APIVersion: "krew.googlecontainertools.github.com/v1alpha2", Kind: "Plugin", Metadata: metadata{Name: "lbstack"},
-		Spec: spec{Version: version, Homepage: "https://github.com/lbstack/lbstack", ShortDescription: short, Description: description},
+		Spec: spec{Version: version, Homepage: "https://github.com/lbstack/lbstack", ShortDescription: shortDescription, Description: longDescription},
 	}
 	for _, a := range archives {
 		p.Spec.Platforms = append(p.Spec.Platforms, platform{
 			Selector: selector{MatchLabels: map[string]string{"os": a.OS, "arch": a.Architecture}},
-			URI:      a.Location, SHA256: a.SHA256, Bin: Program,
+			URI:      a.Location, SHA256: a.SHA256, Bin: ProgramName,
 		})
 	}
 	text, err := yaml.Marshal(p)

@@ -43,7 +43,7 @@ func TestManifest(t *testing.T) {
 
 // TestShortDescription: lists of krew have one line of 50 characters for it.
 func TestShortDescription(t *testing.T) {
-	if len(short) > 50 || strings.Contains(short, "\n") {
-		t.Errorf("%q has %d characters, want 50 at most, on one line", short, len(short))
+	if len(shortDescription) > 50 || strings.Contains(shortDescription, "\n") {
+		t.Errorf("%q has %d characters, want 50 at most, on one line", shortDescription, len(shortDescription))
 	}
 }

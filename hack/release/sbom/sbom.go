@@ -67,33 +67,33 @@ type (
 		ID            string         `json:"SPDXID"`
 		Name          string         `json:"name"`
 		Namespace     string         `json:"documentNamespace"`
-		Creation      creation       `json:"creationInfo"`
+		Creation      creationInfo   `json:"creationInfo"`
 		Packages      []spdxPackage  `json:"packages"`
 		Relationships []relationship `json:"relationships"`
 	}
-	creation struct {
+	creationInfo struct {
 		Created  string   `json:"created"`
 		Creators []string `json:"creators"`
 	}
 	spdxPackage struct {
-		ID               string      `json:"SPDXID"`
-		Name             string      `json:"name"`
-		Version          string      `json:"versionInfo"`
-		Purpose          string      `json:"primaryPackagePurpose"`
-		Supplier         string      `json:"supplier"`
-		DownloadLocation string      `json:"downloadLocation"`
-		FilesAnalyzed    bool        `json:"filesAnalyzed"`
-		LicenseConcluded string      `json:"licenseConcluded"`
-		LicenseDeclared  string      `json:"licenseDeclared"`
-		Copyright        string      `json:"copyrightText"`
-		Checksums        []checksum  `json:"checksums,omitempty"`
-		References       []reference `json:"externalRefs,omitempty"`
+		ID               string              `json:"SPDXID"`
+		Name             string              `json:"name"`
+		Version          string              `json:"versionInfo"`
+		Purpose          string              `json:"primaryPackagePurpose"`
+		Supplier         string              `json:"supplier"`
+		DownloadLocation string              `json:"downloadLocation"`
+		FilesAnalyzed    bool                `json:"filesAnalyzed"`
+		LicenseConcluded string              `json:"licenseConcluded"`
+		LicenseDeclared  string              `json:"licenseDeclared"`
+		Copyright        string              `json:"copyrightText"`
+		Checksums        []checksum          `json:"checksums,omitempty"`
+		References       []externalReference `json:"externalRefs,omitempty"`
 	}
 	checksum struct {
 		Algorithm string `json:"algorithm"`
 		Value     string `json:"checksumValue"`
 	}
-	reference struct {
+	externalReference struct {
 		Category string `json:"referenceCategory"`
 		Type     string `json:"referenceType"`
 		Locator  string `json:"referenceLocator"`
@@ -107,30 +107,30 @@ type (
 
 const (
 	documentID  = "SPDXRef-DOCUMENT"
-	unknown     = "NOASSERTION"
+	noAssertion = "NOASSERTION"
 	ownLicense  = "Apache-2.0"
 	ownSupplier = "Organization: lbstack"
 )
 
 // Document returns the bill of materials of a product as JSON. The same product gives the same bytes.
 func Document(product Product) ([]byte, error) {
-	root := product.root()
+	root := product.rootPackage()
 	doc := document{
 		Version: "SPDX-2.3", DataLicense: "CC0-1.0", ID: documentID, Name: strings.Join([]string{product.Name, product.Version, product.OS, product.Architecture}, "-"),
-		Creation:      creation{Created: product.Released.UTC().Format(time.RFC3339), Creators: []string{ownSupplier, "Tool: lbstack-release-" + product.Version}},
+		Creation:      creationInfo{Created: product.Released.UTC().Format(time.RFC3339), Creators: []string{ownSupplier, "Tool: lbstack-release-" + product.Version}},
 		Packages:      []spdxPackage{root},
 		Relationships: []relationship{{documentID, "DESCRIBES", root.ID}},
 	}
 	modules := map[string]spdxPackage{}
 	for _, program := range product.Programs {
 		p := spdxPackage{
-			ID: id("Program", program.Name), Name: program.Name, Version: product.Version, Purpose: "APPLICATION", Supplier: ownSupplier,
-			DownloadLocation: unknown, LicenseConcluded: unknown, LicenseDeclared: ownLicense, Copyright: unknown,
+			ID: spdxID("Program", program.Name), Name: program.Name, Version: product.Version, Purpose: "APPLICATION", Supplier: ownSupplier,
+			DownloadLocation: noAssertion, LicenseConcluded: noAssertion, LicenseDeclared: ownLicense, Copyright: noAssertion,
 			Checksums: []checksum{{"SHA256", program.SHA256}},
 		}
 		doc.Packages = append(doc.Packages, p)
 		doc.Relationships = append(doc.Relationships, relationship{root.ID, "CONTAINS", p.ID})
-		for _, m := range linked(program.Build) {
+		for _, m := range linkedModules(program.Build) {
 			if other, ok := modules[m.ID]; ok && (other.Name != m.Name || other.Version != m.Version) {
 				return nil, fmt.Errorf("the modules %s %s and %s %s have the same identifier %s", other.Name, other.Version, m.Name, m.Version, m.ID)
 			}
@@ -153,44 +153,44 @@ func Document(product Product) ([]byte, error) {
 	return append(content, '\n'), nil
 }
 
-// root returns the SPDX package for the product itself.
-func (p Product) root() spdxPackage {
-	root := spdxPackage{Version: p.Version, Supplier: ownSupplier, LicenseConcluded: ownLicense, LicenseDeclared: ownLicense, Copyright: unknown}
+// rootPackage returns the SPDX package for the product itself.
+func (p Product) rootPackage() spdxPackage {
+	root := spdxPackage{Version: p.Version, Supplier: ownSupplier, LicenseConcluded: ownLicense, LicenseDeclared: ownLicense, Copyright: noAssertion}
 	if p.Image != nil {
-		root.ID, root.Name, root.Purpose, root.DownloadLocation = id("Image", p.Name), p.Image.Repository, "CONTAINER", unknown
-		root.References = []reference{{"PACKAGE-MANAGER", "purl", fmt.Sprintf("pkg:oci/%s@%s?arch=%s&repository_url=%s",
+		root.ID, root.Name, root.Purpose, root.DownloadLocation = spdxID("Image", p.Name), p.Image.Repository, "CONTAINER", noAssertion
+		root.References = []externalReference{{"PACKAGE-MANAGER", "purl", fmt.Sprintf("pkg:oci/%s@%s?arch=%s&repository_url=%s",
 			p.Name, url.QueryEscape(p.Image.Digest), p.Architecture, url.QueryEscape(p.Image.Repository))}}
 		return root
 	}
-	root.ID, root.Name, root.Purpose, root.DownloadLocation = id("Archive", p.Name), path.Base(p.Archive.Location), "ARCHIVE", p.Archive.Location
+	root.ID, root.Name, root.Purpose, root.DownloadLocation = spdxID("Archive", p.Name), path.Base(p.Archive.Location), "ARCHIVE", p.Archive.Location
 	root.Checksums = []checksum{{"SHA256", p.Archive.SHA256}}
 	return root
 }
 
-// linked returns an SPDX package for each module that is linked into a program, and one for the standard
+// linkedModules returns an SPDX package for each module that is linked into a program, and one for the standard
 // library.
-func linked(build *debug.BuildInfo) []spdxPackage {
-	packages := []spdxPackage{module("stdlib", strings.TrimPrefix(build.GoVersion, "go"))}
+func linkedModules(build *debug.BuildInfo) []spdxPackage {
+	packages := []spdxPackage{modulePackage("stdlib", strings.TrimPrefix(build.GoVersion, "go"))}
 	for _, dependency := range build.Deps {
 		if dependency.Replace != nil {
 			dependency = dependency.Replace
 		}
-		packages = append(packages, module(dependency.Path, dependency.Version))
+		packages = append(packages, modulePackage(dependency.Path, dependency.Version))
 	}
 	return packages
 }
 
-func module(path, version string) spdxPackage {
+func modulePackage(path, version string) spdxPackage {
 	return spdxPackage{
-		ID: id("Module", path, version), Name: path, Version: cmp.Or(version, unknown), Purpose: "LIBRARY", Supplier: unknown,
-		DownloadLocation: unknown, LicenseConcluded: unknown, LicenseDeclared: unknown, Copyright: unknown,
-		References: []reference{{"PACKAGE-MANAGER", "purl", "pkg:golang/" + path + "@" + url.QueryEscape(version)}},
+		ID: spdxID("Module", path, version), Name: path, Version: cmp.Or(version, noAssertion), Purpose: "LIBRARY", Supplier: noAssertion,
+		DownloadLocation: noAssertion, LicenseConcluded: noAssertion, LicenseDeclared: noAssertion, Copyright: noAssertion,
+		References: []externalReference{{"PACKAGE-MANAGER", "purl", "pkg:golang/" + path + "@" + url.QueryEscape(version)}},
 	}
 }
 
-// id joins the parts to an SPDX identifier. It replaces characters other than letters, digits, dots and
+// spdxID joins the parts to an SPDX identifier. It replaces characters other than letters, digits, dots and
 // hyphens, which are not allowed in identifiers.
-func id(parts ...string) string {
+func spdxID(parts ...string) string {
 	return "SPDXRef-" + strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' {
 			return r

@@ -98,7 +98,7 @@ func TestDocument_Archive(t *testing.T) {
 	}
 	want := spdxPackage{
 		ID: "SPDXRef-Archive-tool", Name: "tool-v1.2.3-darwin-arm64.tar.gz", Version: "v1.2.3", Purpose: "ARCHIVE", Supplier: ownSupplier, DownloadLocation: location,
-		LicenseConcluded: ownLicense, LicenseDeclared: ownLicense, Copyright: unknown, Checksums: []checksum{{"SHA256", "dd"}},
+		LicenseConcluded: ownLicense, LicenseDeclared: ownLicense, Copyright: noAssertion, Checksums: []checksum{{"SHA256", "dd"}},
 	}
 	if diff := cmp.Diff(want, got.Packages[0]); diff != "" || got.Name != "tool-v1.2.3-darwin-arm64" {
 		t.Errorf("document %s, what it describes (-want +got):\n%s", got.Name, diff)

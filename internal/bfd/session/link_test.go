@@ -172,7 +172,7 @@ func TestTwoSidesOverABadLink(t *testing.T) {
 			// The administrator of one side: no failure for the other.
 			calm = flaps()
 			l.send(0, l.side[0].SetAdminDown(l.now, true))
-			if !l.run(time.Second, func() bool { return l.side[1].Status().RemoteAdminDown() }) {
+			if !l.run(time.Second, func() bool { return l.side[1].Status().IsRemoteAdminDown() }) {
 				t.Fatal("AdminDown did not arrive")
 			}
 			if l.side[1].Status().Failed || flaps() != calm {

@@ -26,8 +26,8 @@ type remoteState struct {
 	demand        bool
 }
 
-// initialRemote is the state of the other side before its first packet arrives (RFC 5880 section 6.8.1).
-var initialRemote = remoteState{minRx: time.Microsecond}
+// initialRemoteState is the state of the other side before its first packet arrives (RFC 5880 section 6.8.1).
+var initialRemoteState = remoteState{minRx: time.Microsecond}
 
 // Machine is one side of a session. Make it with New. One goroutine at a time may use it.
 type Machine struct {
@@ -60,10 +60,10 @@ type Machine struct {
 // New returns a session that is Down. The discriminator must not be 0, and no other session of this
 // system may have it. chance returns random numbers in [0, 1), for jitter.
 func New(now time.Time, discriminator uint32, p bfd.Profile, chance func() float64) *Machine {
-	m := &Machine{discriminator: discriminator, profile: p.WithDefaults(), chance: chance, remote: initialRemote}
+	m := &Machine{discriminator: discriminator, profile: p.WithDefaults(), chance: chance, remote: initialRemoteState}
 	m.status = bfd.Status{State: bfd.Down, Remote: bfd.Down, Since: now}
-	m.adoptWanted()
-	m.fraction = m.jitter()
+	m.adoptWantedIntervals()
+	m.fraction = m.jitterFraction()
 	return m
 }
 
@@ -165,7 +165,7 @@ func (m *Machine) enterState(now time.Time, s bfd.State) bool {
 		m.status.Diagnostic = bfd.NoDiagnostic
 		m.startPoll()
 	} else {
-		m.adoptWanted()
+		m.adoptWantedIntervals()
 	}
 	return true
 }
@@ -179,7 +179,7 @@ func (m *Machine) SetAdminDown(now time.Time, down bool) []wire.Packet {
 	}
 	m.status.Failed = false
 	if !down {
-		m.remote, m.status.Remote = initialRemote, bfd.Down
+		m.remote, m.status.Remote = initialRemoteState, bfd.Down
 		m.enterState(now, bfd.Down)
 		return nil
 	}
@@ -195,7 +195,7 @@ func (m *Machine) SetProfile(p bfd.Profile) {
 	if m.status.State == bfd.Up {
 		m.startPoll()
 	} else {
-		m.adoptWanted()
+		m.adoptWantedIntervals()
 	}
 }
 
@@ -221,7 +221,7 @@ func (m *Machine) Tick(now time.Time) []wire.Packet {
 // expire handles the end of the detection time (RFC 5880 section 6.8.4). In every state it resets what
 // the other side reported (section 6.8.1).
 func (m *Machine) expire(now time.Time) (changed bool) {
-	m.remote = initialRemote
+	m.remote = initialRemoteState
 	if m.status.State == bfd.Init || m.status.State == bfd.Up {
 		changed = m.enterDown(now, bfd.DetectionTimeExpired)
 	}

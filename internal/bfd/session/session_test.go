@@ -146,7 +146,7 @@ func TestAdminDownOfTheRemoteSystemIsReported(t *testing.T) {
 		Transmit: time.Second, Since: start, Transitions: 3, In: 3, Out: 63,
 	}
 	got := m.Status()
-	if diff := cmp.Diff(want, got); diff != "" || !got.RemoteAdminDown() {
+	if diff := cmp.Diff(want, got); diff != "" || !got.IsRemoteAdminDown() {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -59,9 +59,9 @@ func (m *Machine) nextSend() (at time.Time, sends bool) {
 	return m.sent.Add(time.Duration(float64(m.sendInterval()) * m.fraction)), true
 }
 
-// jitter returns the part of the interval to wait: 75 to 100 %, or 75 to 90 % if the multiplier is 1
+// jitterFraction returns the part of the interval to wait: 75 to 100 %, or 75 to 90 % if the multiplier is 1
 // (RFC 5880 section 6.8.7).
-func (m *Machine) jitter() float64 {
+func (m *Machine) jitterFraction() float64 {
 	most := 1.0
 	if m.profile.Multiplier == 1 {
 		most = 0.9
@@ -69,9 +69,9 @@ func (m *Machine) jitter() float64 {
 	return 0.75 + (most-0.75)*m.chance()
 }
 
-// Repeat returns a packet with the present state, to send at once although none is due. It returns none
+// RepeatState returns a packet with the present state, to send at once although none is due. It returns none
 // while a passive side may not send.
-func (m *Machine) Repeat(now time.Time) []wire.Packet { return m.newStatePackets(now) }
+func (m *Machine) RepeatState(now time.Time) []wire.Packet { return m.newStatePackets(now) }
 
 // newStatePackets returns a packet with the present state, and none while a passive side may not send.
 func (m *Machine) newStatePackets(now time.Time) []wire.Packet {
@@ -83,7 +83,7 @@ func (m *Machine) newStatePackets(now time.Time) []wire.Packet {
 
 // nextPacket returns the next packet that does not answer a poll.
 func (m *Machine) nextPacket(now time.Time) wire.Packet {
-	m.sent, m.fraction = now, m.jitter()
+	m.sent, m.fraction = now, m.jitterFraction()
 	return m.makePacket(false)
 }
 
@@ -113,8 +113,8 @@ func encodableInterval(d time.Duration) time.Duration {
 	return min(max(d.Truncate(time.Microsecond), time.Microsecond), wire.MaxInterval)
 }
 
-// adoptWanted puts the wanted intervals into effect at once. Only a session that is not Up may do that.
-func (m *Machine) adoptWanted() {
+// adoptWantedIntervals puts the wanted intervals into effect at once. Only a session that is not Up may do that.
+func (m *Machine) adoptWantedIntervals() {
 	m.advertised = m.wantedIntervals()
 	m.inEffect = m.advertised
 	m.polling = false

@@ -45,11 +45,11 @@ func Decode(b []byte) (Packet, error) {
 
 func checkPacket(b []byte) error {
 	switch {
-	case len(b) < Size:
+	case len(b) < PacketSize:
 		return ErrLength
 	case b[0]>>5 != bfdVersion:
 		return ErrVersion
-	case b[3] < Size || int(b[3]) > len(b):
+	case b[3] < PacketSize || int(b[3]) > len(b):
 		return ErrLength
 	case b[2] == 0:
 		return ErrMultiplier
@@ -71,11 +71,11 @@ func parseInterval(b []byte) time.Duration {
 
 // Encode returns the bytes of a packet.
 func Encode(p Packet) []byte {
-	b := make([]byte, Size)
+	b := make([]byte, PacketSize)
 	b[0] = bfdVersion<<5 | byte(p.Diagnostic)&0x1f
 	b[1] = byte(p.State) << 6
 	b[1] |= flagBit(p.Poll, flagPoll) | flagBit(p.Final, flagFinal) | flagBit(p.Independent, flagIndependent) | flagBit(p.Demand, flagDemand)
-	b[2], b[3] = p.Multiplier, Size
+	b[2], b[3] = p.Multiplier, PacketSize
 	binary.BigEndian.PutUint32(b[4:], p.Mine)
 	binary.BigEndian.PutUint32(b[8:], p.Yours)
 	binary.BigEndian.PutUint32(b[12:], toMicroseconds(p.DesiredMinTx))

@@ -8,8 +8,8 @@ import (
 	"github.com/lbstack/lbstack/internal/bfd"
 )
 
-// Size is the number of bytes of a packet without authentication.
-const Size = 24
+// PacketSize is the number of bytes of a packet without authentication.
+const PacketSize = 24
 
 // MaxInterval is the longest interval that a packet can have.
 const MaxInterval = (1<<32 - 1) * time.Microsecond

@@ -50,7 +50,7 @@ func TestMachine_BacksOff(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("seconds between attempts (-want +got):\n%s", diff)
 			}
-			if got, want := m.Failures(), len(tt.want); got != want {
+			if got, want := m.FailureCount(), len(tt.want); got != want {
 				t.Errorf("%d failures, want %d", got, want)
 			}
 		})
@@ -66,9 +66,9 @@ func TestMachine_PathThatFlaps(t *testing.T) {
 		for now := zero; now.Before(at(300)); now = now.Add(time.Second / 10) {
 			switch now.Sub(zero) % time.Second {
 			case 0:
-				m.PathChanged(now, true, false, "")
+				m.HandlePathChange(now, true, false, "")
 			case time.Second / 2:
-				m.PathChanged(now, false, true, "BFD found the path down")
+				m.HandlePathChange(now, false, true, "BFD found the path down")
 			}
 			m.Tick(now)
 			if !m.dialing {
@@ -86,8 +86,8 @@ func TestMachine_PathThatFlaps(t *testing.T) {
 		if len(dials) > 20 {
 			t.Errorf("strictBFD %v: %d attempts in 300 s, want at most 20: %v", strict, len(dials), dials)
 		}
-		m.PathChanged(at(400), false, false, "") // nothing for a while
-		if m.PathChanged(at(400), true, false, ""); !m.dialing {
+		m.HandlePathChange(at(400), false, false, "") // nothing for a while
+		if m.HandlePathChange(at(400), true, false, ""); !m.dialing {
 			t.Errorf("strictBFD %v: no attempt when the path comes up after a while", strict)
 		}
 	}
@@ -106,7 +106,7 @@ func TestMachine_StableSessionStartsAnew(t *testing.T) {
 			got(OurSide, routerOpen())(m, at(100))
 			got(OurSide, Keepalive{})(m, at(100))
 			lost(OurSide)(m, at(100+tt.lasted))
-			if got := m.Failures(); got != tt.want {
+			if got := m.FailureCount(); got != tt.want {
 				t.Errorf("%d failures, want %d", got, tt.want)
 			}
 		})
@@ -152,7 +152,7 @@ func TestMachine_RouteRefreshOnceASecond(t *testing.T) {
 		now := float64(i) / 10
 		var actions []Action
 		if i <= 21 {
-			actions = m.Received(at(now), OurSide, RouteRefresh{})
+			actions = m.HandleMessage(at(now), OurSide, RouteRefresh{})
 		}
 		if next := m.Next(); !next.After(at(now)) {
 			actions = append(actions, m.Tick(at(now))...)

@@ -16,25 +16,25 @@ type (
 	Update struct{}
 	// RouteRefresh is a ROUTE-REFRESH.
 	RouteRefresh struct{}
-	// Malformed is an invalid message, with the notification that answers it.
-	Malformed struct{ Notification *bgp.Notification }
+	// MalformedMessage is an invalid message, with the notification that answers it.
+	MalformedMessage struct{ Notification *bgp.Notification }
 )
 
-// Received handles a message of the router.
-func (m *Machine) Received(now time.Time, side Side, message any) []Action {
+// HandleMessage handles a message of the router.
+func (m *Machine) HandleMessage(now time.Time, side Side, message any) []Action {
 	c := m.conns[side]
 	if c == nil {
 		return m.takeActions(now)
 	}
 	switch message := message.(type) {
 	case bgp.Open:
-		m.receivedOpen(now, side, c, message)
+		m.handleOpen(now, side, c, message)
 	case *bgp.Notification:
 		m.conns[side] = nil
 		m.out = append(m.out, Close{side, nil})
 		rejected := message.Code == bgp.Cease && (message.Subcode == bgp.ConnectionRejected || message.Subcode == bgp.ConnectionCollision)
 		m.handleLostConn(now, c, "the router ended the connection: "+message.String(), !rejected)
-	case Malformed:
+	case MalformedMessage:
 		m.endConn(now, side, message.Notification, "the router sent an invalid message: "+message.Notification.String())
 	case Keepalive:
 		if c.state == OpenConfirm {
@@ -48,7 +48,7 @@ func (m *Machine) Received(now time.Time, side Side, message any) []Action {
 		switch {
 		case c.state != Established:
 		case now.Sub(m.refreshed) >= refreshInterval:
-			m.sendRefresh(now)
+			m.answerRefresh(now)
 		case m.refreshAt.IsZero():
 			m.refreshAt = m.refreshed.Add(refreshInterval)
 		}
@@ -65,31 +65,31 @@ func (m *Machine) restartHold(now time.Time, side Side, c *conn) {
 			c.holdAt = now.Add(c.hold)
 		}
 	case OpenSent:
-		m.unexpected(now, side, bgp.InOpenSent)
+		m.rejectUnexpected(now, side, bgp.UnexpectedInOpenSent)
 	case OpenConfirm:
-		m.unexpected(now, side, bgp.InOpenConfirm)
+		m.rejectUnexpected(now, side, bgp.UnexpectedInOpenConfirm)
 	}
 }
 
-func (m *Machine) unexpected(now time.Time, side Side, where uint8) {
+func (m *Machine) rejectUnexpected(now time.Time, side Side, where uint8) {
 	n := &bgp.Notification{Code: bgp.StateMachineError, Subcode: where}
 	m.endConn(now, side, n, "the router sent a message that is not allowed in the state of the session: "+n.String())
 }
 
-func (m *Machine) receivedOpen(now time.Time, side Side, c *conn, open bgp.Open) {
+func (m *Machine) handleOpen(now time.Time, side Side, c *conn, open bgp.Open) {
 	if c.state != OpenSent {
-		where := bgp.InOpenConfirm
+		where := bgp.UnexpectedInOpenConfirm
 		if c.state == Established {
-			where = bgp.InEstablished
+			where = bgp.UnexpectedInEstablished
 		}
-		m.unexpected(now, side, where)
+		m.rejectUnexpected(now, side, where)
 		return
 	}
 	if subcode, why := m.whyRefused(open); why != "" {
 		m.endConn(now, side, &bgp.Notification{Code: bgp.OpenError, Subcode: subcode}, why)
 		return
 	}
-	if !m.winsCollision(side, open) {
+	if !m.resolveCollision(side, open) {
 		return
 	}
 	c.opened = open
@@ -107,7 +107,7 @@ func (m *Machine) receivedOpen(now time.Time, side Side, c *conn, open bgp.Open)
 // whyRefused returns why the OPEN of the router is refused (RFC 4271 section 6.2); empty: the OPEN is
 // accepted.
 func (m *Machine) whyRefused(open bgp.Open) (subcode uint8, why string) {
-	if why := m.remoteASN(open.ASN); why != "" {
+	if why := m.whyWrongASN(open.ASN); why != "" {
 		return bgp.BadPeerASN, why
 	}
 	if !open.RouterID.Is4() || open.RouterID.IsUnspecified() {
@@ -117,15 +117,15 @@ func (m *Machine) whyRefused(open bgp.Open) (subcode uint8, why string) {
 		return bgp.BadRouterID, fmt.Sprintf("the router has the same BGP identifier as this node, %s: set routerID of the BGPPeer to another address", open.RouterID)
 	}
 	if open.Hold != 0 && open.Hold < 3*time.Second {
-		return bgp.UnacceptableHold, fmt.Sprintf("the router requests a hold time of %s, and at least 3s are required: configure a longer hold time on the router", open.Hold)
+		return bgp.UnacceptableHoldTime, fmt.Sprintf("the router requests a hold time of %s, and at least 3s are required: configure a longer hold time on the router", open.Hold)
 	}
 	return 0, ""
 }
 
-// winsCollision is called when an OPEN has arrived on the connection of a side, and reports whether this
-// connection stays. If the router has sent an OPEN on the other connection too, winsCollision closes one
+// resolveCollision is called when an OPEN has arrived on the connection of a side, and reports whether this
+// connection stays. If the router has sent an OPEN on the other connection too, resolveCollision closes one
 // of the two (RFC 4271 section 6.8, and for equal identifiers RFC 6286 section 2.3).
-func (m *Machine) winsCollision(side Side, open bgp.Open) bool {
+func (m *Machine) resolveCollision(side Side, open bgp.Open) bool {
 	other := TheirSide - side
 	c := m.conns[other]
 	if c == nil || c.state != OpenConfirm {

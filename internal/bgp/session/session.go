@@ -52,10 +52,10 @@ const (
 	// ConnectRetry: a router that restarts causes some failures. Each further failure doubles the time
 	// (RFC 4271 section 8.1.1, DampPeerOscillations).
 	quickAttempts = 3
-	// maxBackOff bounds the time between attempts, as a multiple of ConnectRetry.
-	maxBackOff = 16
-	// maxRetry also bounds the time between attempts, unless ConnectRetry is longer.
-	maxRetry = 2 * time.Minute
+	// maxBackOffFactor bounds the time between attempts, as a multiple of ConnectRetry.
+	maxBackOffFactor = 16
+	// maxRetryInterval also bounds the time between attempts, unless ConnectRetry is longer.
+	maxRetryInterval = 2 * time.Minute
 	// refreshInterval is the shortest time between two answers to ROUTE-REFRESH, however often the router
 	// requests one.
 	refreshInterval = time.Second
@@ -92,7 +92,7 @@ type Negotiated struct {
 
 // The actions. The caller performs them in order.
 type (
-	// Dial has the caller connect to the router, and then call Connected or DialFailed.
+	// Dial has the caller connect to the router, and then call HandleConn or HandleDialFailure.
 	Dial struct{}
 	// SendOpen sends an OPEN.
 	SendOpen struct {
@@ -106,7 +106,7 @@ type (
 		Side   Side
 		Notify *bgp.Notification
 	}
-	// Reject ends the connection for which Connected was just called. Notify, if it is set, is sent
+	// Reject ends the connection for which HandleConn was just called. Notify, if it is set, is sent
 	// first.
 	Reject struct{ Notify *bgp.Notification }
 	// SessionUp means that the session is established.
@@ -167,13 +167,13 @@ func (m *Machine) LastError() (string, time.Time) { return m.last, m.lastAt }
 // WaitsForBFD reports whether the session does not begin until BFD reports that the path is up.
 func (m *Machine) WaitsForBFD() bool { return m.started && m.config.StrictBFD && !m.pathUp }
 
-// Failures returns the number of failures in a row: attempts to connect that failed, and connections that
+// FailureCount returns the number of failures in a row: attempts to connect that failed, and connections that
 // ended. The end of a session that was established for half a minute resets the number to 1.
-func (m *Machine) Failures() int { return m.failures }
+func (m *Machine) FailureCount() int { return m.failures }
 
-// Retry returns the time between attempts to connect, before jitter; 0: there was no failure yet, or
+// RetryInterval returns the time between attempts to connect, before jitter; 0: there was no failure yet, or
 // this side does not connect.
-func (m *Machine) Retry() time.Duration {
+func (m *Machine) RetryInterval() time.Duration {
 	if m.config.Passive || m.config.Revoked || m.failures == 0 {
 		return 0
 	}
@@ -228,9 +228,9 @@ func (m *Machine) SetConfig(now time.Time, c Config) []Action {
 	return m.takeActions(now)
 }
 
-// Connected handles a new connection. If the connection is to be used, the actions have SendOpen for its
+// HandleConn handles a new connection. If the connection is to be used, the actions have SendOpen for its
 // side, after Close for an older connection of that side. Otherwise they have Reject.
-func (m *Machine) Connected(now time.Time, side Side) []Action {
+func (m *Machine) HandleConn(now time.Time, side Side) []Action {
 	if side == OurSide {
 		m.dialing = false
 	}
@@ -260,8 +260,8 @@ func (m *Machine) Connected(now time.Time, side Side) []Action {
 	return m.takeActions(now)
 }
 
-// DialFailed handles a failed attempt to connect.
-func (m *Machine) DialFailed(now time.Time, why string) []Action {
+// HandleDialFailure handles a failed attempt to connect.
+func (m *Machine) HandleDialFailure(now time.Time, why string) []Action {
 	m.dialing = false
 	m.recordError(now, why, false)
 	m.failures++
@@ -269,8 +269,8 @@ func (m *Machine) DialFailed(now time.Time, why string) []Action {
 	return m.takeActions(now)
 }
 
-// Closed handles that the router or the network has ended a connection.
-func (m *Machine) Closed(now time.Time, side Side, why string) []Action {
+// HandleClose handles that the router or the network has ended a connection.
+func (m *Machine) HandleClose(now time.Time, side Side, why string) []Action {
 	c := m.conns[side]
 	if c == nil {
 		return m.takeActions(now)
@@ -304,7 +304,7 @@ func (m *Machine) Tick(now time.Time) []Action {
 		m.connect(now)
 	}
 	if isDue(now, m.refreshAt) {
-		m.sendRefresh(now)
+		m.answerRefresh(now)
 	}
 	return m.takeActions(now)
 }
@@ -327,10 +327,10 @@ func (m *Machine) Next() time.Time {
 	return next
 }
 
-// PathChanged handles a result of BFD. up is whether the path is up, and failed is whether it has just
+// HandlePathChange handles a result of BFD. up is whether the path is up, and failed is whether it has just
 // failed. A path can be down without a failure: the router may have taken BFD down on purpose, which does
 // not end the session (RFC 5882 section 4.2).
-func (m *Machine) PathChanged(now time.Time, up, failed bool, why string) []Action {
+func (m *Machine) HandlePathChange(now time.Time, up, failed bool, why string) []Action {
 	newly := up && !m.pathUp
 	m.pathUp = up
 	switch {
@@ -338,14 +338,14 @@ func (m *Machine) PathChanged(now time.Time, up, failed bool, why string) []Acti
 		m.closeAll(now, bgp.NewCease(bgp.BFDDown, ""), why)
 		m.setRetry(now)
 	case newly && m.isIdle():
-		m.pathIsUp(now)
+		m.connectOnPathUp(now)
 	}
 	return m.takeActions(now)
 }
 
-// pathIsUp connects at once, but not more often than the back-off allows: on a path that flaps, each
+// connectOnPathUp connects at once, but not more often than the back-off allows: on a path that flaps, each
 // session ends soon after it began.
-func (m *Machine) pathIsUp(now time.Time) {
+func (m *Machine) connectOnPathUp(now time.Time) {
 	if next := m.hurried.Add(m.backOff()); now.Before(next) {
 		if m.retryAt.IsZero() || next.Before(m.retryAt) {
 			m.retryAt = next
@@ -397,7 +397,7 @@ func (m *Machine) setRetry(now time.Time) {
 // backOff returns the time until the next attempt, before jitter.
 func (m *Machine) backOff() time.Duration {
 	wait := m.config.ConnectRetry
-	longest := max(wait, min(maxBackOff*wait, maxRetry))
+	longest := max(wait, min(maxBackOffFactor*wait, maxRetryInterval))
 	for range m.failures - quickAttempts {
 		if wait *= 2; wait >= longest {
 			return longest
@@ -408,8 +408,8 @@ func (m *Machine) backOff() time.Duration {
 
 func (m *Machine) openTime() time.Duration { return cmp.Or(m.config.OpenWithin, openTimeout) }
 
-// sendRefresh answers a ROUTE-REFRESH: it has all routes sent again.
-func (m *Machine) sendRefresh(now time.Time) {
+// answerRefresh answers a ROUTE-REFRESH: it has all routes sent again.
+func (m *Machine) answerRefresh(now time.Time) {
 	m.refreshAt, m.refreshed = time.Time{}, now
 	m.out = append(m.out, RefreshRequested{})
 }
@@ -505,8 +505,8 @@ func (m *Machine) currentState() State {
 	return Active
 }
 
-// remoteASN returns why the ASN of the router is refused; empty: the ASN is accepted.
-func (m *Machine) remoteASN(asn bgp.ASN) string {
+// whyWrongASN returns why the ASN of the router is refused; empty: the ASN is accepted.
+func (m *Machine) whyWrongASN(asn bgp.ASN) string {
 	want := m.config.Remote
 	switch {
 	case asn == 0: // RFC 7607

@@ -91,20 +91,20 @@ type step struct {
 func start(m *Machine, now time.Time) []Action { return m.Start(now) }
 func tick(m *Machine, now time.Time) []Action  { return m.Tick(now) }
 func dialled(m *Machine, now time.Time) []Action {
-	return m.Connected(now, OurSide)
+	return m.HandleConn(now, OurSide)
 }
-func called(m *Machine, now time.Time) []Action { return m.Connected(now, TheirSide) }
+func called(m *Machine, now time.Time) []Action { return m.HandleConn(now, TheirSide) }
 func refused(m *Machine, now time.Time) []Action {
-	return m.DialFailed(now, "refused")
+	return m.HandleDialFailure(now, "refused")
 }
 func lost(side Side) func(*Machine, time.Time) []Action {
-	return func(m *Machine, now time.Time) []Action { return m.Closed(now, side, "lost") }
+	return func(m *Machine, now time.Time) []Action { return m.HandleClose(now, side, "lost") }
 }
 func got(side Side, message any) func(*Machine, time.Time) []Action {
-	return func(m *Machine, now time.Time) []Action { return m.Received(now, side, message) }
+	return func(m *Machine, now time.Time) []Action { return m.HandleMessage(now, side, message) }
 }
 func path(up, failed bool) func(*Machine, time.Time) []Action {
-	return func(m *Machine, now time.Time) []Action { return m.PathChanged(now, up, failed, "BFD reports it") }
+	return func(m *Machine, now time.Time) []Action { return m.HandlePathChange(now, up, failed, "BFD reports it") }
 }
 
 // revoked changes the configuration to one whose password was taken back, or is valid again.
@@ -177,7 +177,7 @@ func TestMachine(t *testing.T) {
 		{"an UPDATE before the router's keepalive too", peerConfig(), []step{
 			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(OurSide, routerOpen()), "keepalive 0"}, {0, got(OurSide, Update{}), "close 0 with 5/2"}}, Active, "not allowed in the state of the session"},
 		{"a second OPEN is an error", peerConfig(), established(step{1, got(OurSide, routerOpen()), "close 0 with 5/3, down"}), Active, "not allowed in the state of the session"},
-		{"a malformed message is answered with a NOTIFICATION", peerConfig(), established(step{1, got(OurSide, Malformed{&bgp.Notification{Code: 1, Subcode: 2}}), "close 0 with 1/2, down"}), Active, "bad message length"},
+		{"a malformed message is answered with a NOTIFICATION", peerConfig(), established(step{1, got(OurSide, MalformedMessage{&bgp.Notification{Code: 1, Subcode: 2}}), "close 0 with 1/2, down"}), Active, "bad message length"},
 		{"a notification ends the session", peerConfig(), established(step{1, got(OurSide, bgp.NewCease(bgp.AdminShutdown, "maintenance")), "close 0 silently, down"}, step{3, tick, "dial"}), Connect, `administrative shutdown: "maintenance"`},
 		{"the router asks for everything again", peerConfig(), established(step{1, got(OurSide, RouteRefresh{}), "refresh"}), Established, ""},
 		{"a connection that is lost is made again", peerConfig(), established(step{5, lost(OurSide), "down"}, step{7, tick, "dial"}), Connect, "lost"},
@@ -235,9 +235,9 @@ func TestNegotiatedCapabilities(t *testing.T) {
 	})
 	m := New(zero, c)
 	m.Start(zero)
-	m.Connected(zero, OurSide)
-	m.Received(zero, OurSide, router)
-	actions := m.Received(zero, OurSide, Keepalive{})
+	m.HandleConn(zero, OurSide)
+	m.HandleMessage(zero, OurSide, router)
+	actions := m.HandleMessage(zero, OurSide, Keepalive{})
 	want := []Action{SessionUp{Negotiated{
 		Side: OurSide, Remote: router, Hold: 9 * time.Second, Keepalive: 3 * time.Second,
 		Capabilities: bgp.Capabilities{IPv4: true, FourOctetASN: true, RouteRefresh: true, GracefulRestart: router.Capabilities.GracefulRestart},
@@ -252,7 +252,7 @@ func TestOpenAfterARestartHasTheRestartFlag(t *testing.T) {
 		m := New(zero, with(func(c *Config) { c.RestartTime, c.Restarted = time.Minute, restarted }))
 		m.Start(zero)
 		want := &bgp.GracefulRestart{Restarting: restarted, Time: time.Minute, IPv4: true}
-		open, ok := m.Connected(zero, OurSide)[0].(SendOpen)
+		open, ok := m.HandleConn(zero, OurSide)[0].(SendOpen)
 		if !ok {
 			t.Fatal("no OPEN is sent")
 		}

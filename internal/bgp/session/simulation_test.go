@@ -112,7 +112,7 @@ func (e *end) perform(actions []Action) {
 func (e *end) dial() {
 	s := e.sim
 	if s.bad && s.random.IntN(3) == 0 {
-		s.after(4*time.Second, func() { e.perform(e.machine.DialFailed(s.now, "no answer")) })
+		s.after(4*time.Second, func() { e.perform(e.machine.HandleDialFailure(s.now, "no answer")) })
 		return
 	}
 	ours := &wireConn{owner: e, side: OurSide}
@@ -131,18 +131,18 @@ func (e *end) dial() {
 func (c *wireConn) offer() {
 	if c.closed {
 		if c.side == OurSide {
-			c.owner.perform(c.owner.machine.DialFailed(c.owner.sim.now, "reset"))
+			c.owner.perform(c.owner.machine.HandleDialFailure(c.owner.sim.now, "reset"))
 		}
 		return
 	}
 	c.owner.offered = c
-	c.owner.perform(c.owner.machine.Connected(c.owner.sim.now, c.side))
+	c.owner.perform(c.owner.machine.HandleConn(c.owner.sim.now, c.side))
 }
 
 func (c *wireConn) send(message any) {
 	c.arrive(func() {
 		if e := c.peer.owner; e.conns[c.peer.side] == c.peer {
-			e.perform(e.machine.Received(e.sim.now, c.peer.side, message))
+			e.perform(e.machine.HandleMessage(e.sim.now, c.peer.side, message))
 		}
 	})
 }
@@ -171,7 +171,7 @@ func (c *wireConn) lose() {
 	c.closed = true
 	if e := c.owner; e.conns[c.side] == c {
 		e.conns[c.side] = nil
-		e.perform(e.machine.Closed(e.sim.now, c.side, "lost"))
+		e.perform(e.machine.HandleClose(e.sim.now, c.side, "lost"))
 	}
 }
 

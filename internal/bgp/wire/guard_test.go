@@ -18,7 +18,7 @@ func TestReader_CodecThatPanics(t *testing.T) {
 	}{{"an OPEN", packet.BGP_MSG_OPEN, bgp.OpenError}, {"another message", packet.BGP_MSG_UPDATE, bgp.HeaderError}} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := decodeGuarded(tt.kind, []byte{1}, func(_ uint8, body []byte) any { return body[len(body)] })
-			if diff := cmp.Diff(session.Malformed{Notification: &bgp.Notification{Code: tt.want}}, got); diff != "" {
+			if diff := cmp.Diff(session.MalformedMessage{Notification: &bgp.Notification{Code: tt.want}}, got); diff != "" {
 				t.Errorf("message (-want +got):\n%s", diff)
 			}
 		})

@@ -22,14 +22,14 @@ func decodeOpen(body []byte) any {
 		return toMalformed(err)
 	}
 	if open.Version != 4 {
-		return malformed(bgp.OpenError, 1, []byte{0, 4})
+		return newMalformed(bgp.OpenError, 1, []byte{0, 4})
 	}
 	o := bgp.Open{ASN: bgp.ASN(open.MyAS), Hold: time.Duration(open.HoldTime) * time.Second, RouterID: open.ID}
 	listed := false // whether a capability lists families; otherwise IPv4 is implied
 	for _, parameter := range open.OptParams {
 		capabilities, ok := parameter.(*packet.OptionParameterCapability)
 		if !ok {
-			return malformed(bgp.OpenError, 4, nil)
+			return newMalformed(bgp.OpenError, 4, nil)
 		}
 		for _, capability := range capabilities.Capability {
 			if c, is := capability.(*packet.CapFourOctetASNumber); is {

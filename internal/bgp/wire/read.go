@@ -16,55 +16,55 @@ import (
 )
 
 const (
-	headerLength = packet.BGP_HEADER_LENGTH
-	maxLength    = packet.BGP_MAX_MESSAGE_LENGTH
+	headerOctets     = packet.BGP_HEADER_LENGTH
+	maxMessageOctets = packet.BGP_MAX_MESSAGE_LENGTH
 )
 
-// minLengths has the least length of each type of message (RFC 4271 section 6.1).
-var minLengths = map[uint8]int{
-	packet.BGP_MSG_OPEN: headerLength + 10, packet.BGP_MSG_UPDATE: headerLength + 4, packet.BGP_MSG_NOTIFICATION: headerLength + 2,
-	packet.BGP_MSG_KEEPALIVE: headerLength, packet.BGP_MSG_ROUTE_REFRESH: headerLength + 4,
+// minMessageOctets has the least length of each type of message (RFC 4271 section 6.1).
+var minMessageOctets = map[uint8]int{
+	packet.BGP_MSG_OPEN: headerOctets + 10, packet.BGP_MSG_UPDATE: headerOctets + 4, packet.BGP_MSG_NOTIFICATION: headerOctets + 2,
+	packet.BGP_MSG_KEEPALIVE: headerOctets, packet.BGP_MSG_ROUTE_REFRESH: headerOctets + 4,
 }
 
 // Reader reads messages from a connection.
 type Reader struct {
 	from   io.Reader
-	buffer [maxLength]byte
+	buffer [maxMessageOctets]byte
 }
 
 // NewReader returns a reader of a connection.
 func NewReader(from io.Reader) *Reader { return &Reader{from: from} }
 
 // Read returns the next message: a bgp.Open, *bgp.Notification or one of the messages of package session.
-// After session.Malformed the reader must not be used any more. Read returns an error only if reading
+// After session.MalformedMessage the reader must not be used any more. Read returns an error only if reading
 // from the connection fails.
 func (r *Reader) Read() (any, error) {
-	header := r.buffer[:headerLength]
+	header := r.buffer[:headerOctets]
 	if _, err := io.ReadFull(r.from, header); err != nil {
 		return nil, err
 	}
 	for _, b := range header[:16] {
 		if b != 0xff {
-			return malformed(bgp.HeaderError, 1, nil), nil
+			return newMalformed(bgp.HeaderError, 1, nil), nil
 		}
 	}
 	length, kind := int(binary.BigEndian.Uint16(header[16:18])), header[18]
-	least, known := minLengths[kind]
+	least, known := minMessageOctets[kind]
 	if !known {
-		return malformed(bgp.HeaderError, 3, []byte{kind}), nil
+		return newMalformed(bgp.HeaderError, 3, []byte{kind}), nil
 	}
-	exact := kind == packet.BGP_MSG_KEEPALIVE && length != headerLength
-	if length < least || length > maxLength || exact {
-		return malformed(bgp.HeaderError, 2, header[16:18]), nil
+	exact := kind == packet.BGP_MSG_KEEPALIVE && length != headerOctets
+	if length < least || length > maxMessageOctets || exact {
+		return newMalformed(bgp.HeaderError, 2, header[16:18]), nil
 	}
-	body := r.buffer[headerLength:length]
+	body := r.buffer[headerOctets:length]
 	if _, err := io.ReadFull(r.from, body); err != nil {
 		return nil, fmt.Errorf("reading the rest of a message: %w", err)
 	}
-	return decodeGuarded(kind, body, decode), nil
+	return decodeGuarded(kind, body, decodeMessage), nil
 }
 
-// decodeGuarded calls decode, and returns session.Malformed if the codec panics: a message of a router must
+// decodeGuarded calls decode, and returns session.MalformedMessage if the codec panics: a message of a router must
 // not end the speaker.
 func decodeGuarded(kind uint8, body []byte, decode func(uint8, []byte) any) (message any) {
 	defer func() {
@@ -73,13 +73,13 @@ func decodeGuarded(kind uint8, body []byte, decode func(uint8, []byte) any) (mes
 			if kind != packet.BGP_MSG_OPEN {
 				code = bgp.HeaderError
 			}
-			message = malformed(code, 0, nil)
+			message = newMalformed(code, 0, nil)
 		}
 	}()
 	return decode(kind, body)
 }
 
-func decode(kind uint8, body []byte) any {
+func decodeMessage(kind uint8, body []byte) any {
 	switch kind {
 	case packet.BGP_MSG_OPEN:
 		return decodeOpen(body)
@@ -96,9 +96,9 @@ func decode(kind uint8, body []byte) any {
 // CountMessages returns how many whole messages there are in octets that this side wrote, and how many of
 // the messages are UPDATEs.
 func CountMessages(octets []byte) (messages, updates int) {
-	for len(octets) >= headerLength {
+	for len(octets) >= headerOctets {
 		length, kind := int(binary.BigEndian.Uint16(octets[16:18])), octets[18]
-		if length < headerLength || length > len(octets) {
+		if length < headerOctets || length > len(octets) {
 			break // the connection ended in the middle of the message
 		}
 		messages++
@@ -110,15 +110,15 @@ func CountMessages(octets []byte) (messages, updates int) {
 	return messages, updates
 }
 
-func malformed(code bgp.ErrorCode, subcode uint8, data []byte) session.Malformed {
-	return session.Malformed{Notification: &bgp.Notification{Code: code, Subcode: subcode, Data: append([]byte(nil), data...)}}
+func newMalformed(code bgp.ErrorCode, subcode uint8, data []byte) session.MalformedMessage {
+	return session.MalformedMessage{Notification: &bgp.Notification{Code: code, Subcode: subcode, Data: append([]byte(nil), data...)}}
 }
 
 // toMalformed converts an error of the codec to a message with the notification that answers it.
-func toMalformed(err error) session.Malformed {
+func toMalformed(err error) session.MalformedMessage {
 	var m *packet.MessageError
 	if errors.As(err, &m) {
-		return malformed(bgp.ErrorCode(m.TypeCode), m.SubTypeCode, m.Data)
+		return newMalformed(bgp.ErrorCode(m.TypeCode), m.SubTypeCode, m.Data)
 	}
-	return malformed(bgp.OpenError, 0, nil)
+	return newMalformed(bgp.OpenError, 0, nil)
 }

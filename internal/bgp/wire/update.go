@@ -36,13 +36,13 @@ func (e Encoding) NextHop(f lb.Family) NextHop {
 	return e.NextHop6
 }
 
-// updateOverhead is an upper bound, in octets, of an UPDATE without its attributes and prefixes: the header,
+// updateOverheadOctets is an upper bound, in octets, of an UPDATE without its attributes and prefixes: the header,
 // two lengths (4), and 64 for NEXT_HOP, or for MP_REACH_NLRI with one next hop.
-const updateOverhead = headerLength + 4 + 64
+const updateOverheadOctets = headerOctets + 4 + 64
 
 // octetsLeft returns how many octets of an UPDATE with these attributes are left for prefixes.
 func octetsLeft(attributes []packet.PathAttributeInterface, o *packet.MarshallingOption) (int, error) {
-	room := maxLength - updateOverhead
+	room := maxMessageOctets - updateOverheadOctets
 	for _, a := range attributes {
 		octets, err := a.Serialize(o)
 		if err != nil {
@@ -51,19 +51,19 @@ func octetsLeft(attributes []packet.PathAttributeInterface, o *packet.Marshallin
 		room -= len(octets)
 	}
 	if room < 64 {
-		return 0, fmt.Errorf("the communities and other attributes of the route take %d octets, too many for an UPDATE of %d octets: set fewer communities in the BGPAdvertisements", maxLength-room, maxLength)
+		return 0, fmt.Errorf("the communities and other attributes of the route take %d octets, too many for an UPDATE of %d octets: set fewer communities in the BGPAdvertisements", maxMessageOctets-room, maxMessageOctets)
 	}
 	return room, nil
 }
 
-// Announce writes the UPDATEs for routes of one family that have the same attributes.
-func (e Encoding) Announce(f lb.Family, prefixes []netip.Prefix, a *routes.Attributes) ([]byte, error) {
-	attributes, hop := e.attributes(a), e.NextHop(f)
+// EncodeRoutes writes the UPDATEs for routes of one family that have the same attributes.
+func (e Encoding) EncodeRoutes(f lb.Family, prefixes []netip.Prefix, a *routes.Attributes) ([]byte, error) {
+	attributes, hop := e.pathAttributes(a), e.NextHop(f)
 	room, err := octetsLeft(attributes, e.marshalOptions())
 	if err != nil {
 		return nil, err
 	}
-	return packUpdates(prefixes, room, func(list []packet.PathNLRI) (*packet.BGPMessage, error) {
+	return encodeUpdates(prefixes, room, func(list []packet.PathNLRI) (*packet.BGPMessage, error) {
 		if f == lb.IPv4 && hop.Address.Is4() {
 			next, err := packet.NewPathAttributeNextHop(hop.Address)
 			if err != nil {
@@ -80,9 +80,9 @@ func (e Encoding) Announce(f lb.Family, prefixes []netip.Prefix, a *routes.Attri
 	}, e.marshalOptions())
 }
 
-// Withdraw writes the UPDATEs that withdraw routes of one family.
-func (e Encoding) Withdraw(f lb.Family, prefixes []netip.Prefix) ([]byte, error) {
-	return packUpdates(prefixes, maxLength-updateOverhead, func(list []packet.PathNLRI) (*packet.BGPMessage, error) {
+// EncodeWithdrawals writes the UPDATEs that withdraw routes of one family.
+func (e Encoding) EncodeWithdrawals(f lb.Family, prefixes []netip.Prefix) ([]byte, error) {
+	return encodeUpdates(prefixes, maxMessageOctets-updateOverheadOctets, func(list []packet.PathNLRI) (*packet.BGPMessage, error) {
 		if f == lb.IPv4 {
 			return packet.NewBGPUpdateMessage(list, nil, nil), nil
 		}
@@ -94,12 +94,14 @@ func (e Encoding) Withdraw(f lb.Family, prefixes []netip.Prefix) ([]byte, error)
 	}, e.marshalOptions())
 }
 
-// EndOfRIB writes the End-of-RIB marker, which follows the first routes of a family (RFC 4724
+// EncodeEndOfRIB writes the End-of-RIB marker, which follows the first routes of a family (RFC 4724
 // section 2).
-func EndOfRIB(f lb.Family) ([]byte, error) { return packet.NewEndOfRib(wireFamily(f)).Serialize() }
+func EncodeEndOfRIB(f lb.Family) ([]byte, error) {
+	return packet.NewEndOfRib(wireFamily(f)).Serialize()
+}
 
-// packUpdates writes prefixes into as few messages as possible.
-func packUpdates(prefixes []netip.Prefix, room int, message func([]packet.PathNLRI) (*packet.BGPMessage, error), o *packet.MarshallingOption) ([]byte, error) {
+// encodeUpdates writes prefixes into as few messages as possible.
+func encodeUpdates(prefixes []netip.Prefix, room int, message func([]packet.PathNLRI) (*packet.BGPMessage, error), o *packet.MarshallingOption) ([]byte, error) {
 	var out []byte
 	var list []packet.PathNLRI
 	used := 0
@@ -134,8 +136,8 @@ func packUpdates(prefixes []netip.Prefix, room int, message func([]packet.PathNL
 	return out, flush()
 }
 
-// attributes returns the path attributes of a route, without its next hop.
-func (e Encoding) attributes(a *routes.Attributes) []packet.PathAttributeInterface {
+// pathAttributes returns the path attributes of a route, without its next hop.
+func (e Encoding) pathAttributes(a *routes.Attributes) []packet.PathAttributeInterface {
 	list := []packet.PathAttributeInterface{packet.NewPathAttributeOrigin(0), e.asPath(a)}
 	if a.MED.Set {
 		list = append(list, packet.NewPathAttributeMultiExitDisc(a.MED.Value))

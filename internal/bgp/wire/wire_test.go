@@ -40,7 +40,7 @@ func TestMessagesComeBackAsTheyWere(t *testing.T) {
 		"a KEEPALIVE":             {EncodeKeepalive, session.Keepalive{}},
 		"a NOTIFICATION": {func() ([]byte, error) { return EncodeNotification(bgp.NewCease(bgp.AdminShutdown, "bye")) },
 			&bgp.Notification{Code: bgp.Cease, Subcode: bgp.AdminShutdown, Data: []byte("\x03bye")}},
-		"an end of RIB": {func() ([]byte, error) { return EndOfRIB(lb.IPv6) }, session.Update{}},
+		"an end of RIB": {func() ([]byte, error) { return EncodeEndOfRIB(lb.IPv6) }, session.Update{}},
 	} {
 		octets, err := tt.write()
 		if err != nil {
@@ -61,7 +61,7 @@ func TestMessagesThatWentOutAreCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	end, err := EndOfRIB(lb.IPv4)
+	end, err := EncodeEndOfRIB(lb.IPv4)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestMessagesThatWentOutAreCounted(t *testing.T) {
 	for i := range 1000 {
 		prefixes = append(prefixes, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32))
 	}
-	updates, err := Encoding{ASN: 64512}.Withdraw(lb.IPv4, prefixes)
+	updates, err := Encoding{ASN: 64512}.EncodeWithdrawals(lb.IPv4, prefixes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestMalformedMessageIsRefusedWithTheNotification(t *testing.T) {
 		"an OPEN with auth data": {marker + "\x00\x21\x01\x04\x00\x01\x00\x5a\x0a\x00\x00\x01\x04\x01\x02\x00\x00", bgp.Notification{Code: bgp.OpenError, Subcode: 4}},
 	} {
 		got, err := NewReader(strings.NewReader(tt.octets)).Read()
-		m, is := got.(session.Malformed)
+		m, is := got.(session.MalformedMessage)
 		if err != nil || !is || m.Notification.Code != tt.want.Code || m.Notification.Subcode != tt.want.Subcode {
 			t.Errorf("%s: got %+v and the error %v, want %s", name, got, err, tt.want)
 		}
@@ -142,7 +142,7 @@ func updates(t *testing.T, octets []byte, o *packet.MarshallingOption) (list []*
 			t.Fatal(err)
 		}
 		u := m.Body.(*packet.BGPUpdate)
-		if m.Header.Len > maxLength {
+		if m.Header.Len > maxMessageOctets {
 			t.Errorf("an UPDATE of %d octets", m.Header.Len)
 		}
 		list = append(list, u)
@@ -193,7 +193,7 @@ func TestRoutesAreWrittenAsRoutersReadThem(t *testing.T) {
 		"IPv4 with an IPv6 next hop": {extended, v4, &routes.Attributes{}, []string{"{MpReach(ipv4-unicast): {Nexthop: fe80::1, NLRIs: [192.0.2.1/32:0]}}",
 			"{Origin: i}", "{AsPath: 4200000001}"}},
 	} {
-		octets, err := tt.session.Announce(lb.FamilyOf(tt.prefix.Addr()), []netip.Prefix{tt.prefix}, tt.attributes)
+		octets, err := tt.session.EncodeRoutes(lb.FamilyOf(tt.prefix.Addr()), []netip.Prefix{tt.prefix}, tt.attributes)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -217,11 +217,11 @@ func TestManyRoutesShareMessages(t *testing.T) {
 			want = append(want, prefixes[len(prefixes)-1].String())
 		}
 		f := lb.FamilyOf(prefixes[0].Addr())
-		announced, err := s.Announce(f, prefixes, &routes.Attributes{})
+		announced, err := s.EncodeRoutes(f, prefixes, &routes.Attributes{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		withdrawn, err := s.Withdraw(f, prefixes)
+		withdrawn, err := s.EncodeWithdrawals(f, prefixes)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -272,7 +272,7 @@ func TestManyAttributesFit(t *testing.T) {
 	for i := range 1000 {
 		prefixes = append(prefixes, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32))
 	}
-	octets, err := s.Announce(lb.IPv4, prefixes, a)
+	octets, err := s.EncodeRoutes(lb.IPv4, prefixes, a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,14 +282,14 @@ func TestManyAttributesFit(t *testing.T) {
 	for i := range 1000 {
 		a.Communities = append(a.Communities, routes.Community(i))
 	}
-	if _, err := s.Announce(lb.IPv4, prefixes, a); err == nil || !strings.Contains(err.Error(), "fewer communities") {
+	if _, err := s.EncodeRoutes(lb.IPv4, prefixes, a); err == nil || !strings.Contains(err.Error(), "fewer communities") {
 		t.Errorf("more than fits: got the error %v, want one with the remedy", err)
 	}
 }
 
 func FuzzReader(f *testing.F) {
 	for _, write := range []func() ([]byte, error){
-		func() ([]byte, error) { return EncodeOpen(full()) }, EncodeKeepalive, func() ([]byte, error) { return EndOfRIB(lb.IPv6) },
+		func() ([]byte, error) { return EncodeOpen(full()) }, EncodeKeepalive, func() ([]byte, error) { return EncodeEndOfRIB(lb.IPv6) },
 		func() ([]byte, error) { return EncodeNotification(bgp.NewCease(bgp.AdminReset, "again")) },
 	} {
 		octets, err := write()
@@ -306,7 +306,7 @@ func FuzzReader(f *testing.F) {
 				return
 			}
 			switch m := message.(type) {
-			case session.Malformed:
+			case session.MalformedMessage:
 				_ = m.Notification.String()
 				return
 			case *bgp.Notification:

@@ -31,7 +31,7 @@ type socket interface {
 // Listen opens a connection on an Ethernet interface. It needs the capability NET_RAW. The connection
 // receives nothing until Watch is called.
 func Listen(ifi *net.Interface) (*Conn, error) {
-	hardware, err := packet.ParseMAC(ifi.HardwareAddr)
+	hardware, err := packet.ToMAC(ifi.HardwareAddr)
 	if err != nil {
 		return nil, fmt.Errorf("listening to ARP on %s: %w", ifi.Name, err)
 	}

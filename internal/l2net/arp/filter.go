@@ -11,9 +11,9 @@ import (
 
 // Offsets in a frame (RFC 826).
 const (
-	lengthsOffset = headerLength + 4 // the lengths of a hardware address and of a protocol address
-	senderIP      = headerLength + 14
-	targetIP      = headerLength + 24
+	lengthsOffset  = headerLength + 4 // the lengths of a hardware address and of a protocol address
+	senderIPOffset = headerLength + 14
+	targetIPOffset = headerLength + 24
 )
 
 // filterProgram returns a program that passes ARP messages which request or claim one of the addresses.
@@ -24,10 +24,10 @@ func filterProgram(addresses []netip.Addr, limit int) []bpf.Instruction {
 		[]bpf.Instruction{
 			bpf.LoadAbsolute{Off: lengthsOffset, Size: 2},
 			bpf.JumpIf{Cond: bpf.JumpEqual, Val: 6<<8 | 4, SkipTrue: 1},
-			packet.Drop(),
+			packet.DropInstruction(),
 		},
-		packet.Within(targetIP, ranges),
-		packet.Within(senderIP, ranges),
-		[]bpf.Instruction{packet.Drop()},
+		packet.PassWithin(targetIPOffset, ranges),
+		packet.PassWithin(senderIPOffset, ranges),
+		[]bpf.Instruction{packet.DropInstruction()},
 	)
 }

@@ -67,7 +67,7 @@ var (
 	// errNotIPv4OverEthernet reports a hardware or protocol type (RFC 826) other than Ethernet and
 	// IPv4.
 	errNotIPv4OverEthernet = errors.New("not ARP for IPv4 over Ethernet")
-	errGroup               = errors.New("ARP from the hardware address of a group")
+	errGroupSender         = errors.New("ARP from the hardware address of a group")
 )
 
 // parseFrame parses a frame.
@@ -83,7 +83,7 @@ func parseFrame(b []byte) (packet.Message, error) {
 		return packet.Message{}, errNotIPv4OverEthernet
 	}
 	if p.SenderHardwareAddr[0]&1 != 0 || b[6]&1 != 0 {
-		return packet.Message{}, errGroup // RFC 1812 section 3.3.2: MUST not be accepted
+		return packet.Message{}, errGroupSender // RFC 1812 section 3.3.2: MUST not be accepted
 	}
 	m := packet.Message{Sender: packet.MAC(p.SenderHardwareAddr), From: p.SenderIP}
 	if !p.SenderIP.IsUnspecified() {

@@ -16,7 +16,7 @@ import (
 // methods.
 type Conn struct {
 	socket socket
-	sender frameSender
+	sender frameBuilder
 	nonces probeNonces
 
 	mu     sync.Mutex
@@ -35,7 +35,7 @@ type socket interface {
 // Listen opens a connection on an Ethernet interface, with the link-local address to send from. It needs
 // the capability NET_RAW. The connection receives nothing until Watch is called.
 func Listen(ifi *net.Interface, linkLocal netip.Addr) (*Conn, error) {
-	hardware, err := packet.ParseMAC(ifi.HardwareAddr)
+	hardware, err := packet.ToMAC(ifi.HardwareAddr)
 	if err != nil {
 		return nil, fmt.Errorf("listening to NDP on %s: %w", ifi.Name, err)
 	}
@@ -46,10 +46,10 @@ func Listen(ifi *net.Interface, linkLocal netip.Addr) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening to NDP: %w", err)
 	}
-	return newConn(frameSender{hardware: hardware, linkLocal: linkLocal}, socket, func() (groupMember, error) { return openMember(ifi.Index) }), nil
+	return newConn(frameBuilder{hardware: hardware, linkLocal: linkLocal}, socket, func() (groupMember, error) { return openMember(ifi.Index) }), nil
 }
 
-func newConn(sender frameSender, socket socket, open func() (groupMember, error)) *Conn {
+func newConn(sender frameBuilder, socket socket, open func() (groupMember, error)) *Conn {
 	return &Conn{sender: sender, socket: socket, groups: groupMemberships{open: open, joined: map[netip.Addr]int{}}}
 }
 

@@ -22,9 +22,9 @@ func filterProgram(addresses []netip.Addr, limit int) []bpf.Instruction {
 			bpf.LoadAbsolute{Off: offsetICMP, Size: 1},
 			bpf.JumpIf{Cond: bpf.JumpEqual, Val: typeSolicitation, SkipTrue: 2},
 			bpf.JumpIf{Cond: bpf.JumpEqual, Val: typeAdvertisement, SkipTrue: 1},
-			packet.Drop(),
+			packet.DropInstruction(),
 		},
-		packet.Within(offsetICMP+8, ranges),
-		[]bpf.Instruction{packet.Drop()},
+		packet.PassWithin(offsetICMP+8, ranges),
+		[]bpf.Instruction{packet.DropInstruction()},
 	)
 }

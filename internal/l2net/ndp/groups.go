@@ -101,7 +101,7 @@ func openMember(index int) (groupMember, error) {
 }
 
 func (m memberSocket) Join(group netip.Addr) error {
-	if err := unix.SetsockoptIPv6Mreq(m.fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, m.request(group)); err != nil {
+	if err := unix.SetsockoptIPv6Mreq(m.fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, m.groupRequest(group)); err != nil {
 		return fmt.Errorf("joining group %s on interface %d: %w", group, m.index, err)
 	}
 	return nil
@@ -110,14 +110,14 @@ func (m memberSocket) Join(group netip.Addr) error {
 // Leave leaves a group. If the interface does not exist any more, its memberships have ended already,
 // which is no error.
 func (m memberSocket) Leave(group netip.Addr) error {
-	err := unix.SetsockoptIPv6Mreq(m.fd, unix.IPPROTO_IPV6, unix.IPV6_LEAVE_GROUP, m.request(group))
+	err := unix.SetsockoptIPv6Mreq(m.fd, unix.IPPROTO_IPV6, unix.IPV6_LEAVE_GROUP, m.groupRequest(group))
 	if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) && !errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("leaving group %s on interface %d: %w", group, m.index, err)
 	}
 	return nil
 }
 
-func (m memberSocket) request(group netip.Addr) *unix.IPv6Mreq {
+func (m memberSocket) groupRequest(group netip.Addr) *unix.IPv6Mreq {
 	return &unix.IPv6Mreq{Multiaddr: group.As16(), Interface: uint32(m.index)}
 }
 

@@ -48,7 +48,7 @@ func (*tape) Close() error                             { return nil }
 
 func conn(frames ...[]byte) (*Conn, *tape) {
 	s := &tape{frames: frames}
-	return newConn(frameSender{hardware: here, linkLocal: local}, s, nil), s
+	return newConn(frameBuilder{hardware: here, linkLocal: local}, s, nil), s
 }
 
 // sum is the checksum of RFC 1071, written once more.
@@ -147,7 +147,7 @@ func TestOwnProbeThatComesBackIsIgnored(t *testing.T) {
 		}
 	}
 	first, second := s.sent[0], s.sent[1]
-	nonce := first[offsetICMP+fixedLength:]
+	nonce := first[offsetICMP+fixedMessageLength:]
 	if want := layout(groupFrame, here, none, groupOfVIP, 135, 0, vip, nonce); !bytes.Equal(first, want) || nonce[0] != 14 || nonce[1] != 1 {
 		t.Errorf("the probe: got %x, want %x with a nonce", first, want)
 	}
@@ -207,7 +207,7 @@ func TestDecode(t *testing.T) {
 		{name: "unknown options are ignored, whatever is in them", frame: question([]byte{31, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}), want: asked},
 		{name: "padding does not matter", frame: append(question(), 0, 0, 0), want: asked},
 		{name: "nothing"},
-		{name: "cut short", frame: question()[:offsetICMP+fixedLength-1]},
+		{name: "cut short", frame: question()[:offsetICMP+fixedMessageLength-1]},
 		{name: "forwarded by a router", frame: changed(ethernetLength+7, 254)},
 		{name: "not ICMPv6", frame: changed(ethernetLength+6, 17)},
 		{name: "not IPv6", frame: changed(ethernetLength, 0x45)},
@@ -248,7 +248,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(layout(nodesFrame, other, local, allNodes, 136, override, vip, targetOption(client)))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if len(data) > offsetICMP+fixedLength { // or the fuzzer would never get past the checksum
+		if len(data) > offsetICMP+fixedMessageLength { // or the fuzzer would never get past the checksum
 			data = slices.Clone(data)
 			data[offsetICMP+2], data[offsetICMP+3] = 0, 0
 			length := min(int(binary.BigEndian.Uint16(data[ethernetLength+4:])), len(data)-offsetICMP)

@@ -10,9 +10,9 @@ import (
 	"github.com/lbstack/lbstack/internal/l2net/packet"
 )
 
-// frameSender makes the frames that an interface sends. hardware and linkLocal are the addresses of the
+// frameBuilder makes the frames that an interface sends. hardware and linkLocal are the addresses of the
 // interface.
-type frameSender struct {
+type frameBuilder struct {
 	hardware  packet.MAC
 	linkLocal netip.Addr
 }
@@ -22,7 +22,7 @@ type frameSender struct {
 // address yet. The answer to a probe therefore goes to all nodes, unsolicited, which defends the address
 // (RFC 4862 section 5.4.3). Any other answer has the address itself as its source, as if a kernel had the
 // address: some hosts accept no other source.
-func (s frameSender) answerFrame(m packet.Message, at packet.MAC) ([]byte, error) {
+func (s frameBuilder) answerFrame(m packet.Message, at packet.MAC) ([]byte, error) {
 	from, to, frameTo, solicited := m.Asks, m.From, m.Sender, true
 	if m.Probe {
 		from, to, solicited = s.linkLocal, netip.IPv6LinkLocalAllNodes(), false
@@ -34,7 +34,7 @@ func (s frameSender) answerFrame(m packet.Message, at packet.MAC) ([]byte, error
 // announcementFrames returns the frames that announce an address at this interface: an unsolicited
 // advertisement to all nodes (RFC 4861 section 7.2.6), and one to all routers, which may then create a
 // cache entry for the address (RFC 9131 section 6.1.2).
-func (s frameSender) announcementFrames(address netip.Addr) ([2][]byte, error) {
+func (s frameBuilder) announcementFrames(address netip.Addr) ([2][]byte, error) {
 	var frames [2][]byte
 	for i, to := range []netip.Addr{netip.IPv6LinkLocalAllNodes(), netip.IPv6LinkLocalAllRouters()} {
 		b, err := s.wrapMessage(groupMAC(to), s.linkLocal, to, newAdvertisement(address, s.hardware, false))
@@ -49,7 +49,7 @@ func (s frameSender) announcementFrames(address netip.Addr) ([2][]byte, error) {
 // probeFrame returns the frame that asks whether an address is in use (RFC 4862 section 5.4.2). The nonce
 // distinguishes a probe of this connection that is looped back from the probe of another host (RFC 7527
 // section 4.1).
-func (s frameSender) probeFrame(address netip.Addr, nonce *ndp.Nonce) ([]byte, error) {
+func (s frameBuilder) probeFrame(address netip.Addr, nonce *ndp.Nonce) ([]byte, error) {
 	group := SolicitedGroup(address)
 	return s.wrapMessage(groupMAC(group), netip.IPv6Unspecified(), group, &ndp.NeighborSolicitation{
 		TargetAddress: address, Options: []ndp.Option{nonce},
@@ -70,7 +70,7 @@ func groupMAC(group netip.Addr) packet.MAC {
 }
 
 // wrapMessage puts the headers of IPv6 and Ethernet around a message.
-func (s frameSender) wrapMessage(frameTo packet.MAC, from, to netip.Addr, message ndp.Message) ([]byte, error) {
+func (s frameBuilder) wrapMessage(frameTo packet.MAC, from, to netip.Addr, message ndp.Message) ([]byte, error) {
 	icmp, err := ndp.MarshalMessageChecksum(message, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("marshalling a message of type %s: %w", message.Type(), err)

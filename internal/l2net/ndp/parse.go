@@ -22,9 +22,9 @@ const (
 	ethernetLength = 14
 	// ipLength is the length of the IPv6 header (RFC 8200 section 3).
 	ipLength = 40
-	// fixedLength is the length of a solicitation or an advertisement without options (RFC 4861 sections
+	// fixedMessageLength is the length of a solicitation or an advertisement without options (RFC 4861 sections
 	// 4.3, 4.4).
-	fixedLength = 24
+	fixedMessageLength = 24
 	// offsetICMP is where ICMPv6 begins in a frame.
 	offsetICMP = ethernetLength + ipLength
 	// nextHeaderICMP is the Next Header value of ICMPv6 (RFC 4443).
@@ -63,7 +63,7 @@ type receivedMessage struct {
 // discarded; the error names the rule.
 func parseFrame(b []byte) (receivedMessage, error) {
 	var r receivedMessage
-	if len(b) < offsetICMP+fixedLength {
+	if len(b) < offsetICMP+fixedMessageLength {
 		return r, errors.New("a frame that is too short")
 	}
 	r.frameSource = packet.MAC(b[6:12])
@@ -74,7 +74,7 @@ func parseFrame(b []byte) (receivedMessage, error) {
 		return r, errors.New("not ICMPv6")
 	case ip[7] != hopLimit:
 		return r, fmt.Errorf("hop limit %d: it comes from beyond a router", ip[7])
-	case length < fixedLength || length > len(ip)-ipLength:
+	case length < fixedMessageLength || length > len(ip)-ipLength:
 		return r, fmt.Errorf("a payload of %d bytes", length)
 	}
 	r.source, r.destination = netip.AddrFrom16([16]byte(ip[8:24])), netip.AddrFrom16([16]byte(ip[24:40]))
@@ -99,8 +99,8 @@ func parseFrame(b []byte) (receivedMessage, error) {
 // an option with a length of zero makes the message invalid; unknown options MUST be ignored, whatever
 // their content.
 func withKnownOptions(icmp []byte) ([]byte, error) {
-	known := append(make([]byte, 0, len(icmp)), icmp[:fixedLength]...)
-	options := icmp[fixedLength:]
+	known := append(make([]byte, 0, len(icmp)), icmp[:fixedMessageLength]...)
+	options := icmp[fixedMessageLength:]
 	for n := 0; len(options) > 0; n++ {
 		if n == maxOptions {
 			return nil, errors.New("too many options")
@@ -170,7 +170,7 @@ func (r *receivedMessage) toMessage() packet.Message {
 		// then receive the answers.
 		return packet.Message{Asks: m.TargetAddress, Probe: r.source.IsUnspecified(), From: r.source, Sender: r.frameSource}
 	case *ndp.NeighborAdvertisement:
-		claim := packet.Message{Claims: m.TargetAddress, From: r.source, Sender: optionOrFrame(r.targetLayer, r.frameSource)}
+		claim := packet.Message{Claims: m.TargetAddress, From: r.source, Sender: optionOrFrameMAC(r.targetLayer, r.frameSource)}
 		if r.frameSource != claim.Sender {
 			claim.Via = r.frameSource
 		}
@@ -179,7 +179,7 @@ func (r *receivedMessage) toMessage() packet.Message {
 	return packet.Message{}
 }
 
-func optionOrFrame(option, frame packet.MAC) packet.MAC {
+func optionOrFrameMAC(option, frame packet.MAC) packet.MAC {
 	if option.IsZero() {
 		return frame
 	}

@@ -84,7 +84,7 @@ func TestFilterPassesExactlyItsRanges(t *testing.T) {
 			t.Fatalf("%d ranges, want at most %d", len(cover), limit)
 		}
 		const offset = 6
-		vm, err := bpf.NewVM(append(Within(offset, cover), Drop()))
+		vm, err := bpf.NewVM(append(PassWithin(offset, cover), DropInstruction()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +125,7 @@ func TestTheLargestProgramsAreSmall(t *testing.T) {
 		// These may have to do with fewer ranges.
 		"IPv6 of many": {scattered, 1800},
 	} {
-		program := append(forUs(), Within(62, CoveringRanges(tt.owned, MaxRanges))...)
+		program := append(dropOtherHosts(), PassWithin(62, CoveringRanges(tt.owned, MaxRanges))...)
 		if _, err := bpf.Assemble(program); err != nil {
 			t.Fatal(err)
 		}
@@ -144,14 +144,14 @@ func TestAFilterThatHasNoRoomIsMadeSmaller(t *testing.T) {
 		}
 		return nil
 	}
-	if err := attachFitting(attach); err != nil {
+	if err := attachLargest(attach); err != nil {
 		t.Error(err)
 	}
 	if diff := cmp.Diff([]int{64, 32, 16}, tried); diff != "" {
 		t.Errorf("tried (-want +got):\n%s", diff)
 	}
 	room = 0
-	if err := attachFitting(attach); !errors.Is(err, unix.ENOMEM) {
+	if err := attachLargest(attach); !errors.Is(err, unix.ENOMEM) {
 		t.Errorf("without any room: got %v, want %v", err, unix.ENOMEM)
 	}
 }

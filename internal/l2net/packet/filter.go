@@ -8,19 +8,19 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// wholePacket is how many bytes of a passed packet the socket gets at most: more than any packet has.
-const wholePacket = 0xffff
+// maxPacketBytes is how many bytes of a passed packet the socket gets at most: more than any packet has.
+const maxPacketBytes = 0xffff
 
-// Pass returns the instruction that ends a filter program and passes the packet.
-func Pass() bpf.Instruction { return bpf.RetConstant{Val: wholePacket} }
+// PassInstruction returns the instruction that ends a filter program and passes the packet.
+func PassInstruction() bpf.Instruction { return bpf.RetConstant{Val: maxPacketBytes} }
 
-// Drop returns the instruction that ends a filter program and drops the packet.
-func Drop() bpf.Instruction { return bpf.RetConstant{Val: 0} }
+// DropInstruction returns the instruction that ends a filter program and drops the packet.
+func DropInstruction() bpf.Instruction { return bpf.RetConstant{Val: 0} }
 
-// Within returns instructions that pass a packet whose address at an offset is in one of the ranges. For
+// PassWithin returns instructions that pass a packet whose address at an offset is in one of the ranges. For
 // other packets the program continues after these instructions. BPF works on 32 bits: the words of an
 // IPv6 address are loaded into scratch memory once, and compared one by one, the highest first.
-func Within(offset uint32, ranges []lb.Range) []bpf.Instruction {
+func PassWithin(offset uint32, ranges []lb.Range) []bpf.Instruction {
 	if len(ranges) == 0 {
 		return nil
 	}
@@ -33,19 +33,19 @@ func Within(offset uint32, ranges []lb.Range) []bpf.Instruction {
 		}
 	}
 	for _, r := range ranges {
-		program = append(program, withinRange(toWords(r.First.AsSlice()), toWords(r.Last.AsSlice()))...)
+		program = append(program, passRange(toWords(r.First.AsSlice()), toWords(r.Last.AsSlice()))...)
 	}
 	return program
 }
 
-// withinRange returns instructions that pass a packet whose address is from first to last. It builds the
+// passRange returns instructions that pass a packet whose address is from first to last. It builds the
 // program from the end, since a jump needs the number of instructions to skip.
-func withinRange(first, last []uint32) []bpf.Instruction {
+func passRange(first, last []uint32) []bpf.Instruction {
 	shared := 0 // words at the beginning, which have to be equal
 	for shared < len(first) && first[shared] == last[shared] {
 		shared++
 	}
-	block := []bpf.Instruction{Pass()}
+	block := []bpf.Instruction{PassInstruction()}
 	if shared < len(first) {
 		block = append(compareLimit(last, shared, bpf.JumpLessThan, bpf.JumpLessOrEqual, 1), block...)
 		block = append(compareLimit(first, shared, bpf.JumpGreaterThan, bpf.JumpGreaterOrEqual, uint8(len(block))), block...)
@@ -92,16 +92,16 @@ func toWords(address []byte) []uint32 {
 	return list
 }
 
-// otherHost is PACKET_OTHERHOST of linux/if_packet.h.
-const otherHost = 3
+// packetOtherHost is PACKET_OTHERHOST of linux/if_packet.h.
+const packetOtherHost = 3
 
-// forUs returns the beginning of each program. It drops frames for other hosts, which arrive if the
+// dropOtherHosts returns the beginning of each program. It drops frames for other hosts, which arrive if the
 // interface is promiscuous. It also drops frames of a VLAN without an interface, which the kernel marks
 // in the same way. The virtual machine of golang.org/x/net/bpf does not support these instructions.
-func forUs() []bpf.Instruction {
+func dropOtherHosts() []bpf.Instruction {
 	return []bpf.Instruction{
 		bpf.LoadExtension{Num: bpf.ExtType},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: otherHost, SkipTrue: 1},
-		Drop(),
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: packetOtherHost, SkipTrue: 1},
+		DropInstruction(),
 	}
 }

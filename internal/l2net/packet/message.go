@@ -14,8 +14,8 @@ type MAC [6]byte
 // BroadcastMAC returns the broadcast address.
 func BroadcastMAC() MAC { return MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff} }
 
-// ParseMAC converts a hardware address of package net to a MAC.
-func ParseMAC(hardware net.HardwareAddr) (MAC, error) {
+// ToMAC converts a hardware address of package net to a MAC.
+func ToMAC(hardware net.HardwareAddr) (MAC, error) {
 	if len(hardware) != len(MAC{}) {
 		return MAC{}, fmt.Errorf("%q is no Ethernet address", hardware)
 	}

@@ -34,7 +34,7 @@ type Socket struct {
 // The socket does not receive packets that this machine sends, except on kernels before 4.20: see
 // ignoreOutgoing.
 func Listen(ifi *net.Interface, etherType int) (*Socket, error) {
-	nothing, err := bpf.Assemble([]bpf.Instruction{Drop()})
+	nothing, err := bpf.Assemble([]bpf.Instruction{DropInstruction()})
 	if err != nil {
 		return nil, fmt.Errorf("assembling the packet filter: %w", err)
 	}
@@ -61,11 +61,11 @@ func Listen(ifi *net.Interface, etherType int) (*Socket, error) {
 // with half as many ranges. The kernel bounds the memory of a socket's options, the old program included
 // (net.core.optmem_max, 20 KiB before Linux 6.8).
 func (s *Socket) Filter(program func(ranges int) []bpf.Instruction) error {
-	return attachFitting(func(ranges int) error { return s.attach(program(ranges)) })
+	return attachLargest(func(ranges int) error { return s.attach(program(ranges)) })
 }
 
-// attachFitting calls attach with fewer and fewer ranges until the kernel has memory for the program.
-func attachFitting(attach func(ranges int) error) (err error) {
+// attachLargest calls attach with fewer and fewer ranges until the kernel has memory for the program.
+func attachLargest(attach func(ranges int) error) (err error) {
 	for ranges := MaxRanges; ranges > 0; ranges /= 2 {
 		if err = attach(ranges); !errors.Is(err, unix.ENOMEM) {
 			break
@@ -75,7 +75,7 @@ func attachFitting(attach func(ranges int) error) (err error) {
 }
 
 func (s *Socket) attach(program []bpf.Instruction) error {
-	raw, err := bpf.Assemble(append(forUs(), program...))
+	raw, err := bpf.Assemble(append(dropOtherHosts(), program...))
 	if err != nil {
 		return fmt.Errorf("assembling the packet filter of %s: %w", s.name, err)
 	}

@@ -73,7 +73,7 @@ type bed struct {
 	flying   []sent // not delivered yet
 	ever     []sent
 	received []received
-	onOpen   func(s sent, o Opened)
+	onOpen   func(s sent, o OpenedDatagram)
 }
 
 func newBed(t tb, keys []Key, names ...lb.NodeName) *bed {
@@ -119,7 +119,7 @@ func (b *bed) message(from, to lb.NodeName, message string) bool {
 }
 
 // open passes a datagram to the table of its receiver, and the replies to the network.
-func (b *bed) open(s sent) Opened {
+func (b *bed) open(s sent) OpenedDatagram {
 	o := b.tables[s.to].Open(b.now, s.from, append([]byte(nil), s.datagram...))
 	for _, r := range o.Replies {
 		b.put(s.to, s.from, r)

@@ -18,8 +18,8 @@ const (
 const (
 	// headerSize is the kind, the key ID, the sender's instance and the counter, in clear.
 	headerSize = 1 + len(keyID{}) + len(wire.Instance{}) + 8
-	// Overhead is by how many bytes a datagram is longer than its message.
-	Overhead = headerSize + chacha20poly1305.Overhead
+	// OverheadBytes is by how many bytes a datagram is longer than its message.
+	OverheadBytes = headerSize + chacha20poly1305.Overhead
 
 	nonceSize    = chacha20poly1305.NonceSize
 	greetingSize = 2*len(challenge{}) + MaxKeys*len(keyID{})
@@ -42,14 +42,14 @@ func (h header) append(b []byte) []byte {
 
 // parseHeader returns false for bytes that are not a datagram of this protocol.
 func parseHeader(b []byte) (h header, ok bool) {
-	if len(b) < Overhead || len(b) > MaxDatagram {
+	if len(b) < OverheadBytes || len(b) > MaxDatagramBytes {
 		return header{}, false
 	}
 	h.kind = b[0]
 	h.key = keyID(b[1:])
 	h.instance = wire.Instance(b[1+len(h.key):])
 	h.counter = binary.BigEndian.Uint64(b[headerSize-8:])
-	return h, h.kind == kindData || h.kind == kindGreeting && len(b) == Overhead+greetingSize
+	return h, h.kind == kindData || h.kind == kindGreeting && len(b) == OverheadBytes+greetingSize
 }
 
 // bindHeader prepares the nonce and the associated data of a datagram: its header, the names of

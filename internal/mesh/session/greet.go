@@ -33,20 +33,20 @@ const (
 	idleWait = time.Hour
 )
 
-// Greeting is a datagram with a greeting for a node.
-type Greeting struct {
+// OutgoingGreeting is a datagram with a greeting for a node.
+type OutgoingGreeting struct {
 	To       lb.NodeName
 	Datagram []byte
 }
 
 // Tick returns the greetings that are due: one under each key for each peer whose answer
 // is missing.
-func (t *Table) Tick(now time.Time) []Greeting {
+func (t *Table) Tick(now time.Time) []OutgoingGreeting {
 	if now.Before(t.due) {
 		return nil
 	}
 	t.due = now.Add(idleWait)
-	var due []Greeting
+	var due []OutgoingGreeting
 	peers := 0
 	for _, p := range t.order {
 		switch {
@@ -59,7 +59,7 @@ func (t *Table) Tick(now time.Time) []Greeting {
 			peers++
 			for key := range t.keys {
 				if datagram, ok := t.greet(now, p, key, challenge{}); ok {
-					due = append(due, Greeting{p.node, datagram})
+					due = append(due, OutgoingGreeting{p.node, datagram})
 				}
 			}
 			t.scheduleGreeting(now, p)

@@ -28,10 +28,10 @@ type keyID [4]byte
 
 // Key is one of the keys that speakers share. The zero value is no key. The key is behind a function:
 // fmt would print the target of a pointer, even in an unexported field.
-type Key struct{ derived func() *derived }
+type Key struct{ derived func() *derivedKey }
 
-// derived has two independent values that are derived from a key (RFC 5869 section 3.2).
-type derived struct {
+// derivedKey has two independent values that are derived from a key (RFC 5869 section 3.2).
+type derivedKey struct {
 	id     keyID
 	cipher [chacha20poly1305.KeySize]byte
 }
@@ -49,8 +49,8 @@ func ParseKey(key []byte) (Key, error) {
 	if _, err := chacha20poly1305.New(secret); err != nil { // FIPS 140-only mode has no such cipher
 		return Key{}, fmt.Errorf("preparing the cipher of the mesh: %w", err)
 	}
-	d := &derived{id: keyID(id), cipher: [chacha20poly1305.KeySize]byte(secret)}
-	return Key{func() *derived { return d }}, nil
+	d := &derivedKey{id: keyID(id), cipher: [chacha20poly1305.KeySize]byte(secret)}
+	return Key{func() *derivedKey { return d }}, nil
 }
 
 // Format implements fmt.Formatter for every verb: the key is never shown.
@@ -72,11 +72,11 @@ func (k Key) equal(other Key) bool {
 	return k.derived != nil && other.derived != nil && *k.derived() == *other.derived()
 }
 
-// forInstance returns the cipher for the datagrams of one instance. Its nonce is the counter of the
+// instanceCipher returns the cipher for the datagrams of one instance. Its nonce is the counter of the
 // datagram. The result is that of XChaCha20-Poly1305 with the nonce instance || counter
 // (draft-irtf-cfrg-xchacha-03 section 2.3): the first 16 bytes of that nonce only select the key of
 // the returned cipher. So this key is computed once for an instance.
-func (k Key) forInstance(instance wire.Instance) cipher.AEAD {
+func (k Key) instanceCipher(instance wire.Instance) cipher.AEAD {
 	secret, err := chacha20.HChaCha20(k.derived().cipher[:], instance[:])
 	if err != nil {
 		panic(err) // the sizes are constants

@@ -27,8 +27,8 @@ var (
 	ErrForged = errors.New("it was not made with the key for this process")
 )
 
-// Opened is what a datagram contains and what follows from it.
-type Opened struct {
+// OpenedDatagram is what a datagram contains and what follows from it.
+type OpenedDatagram struct {
 	// Message is in the memory of the datagram; nil: the datagram belongs to a handshake.
 	Message []byte
 	// Instance of the sender, if the datagram is authentic. The instance is confirmed if there is
@@ -50,30 +50,30 @@ type Opened struct {
 
 // Open authenticates and decrypts a datagram that came from the address of a node. It overwrites the
 // datagram. Afterwards greetings may be due: see Next.
-func (t *Table) Open(now time.Time, from lb.NodeName, datagram []byte) Opened {
+func (t *Table) Open(now time.Time, from lb.NodeName, datagram []byte) OpenedDatagram {
 	p := t.peers[from]
 	if p == nil {
-		return Opened{Err: ErrPeer}
+		return OpenedDatagram{Err: ErrPeer}
 	}
 	h, ok := parseHeader(datagram)
 	if !ok {
-		return Opened{Err: ErrFormat}
+		return OpenedDatagram{Err: ErrFormat}
 	}
 	key := slices.IndexFunc(t.keys, func(k ownKey) bool { return k.id == h.key })
 	if key == noKey {
-		return Opened{Err: ErrKey}
+		return OpenedDatagram{Err: ErrKey}
 	}
 	known := h.instance == p.instance
 	confirmed := p.met && known
 	place, tag := t.recent.place(datagram) // used only for datagrams of unconfirmed instances
 	switch {
 	case known && !p.window.isNew(h.counter):
-		return Opened{Err: ErrReplayed}
+		return OpenedDatagram{Err: ErrReplayed}
 	case !confirmed && h.kind == kindData:
 		t.greetSoon(now, p)
-		return Opened{Err: ErrUnconfirmed}
+		return OpenedDatagram{Err: ErrUnconfirmed}
 	case !confirmed && *place == tag:
-		return Opened{Err: ErrReplayed}
+		return OpenedDatagram{Err: ErrReplayed}
 	}
 	receiver := t.instance
 	if h.kind == kindGreeting {
@@ -82,7 +82,7 @@ func (t *Table) Open(now time.Time, from lb.NodeName, datagram []byte) Opened {
 	t.bindHeader(datagram[:headerSize], h.counter, from, t.self, receiver)
 	content, err := t.cipherFor(p, key, h.instance, confirmed).Open(datagram[headerSize:headerSize], t.nonce[:], datagram[headerSize:], t.bound)
 	if err != nil {
-		return Opened{Err: ErrForged}
+		return OpenedDatagram{Err: ErrForged}
 	}
 	if known {
 		p.window.markReceived(h.counter)
@@ -90,7 +90,7 @@ func (t *Table) Open(now time.Time, from lb.NodeName, datagram []byte) Opened {
 		*place = tag
 	}
 	if h.kind == kindData {
-		return Opened{Message: content, Instance: h.instance}
+		return OpenedDatagram{Message: content, Instance: h.instance}
 	}
 	return t.acceptGreeting(now, p, key, h, parseGreeting(content))
 }
@@ -99,20 +99,20 @@ func (t *Table) Open(now time.Time, from lb.NodeName, datagram []byte) Opened {
 // confirmed.
 func (t *Table) cipherFor(p *peer, key int, instance wire.Instance, confirmed bool) cipher.AEAD {
 	if !confirmed {
-		return t.keys[key].forInstance(instance)
+		return t.keys[key].instanceCipher(instance)
 	}
 	if p.open[key] == nil {
-		p.open[key] = t.keys[key].forInstance(instance)
+		p.open[key] = t.keys[key].instanceCipher(instance)
 	}
 	return p.open[key]
 }
 
 // acceptGreeting acts on an authentic greeting.
-func (t *Table) acceptGreeting(now time.Time, p *peer, key int, h header, g greeting) Opened {
+func (t *Table) acceptGreeting(now time.Time, p *peer, key int, h header, g greeting) OpenedDatagram {
 	// A recorded greeting may be new to this process if this process did not have the key when the
 	// greeting first came. So only the latest greeting counts.
 	latest := p.isLatest(h)
-	opened := Opened{Instance: h.instance, Greeted: latest && g.nonce != challenge{}, Silent: latest && g.keys[MaxKeys-1] == silenceID}
+	opened := OpenedDatagram{Instance: h.instance, Greeted: latest && g.nonce != challenge{}, Silent: latest && g.keys[MaxKeys-1] == silenceID}
 	confirmed := p.met && h.instance == p.instance
 	if p.asking && g.echo == p.nonce && now.Sub(p.drawn) < nonceLifetime {
 		t.noteArrived(now, p)

@@ -44,7 +44,7 @@ func newStory(t *rapid.T) *story {
 }
 
 // check runs after each datagram.
-func (s *story) check(d sent, o Opened) {
+func (s *story) check(d sent, o OpenedDatagram) {
 	if o.Met {
 		if at, ended := s.ended[o.Instance]; ended && s.now.Sub(at) >= nonceLifetime {
 			s.t.Fatalf("%s confirmed the instance %v, which ended %v ago", d.to, o.Instance, s.now.Sub(at))

@@ -19,11 +19,11 @@ import (
 )
 
 const (
-	// MaxDatagram is the longest datagram in bytes. It fits into the MTU of Ethernet and
+	// MaxDatagramBytes is the longest datagram in bytes. It fits into the MTU of Ethernet and
 	// the minimum of IPv6 (RFC 8200 section 5) with the headers of UDP and a tunnel.
-	MaxDatagram = 1200
-	// MaxMessage is the longest message in bytes.
-	MaxMessage = MaxDatagram - Overhead
+	MaxDatagramBytes = 1200
+	// MaxMessageBytes is the longest message in bytes.
+	MaxMessageBytes = MaxDatagramBytes - OverheadBytes
 )
 
 // Table has the sessions of this process with its peers. It is not safe for concurrent
@@ -59,7 +59,7 @@ func (t *Table) SetKeys(now time.Time, keys []Key) {
 	for _, k := range keys {
 		known := slices.ContainsFunc(next, func(own ownKey) bool { return own.equal(k) })
 		if k.derived != nil && !known && len(next) < MaxKeys {
-			next = append(next, ownKey{k, k.derived().id, k.forInstance(t.instance)})
+			next = append(next, ownKey{k, k.derived().id, k.instanceCipher(t.instance)})
 		}
 	}
 	if slices.EqualFunc(t.keys, next, func(a, b ownKey) bool { return a.equal(b.Key) }) {
@@ -130,10 +130,10 @@ func (t *Table) HasSession(node lb.NodeName) bool {
 
 // Seal returns a message as a datagram for the confirmed instance of a node, under the
 // newest key that both have. It returns false if no instance is confirmed, if the two
-// have no key in common, or if the message is longer than MaxMessage.
+// have no key in common, or if the message is longer than MaxMessageBytes.
 func (t *Table) Seal(to lb.NodeName, message []byte) (datagram []byte, ok bool) {
 	p := t.peers[to]
-	if p == nil || !p.met || p.key == noKey || len(message) > MaxMessage {
+	if p == nil || !p.met || p.key == noKey || len(message) > MaxMessageBytes {
 		return nil, false
 	}
 	return t.seal(kindData, p.key, p.node, p.instance, message)
@@ -145,7 +145,7 @@ func (t *Table) seal(kind byte, key int, to lb.NodeName, receiver wire.Instance,
 	}
 	t.counter++
 	h := header{kind: kind, key: t.keys[key].id, instance: t.instance, counter: t.counter}
-	datagram := h.append(make([]byte, 0, Overhead+len(content)))
+	datagram := h.append(make([]byte, 0, OverheadBytes+len(content)))
 	t.bindHeader(datagram, h.counter, t.self, to, receiver)
 	return t.keys[key].seal.Seal(datagram, t.nonce[:], content, t.bound), true
 }

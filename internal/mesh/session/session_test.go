@@ -164,8 +164,8 @@ func TestOpen_RefusesBeforeItDecrypts(t *testing.T) {
 		"unknown node":               {"stranger", nil, ErrPeer},
 		"this node":                  {"b", nil, ErrPeer},
 		"no bytes":                   {"a", func(d []byte) []byte { return nil }, ErrFormat},
-		"too short":                  {"a", func(d []byte) []byte { return d[:Overhead-1] }, ErrFormat},
-		"too long":                   {"a", func(d []byte) []byte { return append(d, make([]byte, MaxDatagram)...) }, ErrFormat},
+		"too short":                  {"a", func(d []byte) []byte { return d[:OverheadBytes-1] }, ErrFormat},
+		"too long":                   {"a", func(d []byte) []byte { return append(d, make([]byte, MaxDatagramBytes)...) }, ErrFormat},
 		"unknown kind":               {"a", func(d []byte) []byte { d[0]++; d[0]++; return d }, ErrFormat},
 		"greeting of another length": {"a", func(d []byte) []byte { d[0] = kindGreeting; return d }, ErrFormat},
 		"unknown key":                {"a", func(d []byte) []byte { d[1]++; return d }, ErrKey},
@@ -206,14 +206,14 @@ func TestSeal_RefusesMessagesThatItCannotSend(t *testing.T) {
 	if _, ok := a.Seal("stranger", []byte("message")); ok {
 		t.Error("a message was sealed for no peer")
 	}
-	if _, ok := a.Seal("b", make([]byte, MaxMessage+1)); ok {
+	if _, ok := a.Seal("b", make([]byte, MaxMessageBytes+1)); ok {
 		t.Error("a message was sealed that is too long")
 	}
-	longest, ok := a.Seal("b", make([]byte, MaxMessage))
-	if !ok || len(longest) != MaxDatagram {
-		t.Fatalf("the longest message has %d bytes sealed, %v, want %d", len(longest), ok, MaxDatagram)
+	longest, ok := a.Seal("b", make([]byte, MaxMessageBytes))
+	if !ok || len(longest) != MaxDatagramBytes {
+		t.Fatalf("the longest message has %d bytes sealed, %v, want %d", len(longest), ok, MaxDatagramBytes)
 	}
-	if o := b.open(sent{"a", "b", longest}); len(o.Message) != MaxMessage {
+	if o := b.open(sent{"a", "b", longest}); len(o.Message) != MaxMessageBytes {
 		t.Errorf("got %d bytes and %v, want the longest message", len(o.Message), o.Err)
 	}
 	empty, _ := a.Seal("b", nil)

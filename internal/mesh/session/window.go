@@ -58,7 +58,7 @@ func (w *window) clearWords(after, to uint64) {
 type recentGreetings [1 << 13]uint64
 
 // place returns the place for the tag of a datagram, and the tag. The datagram must not be
-// shorter than Overhead.
+// shorter than OverheadBytes.
 func (r *recentGreetings) place(datagram []byte) (place *uint64, tag uint64) {
 	end := datagram[len(datagram)-16:]
 	return &r[binary.BigEndian.Uint64(end)%uint64(len(r))], binary.BigEndian.Uint64(end[8:])

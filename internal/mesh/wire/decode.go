@@ -23,31 +23,31 @@ var (
 // ErrVersion, or with an error that describes what is wrong.
 func Decode(b []byte, m *Message) error {
 	r := reader{rest: b}
-	if v := r.octet(); r.err == nil && v != protocolVersion {
+	if v := r.readOctet(); r.err == nil && v != protocolVersion {
 		return fmt.Errorf("decoding a message: %w: %d", ErrVersion, v)
 	}
-	*m = Message{Kind: Kind(r.octet()), Suspects: m.Suspects[:0], Known: m.Known[:0], Missing: m.Missing[:0]}
-	m.Sequence = r.number()
-	m.Interval = r.duration()
+	*m = Message{Kind: Kind(r.readOctet()), Suspects: m.Suspects[:0], Known: m.Known[:0], Missing: m.Missing[:0]}
+	m.Sequence = r.readNumber()
+	m.Interval = r.readDuration()
 	switch m.Kind {
 	case KindHeartbeat:
-		for range r.count(MaxSuspects, 8) {
-			m.Suspects = append(m.Suspects, NodeID(binary.BigEndian.Uint64(r.bytes(8))))
+		for range r.readCount(MaxSuspects, 8) {
+			m.Suspects = append(m.Suspects, NodeID(binary.BigEndian.Uint64(r.readBytes(8))))
 		}
-		for range r.count(MaxKnown, 8+4+1) {
-			m.Known = append(m.Known, KnownState{ID: NodeID(binary.BigEndian.Uint64(r.bytes(8))), Process: [4]byte(r.bytes(4)), Sequence: r.number()})
+		for range r.readCount(MaxKnownStates, 8+4+1) {
+			m.Known = append(m.Known, KnownState{ID: NodeID(binary.BigEndian.Uint64(r.readBytes(8))), Process: [4]byte(r.readBytes(4)), Sequence: r.readNumber()})
 		}
 	case KindPull:
-		m.About = NodeID(binary.BigEndian.Uint64(r.bytes(8)))
-		m.Nonce, m.MissingOf = r.number(), r.number()
-		for range r.count(MaxMissing, 2) {
-			m.Missing = append(m.Missing, binary.BigEndian.Uint16(r.bytes(2)))
+		m.About = NodeID(binary.BigEndian.Uint64(r.readBytes(8)))
+		m.Nonce, m.MissingOf = r.readNumber(), r.readNumber()
+		for range r.readCount(MaxMissingPieces, 2) {
+			m.Missing = append(m.Missing, binary.BigEndian.Uint16(r.readBytes(2)))
 		}
 	case KindAck:
-		m.Acked = r.number()
+		m.Acked = r.readNumber()
 	case KindState:
-		m.Nonce = r.number()
-		m.Piece = r.piece()
+		m.Nonce = r.readNumber()
+		m.Piece = r.readPiece()
 	default:
 		r.fail(errBounds)
 	}
@@ -57,28 +57,28 @@ func Decode(b []byte, m *Message) error {
 	return nil
 }
 
-// piece reads a piece. Its index is less than its count.
-func (r *reader) piece() Piece {
-	p := Piece{About: NodeID(binary.BigEndian.Uint64(r.bytes(8)))}
+// readPiece reads a piece. Its index is less than its count.
+func (r *reader) readPiece() Piece {
+	p := Piece{About: NodeID(binary.BigEndian.Uint64(r.readBytes(8)))}
 	if p.About != 0 {
-		copy(p.Instance[:], r.bytes(len(p.Instance)))
-		p.Sequence = r.number()
+		copy(p.Instance[:], r.readBytes(len(p.Instance)))
+		p.Sequence = r.readNumber()
 	}
-	p.Back = r.duration()
-	index, count := r.number(), r.number()
+	p.Back = r.readDuration()
+	index, count := r.readNumber(), r.readNumber()
 	if count == 0 || count > MaxPieces || index >= count {
 		r.fail(errBounds)
 		return Piece{}
 	}
 	p.Index, p.Count = int(index), int(count)
-	p.Data = r.bytes(r.count(PieceSize, 1))
+	p.Data = r.readBytes(r.readCount(PieceSize, 1))
 	return p
 }
 
 // JoinState decodes a state from all its pieces.
 func JoinState(pieces [][]byte) (State, error) {
 	r := reader{rest: bytes.Join(pieces, nil)}
-	s := r.state()
+	s := r.readState()
 	if r.err != nil {
 		return State{}, fmt.Errorf("decoding a state: %w", r.err)
 	}
@@ -98,7 +98,7 @@ func (r *reader) fail(err error) {
 	r.rest = nil
 }
 
-func (r *reader) bytes(n int) []byte {
+func (r *reader) readBytes(n int) []byte {
 	if len(r.rest) < n {
 		r.fail(errShort)
 		return make([]byte, n)
@@ -108,9 +108,9 @@ func (r *reader) bytes(n int) []byte {
 	return taken
 }
 
-func (r *reader) octet() byte { return r.bytes(1)[0] }
+func (r *reader) readOctet() byte { return r.readBytes(1)[0] }
 
-func (r *reader) number() uint64 {
+func (r *reader) readNumber() uint64 {
 	n, size := binary.Uvarint(r.rest)
 	if size <= 0 {
 		r.fail(errShort)
@@ -120,10 +120,10 @@ func (r *reader) number() uint64 {
 	return n
 }
 
-// count reads how many items follow: no more than the given number, with at least the given number of
+// readCount reads how many items follow: no more than the given number, with at least the given number of
 // bytes each. So the length of the message bounds the memory for the items.
-func (r *reader) count(most, bytes int) int {
-	n := r.number()
+func (r *reader) readCount(most, bytes int) int {
+	n := r.readNumber()
 	if n > uint64(most) || n > uint64(len(r.rest)/bytes) {
 		r.fail(errBounds)
 		return 0
@@ -131,8 +131,8 @@ func (r *reader) count(most, bytes int) int {
 	return int(n)
 }
 
-func (r *reader) duration() time.Duration {
-	ms := r.number()
+func (r *reader) readDuration() time.Duration {
+	ms := r.readNumber()
 	if ms > uint64(maxDuration.Milliseconds()) {
 		r.fail(errBounds)
 		return 0
@@ -140,38 +140,38 @@ func (r *reader) duration() time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
-func (r *reader) text(least, most int) string {
-	n := r.number()
+func (r *reader) readText(least, most int) string {
+	n := r.readNumber()
 	if n < uint64(least) || n > uint64(most) {
 		r.fail(errBounds)
 		return ""
 	}
-	return string(r.bytes(int(n)))
+	return string(r.readBytes(int(n)))
 }
 
-func (r *reader) address() netip.Addr {
-	n := r.octet()
+func (r *reader) readAddress() netip.Addr {
+	n := r.readOctet()
 	if n != 4 && n != 16 {
 		r.fail(errBounds)
 		return netip.Addr{}
 	}
-	a, _ := netip.AddrFromSlice(r.bytes(int(n)))
+	a, _ := netip.AddrFromSlice(r.readBytes(int(n)))
 	return a
 }
 
-func (r *reader) state() State {
-	s := State{Phase: ownership.Phase(r.octet())}
+func (r *reader) readState() State {
+	s := State{Phase: ownership.Phase(r.readOctet())}
 	if s.Phase > ownership.Isolated {
 		r.fail(errBounds)
 	}
-	for range r.count(maxLinks, minLink) {
-		s.Links = append(s.Links, r.link())
+	for range r.readCount(maxLinks, minLinkBytes) {
+		s.Links = append(s.Links, r.readLink())
 	}
-	n := r.count(maxClaims, minClaim)
+	n := r.readCount(maxClaims, minClaimBytes)
 	s.Claims = make(ownership.Claims, n)
 	for range n {
-		a := r.address()
-		epoch := r.number()
+		a := r.readAddress()
+		epoch := r.readNumber()
 		if epoch > uint64(maxEpoch) {
 			r.fail(errBounds)
 		}
@@ -180,20 +180,20 @@ func (r *reader) state() State {
 		}
 		s.Claims[a] = ownership.Epoch(epoch)
 	}
-	for range r.count(maxHeld, minAddress) {
-		s.Held = append(s.Held, r.address())
+	for range r.readCount(maxHeldAddresses, minAddressBytes) {
+		s.Held = append(s.Held, r.readAddress())
 	}
 	return s
 }
 
-func (r *reader) link() Link {
-	l := Link{Name: r.text(1, maxLinkName)}
-	copy(l.Hardware[:], r.bytes(hardwareBytes))
-	flags := r.octet()
+func (r *reader) readLink() Link {
+	l := Link{Name: r.readText(1, maxLinkNameBytes)}
+	copy(l.Hardware[:], r.readBytes(hardwareBytes))
+	flags := r.readOctet()
 	l.Internal, l.IPv4, l.IPv6 = flags&flagInternal != 0, flags&flagIPv4 != 0, flags&flagIPv6 != 0
-	for range r.count(maxPrefixes, minClaim) {
-		a := r.address()
-		p := netip.PrefixFrom(a, int(r.octet()))
+	for range r.readCount(maxPrefixes, minClaimBytes) {
+		a := r.readAddress()
+		p := netip.PrefixFrom(a, int(r.readOctet()))
 		if !p.IsValid() {
 			r.fail(errBounds)
 			break

@@ -20,9 +20,9 @@ const (
 	flagIPv6
 )
 
-// Append appends the message to b. A value out of bounds is left out, or the bound is encoded instead:
+// AppendMessage appends the message to b. A value out of bounds is left out, or the bound is encoded instead:
 // a receiver would refuse the whole message because of that value.
-func Append(b []byte, m *Message) []byte {
+func AppendMessage(b []byte, m *Message) []byte {
 	b = append(b, protocolVersion, byte(m.Kind))
 	b = appendNumbers(b, m.Sequence)
 	b = appendDuration(b, m.Interval)
@@ -33,7 +33,7 @@ func Append(b []byte, m *Message) []byte {
 		for _, id := range suspects {
 			b = binary.BigEndian.AppendUint64(b, uint64(id))
 		}
-		known := m.Known[:min(len(m.Known), MaxKnown)]
+		known := m.Known[:min(len(m.Known), MaxKnownStates)]
 		b = appendNumbers(b, uint64(len(known)))
 		for _, k := range known {
 			b = binary.BigEndian.AppendUint64(b, uint64(k.ID))
@@ -41,7 +41,7 @@ func Append(b []byte, m *Message) []byte {
 		}
 	case KindPull:
 		b = binary.BigEndian.AppendUint64(b, uint64(m.About))
-		missing := m.Missing[:min(len(m.Missing), MaxMissing)]
+		missing := m.Missing[:min(len(m.Missing), MaxMissingPieces)]
 		b = appendNumbers(b, m.Nonce, m.MissingOf, uint64(len(missing)))
 		for _, index := range missing {
 			b = binary.BigEndian.AppendUint16(b, index)
@@ -79,7 +79,7 @@ func SplitState(s *State) [][]byte {
 
 func appendState(b []byte, s *State) []byte {
 	b = append(b, byte(s.Phase))
-	links := firstFitting(s.Links, maxLinks, func(l Link) bool { return l.Name != "" && len(l.Name) <= maxLinkName })
+	links := firstFitting(s.Links, maxLinks, func(l Link) bool { return l.Name != "" && len(l.Name) <= maxLinkNameBytes })
 	b = appendNumbers(b, uint64(len(links)))
 	for i := range links {
 		b = appendLink(b, &links[i])
@@ -91,7 +91,7 @@ func appendState(b []byte, s *State) []byte {
 		b = appendAddress(b, a)
 		b = appendNumbers(b, min(uint64(s.Claims[a]), uint64(maxEpoch)))
 	}
-	held := firstFitting(s.Held, maxHeld, netip.Addr.IsValid)
+	held := firstFitting(s.Held, maxHeldAddresses, netip.Addr.IsValid)
 	b = appendNumbers(b, uint64(len(held)))
 	for _, a := range held {
 		b = appendAddress(b, a)

@@ -17,27 +17,27 @@ import (
 const (
 	// MaxSuspects is the largest number of suspects that a heartbeat names.
 	MaxSuspects = 64
-	// MaxKnown is the largest number of states of other speakers that a heartbeat names.
-	MaxKnown = 8
-	// MaxMissing is the largest number of missing pieces that a pull names.
-	MaxMissing = 512
+	// MaxKnownStates is the largest number of states of other speakers that a heartbeat names.
+	MaxKnownStates = 8
+	// MaxMissingPieces is the largest number of missing pieces that a pull names.
+	MaxMissingPieces = 512
 	// PieceSize is how many bytes of a state one message has. Together with the overhead of the
 	// session, they fit into the MTU of Ethernet with tunnels.
 	PieceSize = 1024
 	// MaxPieces is the largest number of pieces of a state.
 	MaxPieces = 4096
 
-	maxLinks      = 256
-	maxPrefixes   = 64
-	maxClaims     = 1 << 17
-	maxHeld       = 1 << 10
-	maxEpoch      = ownership.MaxEpoch
-	maxDuration   = 10 * time.Minute
-	maxLinkName   = 15
-	hardwareBytes = 6
-	minClaim      = 1 + 4 + 1 // a length, an IPv4 address, and the epoch or the prefix length
-	minAddress    = 1 + 4
-	minLink       = 2 + hardwareBytes + 1 + 1 // a name of one letter, flags, no prefixes
+	maxLinks         = 256
+	maxPrefixes      = 64
+	maxClaims        = 1 << 17
+	maxHeldAddresses = 1 << 10
+	maxEpoch         = ownership.MaxEpoch
+	maxDuration      = 10 * time.Minute
+	maxLinkNameBytes = 15
+	hardwareBytes    = 6
+	minClaimBytes    = 1 + 4 + 1 // a length, an IPv4 address, and the epoch or the prefix length
+	minAddressBytes  = 1 + 4
+	minLinkBytes     = 2 + hardwareBytes + 1 + 1 // a name of one letter, flags, no prefixes
 )
 
 // NodeID stands for the name of a node: the first 8 bytes of its SHA-256.

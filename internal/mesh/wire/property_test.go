@@ -27,7 +27,7 @@ func drawDuration(t *rapid.T) time.Duration {
 
 func drawLink(t *rapid.T) Link {
 	l := Link{
-		Name:     rapid.StringN(1, -1, maxLinkName).Draw(t, "link"),
+		Name:     rapid.StringN(1, -1, maxLinkNameBytes).Draw(t, "link"),
 		Internal: rapid.Bool().Draw(t, "internal"), IPv4: rapid.Bool().Draw(t, "IPv4"), IPv6: rapid.Bool().Draw(t, "IPv6"),
 	}
 	copy(l.Hardware[:], rapid.SliceOfN(rapid.Byte(), hardwareBytes, hardwareBytes).Draw(t, "hardware"))
@@ -47,7 +47,7 @@ func drawMessage(t *rapid.T) Message {
 		for range rapid.IntRange(0, MaxSuspects).Draw(t, "suspects") {
 			m.Suspects = append(m.Suspects, NodeID(number("suspect")))
 		}
-		for range rapid.IntRange(0, MaxKnown).Draw(t, "known") {
+		for range rapid.IntRange(0, MaxKnownStates).Draw(t, "known") {
 			k := KnownState{ID: NodeID(number("known node")), Sequence: number("known sequence")}
 			copy(k.Process[:], rapid.SliceOfN(rapid.Byte(), 4, 4).Draw(t, "process"))
 			m.Known = append(m.Known, k)
@@ -94,7 +94,7 @@ func drawState(t *rapid.T) State {
 func TestMessages_RoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawMessage(t)
-		raw := Append(nil, &want)
+		raw := AppendMessage(nil, &want)
 		var got Message
 		if err := Decode(raw, &got); err != nil {
 			t.Fatalf("%x: %v", raw, err)
@@ -104,14 +104,14 @@ func TestMessages_RoundTrip(t *testing.T) {
 		}
 		// The same memory is decoded into again, and a later version may append fields.
 		other := drawMessage(t)
-		raw = append(Append(raw[:0], &other), rapid.SliceOf(rapid.Byte()).Draw(t, "appended")...)
+		raw = append(AppendMessage(raw[:0], &other), rapid.SliceOf(rapid.Byte()).Draw(t, "appended")...)
 		if err := Decode(raw, &got); err != nil {
 			t.Fatalf("with something appended: %x: %v", raw, err)
 		}
 		if diff := cmp.Diff(other, got, cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("with something appended: %x (-want +got):\n%s", raw, diff)
 		}
-		raw = Append(nil, &want)
+		raw = AppendMessage(nil, &want)
 		if cut := rapid.IntRange(0, len(raw)-1).Draw(t, "cut"); Decode(raw[:cut], &got) == nil {
 			t.Fatalf("%d of %d bytes of %x were decoded as %+v, want an error", cut, len(raw), raw, got)
 		}
@@ -173,7 +173,7 @@ func largest() State {
 	for i := range maxClaims + 1 {
 		s.Claims[six(i)] = maxEpoch
 	}
-	for i := range maxHeld + 1 {
+	for i := range maxHeldAddresses + 1 {
 		s.Held = append(s.Held, six(i))
 	}
 	return s
@@ -190,7 +190,7 @@ func TestBounds_TheLargestFit(t *testing.T) {
 		t.Fatal(err)
 	}
 	type sizes struct{ Links, Prefixes, Claims, Held int }
-	want := sizes{maxLinks, maxPrefixes, maxClaims, maxHeld}
+	want := sizes{maxLinks, maxPrefixes, maxClaims, maxHeldAddresses}
 	if diff := cmp.Diff(want, sizes{len(got.Links), len(got.Links[0].Prefixes), len(got.Claims), len(got.Held)}); diff != "" {
 		t.Errorf("what is decoded of a state beyond the bounds (-want +got):\n%s", diff)
 	}
@@ -198,25 +198,25 @@ func TestBounds_TheLargestFit(t *testing.T) {
 	const most = 1120
 	most64 := uint64(1<<64 - 1)
 	for name, m := range map[string]Message{
-		"a heartbeat": {Kind: KindHeartbeat, Sequence: most64, Interval: maxDuration, Suspects: make([]NodeID, MaxSuspects+1), Known: slices.Repeat([]KnownState{{Sequence: most64}}, MaxKnown+1)},
-		"a pull":      {Kind: KindPull, Sequence: most64, Interval: maxDuration, Nonce: most64, MissingOf: most64, Missing: make([]uint16, MaxMissing+1)},
+		"a heartbeat": {Kind: KindHeartbeat, Sequence: most64, Interval: maxDuration, Suspects: make([]NodeID, MaxSuspects+1), Known: slices.Repeat([]KnownState{{Sequence: most64}}, MaxKnownStates+1)},
+		"a pull":      {Kind: KindPull, Sequence: most64, Interval: maxDuration, Nonce: most64, MissingOf: most64, Missing: make([]uint16, MaxMissingPieces+1)},
 		"a piece": {Kind: KindState, Sequence: most64, Interval: maxDuration, Nonce: most64, Piece: Piece{
 			About: 1, Sequence: most64, Back: maxDuration, Index: MaxPieces - 1, Count: MaxPieces, Data: make([]byte, PieceSize),
 		}},
 	} {
-		raw := Append(nil, &m)
+		raw := AppendMessage(nil, &m)
 		if len(raw) > most {
 			t.Errorf("%s has %d bytes, want at most %d", name, len(raw), most)
 		}
 		var got Message
-		if err := Decode(raw, &got); err != nil || len(got.Suspects) > MaxSuspects || len(got.Known) > MaxKnown || len(got.Missing) > MaxMissing {
+		if err := Decode(raw, &got); err != nil || len(got.Suspects) > MaxSuspects || len(got.Known) > MaxKnownStates || len(got.Missing) > MaxMissingPieces {
 			t.Errorf("%s: error %v, got %d suspects and %d missing pieces", name, err, len(got.Suspects), len(got.Missing))
 		}
 	}
 }
 
 func TestValuesOutOfBounds_LeaveTheRest(t *testing.T) {
-	address, prefix, long := netip.MustParseAddr("10.0.0.1"), netip.MustParsePrefix("10.0.0.0/8"), strings.Repeat("x", maxLinkName)
+	address, prefix, long := netip.MustParseAddr("10.0.0.1"), netip.MustParsePrefix("10.0.0.0/8"), strings.Repeat("x", maxLinkNameBytes)
 	claims := ownership.Claims{}
 	for _, tt := range []struct {
 		name       string
@@ -235,7 +235,7 @@ func TestValuesOutOfBounds_LeaveTheRest(t *testing.T) {
 	}
 	for sent, want := range map[time.Duration]time.Duration{-time.Second: 0, time.Hour: maxDuration, 1500 * time.Microsecond: time.Millisecond} {
 		var got Message
-		raw := Append(nil, &Message{Kind: KindState, Interval: sent, Piece: Piece{Back: sent, Count: 1}})
+		raw := AppendMessage(nil, &Message{Kind: KindState, Interval: sent, Piece: Piece{Back: sent, Count: 1}})
 		if err := Decode(raw, &got); err != nil || got.Interval != want || got.Piece.Back != want {
 			t.Errorf("%s: got an interval of %s, back in %s, error %v, want %s", sent, got.Interval, got.Piece.Back, err, want)
 		}
@@ -251,7 +251,7 @@ func FuzzDecode(f *testing.F) {
 		if Decode(raw, &m) != nil {
 			return
 		}
-		err := Decode(Append(nil, &m), &again)
+		err := Decode(AppendMessage(nil, &m), &again)
 		if diff := cmp.Diff(m, again, cmpopts.EquateEmpty()); diff != "" || err != nil {
 			t.Errorf("encoded and decoded again it differs, error %v:\n%s", err, diff)
 		}

@@ -64,7 +64,7 @@ func states() map[string]State {
 func TestEncodingIsFixed(t *testing.T) {
 	for digits, m := range messages() {
 		want := unhex(t, digits)
-		if got := Append(nil, &m); !cmp.Equal(got, want) {
+		if got := AppendMessage(nil, &m); !cmp.Equal(got, want) {
 			t.Errorf("Append(kind %d): got %x, want %x", m.Kind, got, want)
 		}
 		var got Message
@@ -155,7 +155,7 @@ func refused(t *testing.T, name string, raw []byte, decode func([]byte) error) {
 }
 
 func TestDecode_OtherVersions(t *testing.T) {
-	raw := Append(nil, &Message{Kind: KindAck})
+	raw := AppendMessage(nil, &Message{Kind: KindAck})
 	for v := range 256 {
 		raw[0] = byte(v)
 		err := Decode(raw, &Message{})

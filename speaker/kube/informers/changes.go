@@ -37,9 +37,9 @@ type Planner interface {
 	SetClaim(netip.Addr, *eligibility.Claim)
 }
 
-// Changed reports whether an object of these kinds has changed. Services, EndpointSlices and claims do
+// HasChanged reports whether an object of these kinds has changed. Services, EndpointSlices and claims do
 // not count: see Apply.
-func (c Changes) Changed(kinds ...client.Object) bool {
+func (c Changes) HasChanged(kinds ...client.Object) bool {
 	return c.First || slices.ContainsFunc(kinds, func(k client.Object) bool { return c.kinds[reflect.TypeOf(k)] })
 }
 
@@ -91,13 +91,13 @@ func (c Changes) Pools() (list []eligibility.Pool) {
 func All[T client.Object](c Changes) []T {
 	of := c.store.others[reflect.TypeFor[T]()]
 	list := make([]T, 0, len(of))
-	for _, key := range slices.SortedFunc(maps.Keys(of), byName) {
+	for _, key := range slices.SortedFunc(maps.Keys(of), compareKeys) {
 		list = append(list, of[key].(T)) // putOther stores objects by their type
 	}
 	return list
 }
 
-func byName(x, y client.ObjectKey) int {
+func compareKeys(x, y client.ObjectKey) int {
 	return cmp.Or(cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Name, y.Name))
 }
 
@@ -134,7 +134,7 @@ func (s *Store) claimFacts(address netip.Addr) *eligibility.Claim {
 	if object == nil {
 		return nil
 	}
-	claim := &eligibility.Claim{Pool: lb.PoolName(object.Spec.Pool), AnnounceFrom: apiconv.AnnounceFrom(object)}
+	claim := &eligibility.Claim{Pool: lb.PoolName(object.Spec.Pool), AnnounceFrom: apiconv.AnnounceFromNode(object)}
 	for _, h := range object.Spec.Holders {
 		claim.Holders = append(claim.Holders, apiconv.AdvertisedHolder(h))
 	}

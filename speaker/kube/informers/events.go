@@ -24,10 +24,10 @@ func (s *Store) Handler() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc: func(object any) { note(object, true) },
 		UpdateFunc: func(before, now any) {
-			if !relevantlyDiffer(before, now) {
+			if !isRelevantChange(before, now) {
 				return
 			}
-			if changedService(before, now) {
+			if hasChangedService(before, now) {
 				note(before, false)
 			}
 			note(now, true)
@@ -36,18 +36,18 @@ func (s *Store) Handler() cache.ResourceEventHandler {
 	}
 }
 
-// changedService reports whether an EndpointSlice belongs to another Service in the new version.
-func changedService(before, now any) bool {
+// hasChangedService reports whether an EndpointSlice belongs to another Service in the new version.
+func hasChangedService(before, now any) bool {
 	x, is := before.(*discoveryv1.EndpointSlice)
 	y, alike := now.(*discoveryv1.EndpointSlice)
 	return is && alike && serviceOf(x) != serviceOf(y)
 }
 
-// relevantlyDiffer reports whether two versions of an object differ in anything that the speaker uses. It
+// isRelevantChange reports whether two versions of an object differ in anything that the speaker uses. It
 // compares the generations and labels of lbstack's own objects, since the speaker does not use their
 // status. Other objects are compared whole: the cache stores only the parts that are used. A kubelet
 // updates its Node every few seconds, mostly without a difference in these parts.
-func relevantlyDiffer(before, now any) bool {
+func isRelevantChange(before, now any) bool {
 	x, isObject := before.(client.Object)
 	y, alike := now.(client.Object)
 	if !isObject || !alike {
@@ -56,7 +56,7 @@ func relevantlyDiffer(before, now any) bool {
 	if x.GetUID() != y.GetUID() {
 		return true // it was deleted and created again between two events
 	}
-	if ofOwnAPI(y) && y.GetGeneration() > 0 {
+	if isOwnAPI(y) && y.GetGeneration() > 0 {
 		return x.GetGeneration() != y.GetGeneration() || !maps.Equal(x.GetLabels(), y.GetLabels())
 	}
 	x = x.DeepCopyObject().(client.Object) // objects of the cache must not be changed
@@ -64,10 +64,10 @@ func relevantlyDiffer(before, now any) bool {
 	return !equality.Semantic.DeepEqual(x, y)
 }
 
-// ofOwnAPI reports whether an object is of the lbstack API. The generation of such an object changes with
+// isOwnAPI reports whether an object is of the lbstack API. The generation of such an object changes with
 // each change of the spec. Only claims have no generation in the cache (stripClaim), and are compared
 // whole.
-func ofOwnAPI(object client.Object) bool {
+func isOwnAPI(object client.Object) bool {
 	switch object.(type) {
 	case *v1beta1.IPAddressClaim, *v1beta1.IPAddressPool, *v1beta1.L2Advertisement,
 		*v1beta1.BGPAdvertisement, *v1beta1.BGPPeer, *v1beta1.BFDProfile, *v1beta1.Community,

@@ -23,7 +23,7 @@ type Reader struct {
 // NewReader adds a reader of the given kinds to a store; without kinds it reads all kinds. The first read
 // covers all objects.
 func (s *Store) NewReader(kinds ...client.Object) *Reader {
-	r := &Reader{store: s, wake: make(chan struct{}, 1), pending: s.noChanges()}
+	r := &Reader{store: s, wake: make(chan struct{}, 1), pending: s.emptyChanges()}
 	for _, kind := range kinds {
 		if r.kinds == nil {
 			r.kinds = map[reflect.Type]bool{}
@@ -37,7 +37,7 @@ func (s *Store) NewReader(kinds ...client.Object) *Reader {
 	return r
 }
 
-func (s *Store) noChanges() Changes {
+func (s *Store) emptyChanges() Changes {
 	return Changes{store: s, services: map[lb.ServiceKey]bool{}, claims: map[netip.Addr]bool{}, kinds: map[reflect.Type]bool{}}
 }
 
@@ -65,7 +65,7 @@ func (r *Reader) Read(read func(Changes)) time.Duration {
 	default:
 	}
 	changes := r.pending
-	r.pending = r.store.noChanges()
+	r.pending = r.store.emptyChanges()
 	began := time.Now()
 	read(changes)
 	return time.Since(began)
@@ -77,7 +77,7 @@ func (r *Reader) Read(read func(Changes)) time.Duration {
 func (r *Reader) readInLoop(ctx context.Context, rest int, read func(Changes)) {
 	for {
 		took := r.Read(read)
-		next := time.Now().Add(max(readPause, time.Duration(rest)*took))
+		next := time.Now().Add(max(minReadPause, time.Duration(rest)*took))
 		select {
 		case <-ctx.Done():
 			return

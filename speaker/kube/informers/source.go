@@ -18,12 +18,12 @@ import (
 	"github.com/lbstack/lbstack/internal/backoff"
 )
 
-// readPause is the shortest pause between two reads: changes that arrive meanwhile are read together.
-const readPause = 2 * time.Millisecond
+// minReadPause is the shortest pause between two reads: changes that arrive meanwhile are read together.
+const minReadPause = 2 * time.Millisecond
 
-// retryWatch is the back-off between attempts to watch a kind. Its bound is short, so that all speakers
+// watchBackOff is the back-off between attempts to watch a kind. Its bound is short, so that all speakers
 // of a cluster work again soon after the API server is back.
-var retryWatch = backoff.Exponential{First: 500 * time.Millisecond, Last: 5 * time.Second}
+var watchBackOff = backoff.Exponential{First: 500 * time.Millisecond, Last: 5 * time.Second}
 
 // Source fills one store from the informers of a cache. Make it with NewSource.
 type Source struct {
@@ -43,13 +43,13 @@ type watchedKind struct {
 
 // NewSource returns a source of the objects of a cache. namespace is the namespace of the speakers.
 func NewSource(from crcache.Cache, namespace string, log logr.Logger) *Source {
-	return &Source{cache: from, log: log, store: NewStore(InNamespace(namespace)), kinds: map[reflect.Type]*watchedKind{}}
+	return &Source{cache: from, log: log, store: NewStore(NamespaceFilter(namespace)), kinds: map[reflect.Type]*watchedKind{}}
 }
 
-// InNamespace returns a function that reports whether the store has an object. The only pods in the store
+// NamespaceFilter returns a function that reports whether the store has an object. The only pods in the store
 // are the speakers, and the only Secret is the one with the passwords of BGP sessions; they are in the
 // namespace of the speakers. The store has all objects of other kinds.
-func InNamespace(namespace string) func(client.Object) bool {
+func NamespaceFilter(namespace string) func(client.Object) bool {
 	return func(o client.Object) bool {
 		switch o.(type) {
 		case *corev1.Secret:
@@ -124,7 +124,7 @@ func (s *Source) watchWithRetry(ctx context.Context, kind client.Object) (cache.
 		s.log.Error(err, "watching the cluster; trying again", "kind", fmt.Sprintf("%T", kind))
 		select {
 		case <-ctx.Done():
-		case <-time.After(retryWatch.Wait(failures)):
+		case <-time.After(watchBackOff.Wait(failures)):
 		}
 	}
 	return nil, nil

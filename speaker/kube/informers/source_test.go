@@ -83,7 +83,7 @@ func (s *source) sees(t *testing.T, looks, services int) {
 func TestNothingIsComputedBeforeAllKindsAreListed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := run(t, 10*time.Second, 0)
-		pass(10*time.Second + retryWatch.Last)
+		pass(10*time.Second + watchBackOff.Last)
 		s.informer.Add(service())
 		pass(time.Second)
 		s.sees(t, 0, 0)
@@ -103,14 +103,14 @@ func TestFirstChangeIsComputedAtOnceAndFollowingOnesTogether(t *testing.T) {
 		pass(0)
 		s.sees(t, 2, 1)
 		for _, name := range []string{"dns", "mail"} {
-			pass(readPause / 4)
+			pass(minReadPause / 4)
 			other := service()
 			other.Name = name
 			s.informer.Add(other)
 			pass(0)
 			s.sees(t, 2, 1)
 		}
-		pass(readPause / 2)
+		pass(minReadPause / 2)
 		s.sees(t, 3, 2) // those two
 	})
 }

@@ -60,7 +60,7 @@ func (s *Store) Note(object client.Object, exists bool) {
 	case *corev1.Service:
 		key := apiconv.KeyOf(o)
 		if putEntry(s.services, key, o, exists && o.Spec.Type == corev1.ServiceTypeLoadBalancer) {
-			s.serviceChanged(key, at)
+			s.noteServiceChange(key, at)
 		}
 	case *discoveryv1.EndpointSlice:
 		s.putSlice(o, exists, at)
@@ -82,7 +82,7 @@ func (s *Store) noteForReaders(kind reflect.Type, at time.Time, note func(*Chang
 	}
 }
 
-func (s *Store) serviceChanged(key lb.ServiceKey, at time.Time) {
+func (s *Store) noteServiceChange(key lb.ServiceKey, at time.Time) {
 	delete(s.holders, key)
 	s.noteForReaders(reflect.TypeFor[*corev1.Service](), at, func(c *Changes) { c.services[key] = true })
 }
@@ -97,7 +97,7 @@ func (s *Store) putOther(object client.Object, exists bool, at time.Time) {
 	switch o := object.(type) {
 	case *corev1.Node:
 		s.parsed = nil
-		s.nameNode(lb.NodeName(o.Name), exists, at)
+		s.putNodeName(lb.NodeName(o.Name), exists, at)
 	case *v1beta1.LoadBalancerStack:
 		s.parsed = nil
 	}
@@ -109,8 +109,8 @@ func (s *Store) putOther(object client.Object, exists bool, at time.Time) {
 	}
 }
 
-// Namespaces returns the kind of namespaces. Only the metadata of namespaces is watched.
-func Namespaces() client.Object {
+// NamespaceKind returns the kind of namespaces. Only the metadata of namespaces is watched.
+func NamespaceKind() client.Object {
 	o := &metav1.PartialObjectMetadata{}
 	o.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 	return o
@@ -124,7 +124,7 @@ func (s *Store) putNamespace(o *metav1.PartialObjectMetadata, exists bool, at ti
 	}
 	for key := range s.services {
 		if key.Namespace == o.Name {
-			s.serviceChanged(key, at)
+			s.noteServiceChange(key, at)
 		}
 	}
 }
@@ -140,13 +140,13 @@ func (s *Store) putSlice(o *discoveryv1.EndpointSlice, exists bool, at time.Time
 	}
 	putEntry(s.slices, key, of, len(of) > 0)
 	if s.services[key] != nil {
-		s.serviceChanged(key, at)
+		s.noteServiceChange(key, at)
 	}
 }
 
-// nameNode adds a name to nodes, or removes it. If a node is new, the Services with endpoints on this
+// putNodeName adds a name to nodes, or removes it. If a node is new, the Services with endpoints on this
 // node have changed: the endpoints may have arrived before the node.
-func (s *Store) nameNode(name lb.NodeName, exists bool, at time.Time) {
+func (s *Store) putNodeName(name lb.NodeName, exists bool, at time.Time) {
 	if !exists {
 		s.nodes.Remove(name)
 		return
@@ -159,7 +159,7 @@ func (s *Store) nameNode(name lb.NodeName, exists bool, at time.Time) {
 	}
 	for key, of := range s.slices {
 		if s.services[key] != nil && slices.ContainsFunc(of, func(x *discoveryv1.EndpointSlice) bool { return apiconv.HasEndpointOn(x, name) }) {
-			s.serviceChanged(key, at)
+			s.noteServiceChange(key, at)
 		}
 	}
 }

@@ -195,10 +195,10 @@ func TestChangesOfOtherKindsAreReportedByKind(t *testing.T) {
 	look := func(what string, changed bool, want ...string) {
 		t.Helper()
 		r.Read(func(n Changes) {
-			if got := n.Changed(&corev1.Node{}, &corev1.Pod{}); got != changed {
+			if got := n.HasChanged(&corev1.Node{}, &corev1.Pod{}); got != changed {
 				t.Errorf("%s: nodes or pods have changed: got %v, want %v", what, got, changed)
 			}
-			if n.Changed(&corev1.Secret{}) != n.First {
+			if n.HasChanged(&corev1.Secret{}) != n.First {
 				t.Errorf("%s: Secrets have changed", what)
 			}
 			var got []string
@@ -286,7 +286,7 @@ func TestChangeThatDoesNotCountWakesNothing(t *testing.T) {
 		"one that was made again while the API server was away": {before, again, true},
 		"another kind": {before, pod, true},
 	} {
-		if got := relevantlyDiffer(tt.before, tt.now); got != tt.want {
+		if got := isRelevantChange(tt.before, tt.now); got != tt.want {
 			t.Errorf("%s: got %v, want %v", name, got, tt.want)
 		}
 	}

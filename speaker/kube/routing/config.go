@@ -52,7 +52,7 @@ func (f *ConfigWatcher) readConfig(changes informers.Changes) routingConfig {
 		}
 	}
 	f.selectPeers(&c, candidates)
-	if f.standby = c.Node.OnStandby(); f.standby {
+	if f.standby = c.Node.IsOnStandby(); f.standby {
 		f.speakers = readySpeakers(changes)
 		c.Others = f.otherAnnouncers(c.Nodes, peers)
 		// A node that drains withdraws its routes, unless no other node can announce them.
@@ -68,7 +68,7 @@ func (f *ConfigWatcher) readConfig(changes informers.Changes) routingConfig {
 func (f *ConfigWatcher) otherAnnouncers(nodes []eligibility.Node, peers []apiconv.BGPPeer) []eligibility.Node {
 	return slices.DeleteFunc(slices.Clone(nodes), func(n eligibility.Node) bool {
 		return n.Name == f.Self || !f.speakers[n.Name] || n.Excluded != "" || n.Draining || n.Down ||
-			!slices.ContainsFunc(peers, func(p apiconv.BGPPeer) bool { return p.OnNode(n.Labels) })
+			!slices.ContainsFunc(peers, func(p apiconv.BGPPeer) bool { return p.SelectsNode(n.Labels) })
 	})
 }
 
@@ -106,7 +106,7 @@ func (c *routingConfig) addProblem(format string, args ...any) {
 // node is to have no session with the router.
 func (f *ConfigWatcher) readPeer(changes informers.Changes, c *routingConfig, self *corev1.Node, parsed apiconv.BGPPeer) (bgp.Peer, bool) {
 	p := parsed.Peer
-	if self == nil || !parsed.OnNode(self.Labels) {
+	if self == nil || !parsed.SelectsNode(self.Labels) {
 		return p, false
 	}
 	if parsed.BFDProfile != "" {
@@ -124,16 +124,16 @@ func (f *ConfigWatcher) readPeer(changes informers.Changes, c *routingConfig, se
 	if parsed.PasswordSecret != "" {
 		problem := f.setPassword(changes, &p, parsed.PasswordSecret)
 		if problem != (bgp.Problem{}) {
-			c.peerProblem(p.Name, problem, p.Password == "")
+			c.recordPeerProblem(p.Name, problem, p.Password == "")
 		}
 		return p, p.Password != ""
 	}
 	return p, true
 }
 
-// peerProblem records the problem of a peer of this node. absent means that the peer has no session
+// recordPeerProblem records the problem of a peer of this node. absent means that the peer has no session
 // because of the problem.
-func (c *routingConfig) peerProblem(name bgp.PeerName, problem bgp.Problem, absent bool) {
+func (c *routingConfig) recordPeerProblem(name bgp.PeerName, problem bgp.Problem, absent bool) {
 	state := bgp.PeerState{Problem: problem}
 	if absent {
 		state.AbsentSince = time.Now()
@@ -159,13 +159,13 @@ func (f *ConfigWatcher) selectPeers(c *routingConfig, candidates []bgp.PeerCandi
 		c.peers, c.Peers = append(c.peers, wanted[p.Name]), append(c.Peers, p.Name)
 	}
 	for name, other := range duplicates {
-		c.peerProblem(name, bgp.Problem{Reason: bgp.DuplicatePeer, Message: fmt.Sprintf(
-			"the BGPPeer %q is in effect for the same router, %s, so this one has no session: delete one of the two, or change spec.nodeSelectors so that no node has both", other, routerOf(wanted[name]))}, true)
+		c.recordPeerProblem(name, bgp.Problem{Reason: bgp.DuplicatePeer, Message: fmt.Sprintf(
+			"the BGPPeer %q is in effect for the same router, %s, so this one has no session: delete one of the two, or change spec.nodeSelectors so that no node has both", other, routerName(wanted[name]))}, true)
 	}
 }
 
-// routerOf returns a name for the router of a peer.
-func routerOf(p bgp.Peer) string {
+// routerName returns a name for the router of a peer.
+func routerName(p bgp.Peer) string {
 	if p.Interface != "" {
 		return "the router on the interface " + p.Interface
 	}
@@ -219,8 +219,8 @@ func (f *ConfigWatcher) rememberPeers(c *routingConfig) {
 	f.states = c.states
 }
 
-// problemSentences returns the problems, and a sentence for each conflict.
-func (c routingConfig) problemSentences(conflicts []routes.Conflict) []string {
+// problemMessages returns the problems, and a sentence for each conflict.
+func (c routingConfig) problemMessages(conflicts []routes.Conflict) []string {
 	list := slices.Clone(c.problems)
 	for _, conflict := range conflicts {
 		list = append(list, strings.TrimSuffix(conflict.String(), "."))

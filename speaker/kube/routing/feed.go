@@ -87,7 +87,7 @@ type Problems struct {
 func WatchedKinds() []client.Object {
 	return []client.Object{
 		&corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1beta1.IPAddressClaim{}, &v1beta1.IPAddressPool{}, &corev1.Node{}, &corev1.Pod{},
-		&v1beta1.BGPAdvertisement{}, &v1beta1.BGPPeer{}, &v1beta1.BFDProfile{}, &v1beta1.Community{}, &corev1.Secret{}, informers.Namespaces(), &v1beta1.LoadBalancerStack{},
+		&v1beta1.BGPAdvertisement{}, &v1beta1.BGPPeer{}, &v1beta1.BFDProfile{}, &v1beta1.Community{}, &corev1.Secret{}, informers.NamespaceKind(), &v1beta1.LoadBalancerStack{},
 	}
 }
 
@@ -105,7 +105,7 @@ func (f *ConfigWatcher) handleChanges(changes informers.Changes) {
 	f.Passes.Begin()
 	defer f.Passes.End()
 	defer f.reportRefused()
-	if !f.configChanged(changes) {
+	if !f.hasConfigChanged(changes) {
 		changes.Apply(f.planner)
 		f.sendRoutes(changes.Since)
 		return
@@ -128,33 +128,33 @@ func (f *ConfigWatcher) handleChanges(changes informers.Changes) {
 		f.peers = append([]bgp.Peer{}, c.peers...)
 		f.Sessions.SetPeers(c.peers, f.planner.Table)
 	}
-	if problems := (Problems{c.problemSentences(f.planner.Conflicts()), c.states}); !reflect.DeepEqual(problems, f.reported) {
+	if problems := (Problems{c.problemMessages(f.planner.Conflicts()), c.states}); !reflect.DeepEqual(problems, f.reported) {
 		f.reported = problems
 		f.Problems(problems)
 	}
 }
 
-// configChanged reports whether something has changed that affects all addresses, which are then
+// hasConfigChanged reports whether something has changed that affects all addresses, which are then
 // recomputed. Most changes of other nodes and their speakers do not affect them.
-func (f *ConfigWatcher) configChanged(changes informers.Changes) bool {
-	if changes.Changed(slices.DeleteFunc(WatchedKinds(), ofNodes)...) {
+func (f *ConfigWatcher) hasConfigChanged(changes informers.Changes) bool {
+	if changes.HasChanged(slices.DeleteFunc(WatchedKinds(), isNodeOrPod)...) {
 		return true
 	}
-	if f.standby && changes.Changed(&corev1.Pod{}) && !maps.Equal(f.speakers, readySpeakers(changes)) {
+	if f.standby && changes.HasChanged(&corev1.Pod{}) && !maps.Equal(f.speakers, readySpeakers(changes)) {
 		return true
 	}
-	return changes.Changed(&corev1.Node{}) && !slices.EqualFunc(f.nodes, changes.Nodes(), f.sameRoutes)
+	return changes.HasChanged(&corev1.Node{}) && !slices.EqualFunc(f.nodes, changes.Nodes(), f.hasSameRoutes)
 }
 
-// sameRoutes reports whether two versions of a node lead to the same routes of this node.
-func (f *ConfigWatcher) sameRoutes(x, y eligibility.Node) bool {
+// hasSameRoutes reports whether two versions of a node lead to the same routes of this node.
+func (f *ConfigWatcher) hasSameRoutes(x, y eligibility.Node) bool {
 	if x.Name == f.Self || y.Name == f.Self || f.standby {
 		return reflect.DeepEqual(x, y)
 	}
 	return x.Name == y.Name && slices.Equal(x.Addresses, y.Addresses)
 }
 
-func ofNodes(o client.Object) bool {
+func isNodeOrPod(o client.Object) bool {
 	switch o.(type) {
 	case *corev1.Node, *corev1.Pod:
 		return true
@@ -175,11 +175,11 @@ func readySpeakers(changes informers.Changes) map[lb.NodeName]bool {
 	return ready
 }
 
-// maxRefused is how many refused addresses are passed on; further addresses are only counted.
-const maxRefused = 3
+// maxPassedRefusals is how many refused addresses are passed on; further addresses are only counted.
+const maxPassedRefusals = 3
 
 func (f *ConfigWatcher) reportRefused() {
-	count, first := f.planner.RefusedAddresses(maxRefused)
+	count, first := f.planner.RefusedAddresses(maxPassedRefusals)
 	if count != f.refusals || !slices.Equal(first, f.refused) {
 		f.refusals, f.refused = count, first
 		f.Refused(count, first)

@@ -79,7 +79,7 @@ func newBed(t *testing.T) *bed {
 		Problems: func(p Problems) { b.problems, b.states = p.Sentences, p.Peers },
 		planner:  routes.NewPlanner(),
 	}
-	b.store = informers.NewStore(informers.InNamespace("lbstack-system"))
+	b.store = informers.NewStore(informers.NamespaceFilter("lbstack-system"))
 	b.reader = b.store.NewReader(WatchedKinds()...)
 	b.store.Note(&v1beta1.LoadBalancerStack{
 		ObjectMeta: named(v1beta1.LoadBalancerStackName), Spec: v1beta1.LoadBalancerStackSpec{Drain: v1beta1.DrainSpec{Annotations: []v1beta1.DrainKey{"drain"}}},

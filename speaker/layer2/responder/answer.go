@@ -28,8 +28,8 @@ type servedLink struct {
 	mac packet.MAC
 }
 
-// listen handles the messages that arrive on a port, until it is closed or fails.
-func (r *Responder) listen(p *port) {
+// readPort handles the messages that arrive on a port, until it is closed or fails.
+func (r *Responder) readPort(p *port) {
 	defer p.close()
 	counts := r.metrics.family(p.v6)
 	for {
@@ -73,7 +73,7 @@ func (r *Responder) answer(p *port, m packet.Message) bool {
 	if !ok || s.silent.Load() || r.isAnnouncement(m) {
 		return false
 	}
-	mac, ok := s.macOn(p)
+	mac, ok := s.answerMAC(p)
 	if !ok || !r.mayAnswer() || !p.answers.Allow() {
 		return false
 	}
@@ -91,9 +91,9 @@ func (r *Responder) isAnnouncement(m packet.Message) bool {
 	return m.Claims == m.Asks && r.senderKindOf(m.Sender) != senderForeign
 }
 
-// macOn returns the hardware address in answers on a port; ok is false if requests are not
+// answerMAC returns the hardware address in answers on a port; ok is false if requests are not
 // answered there.
-func (s *servedAddress) macOn(p *port) (mac packet.MAC, ok bool) {
+func (s *servedAddress) answerMAC(p *port) (mac packet.MAC, ok bool) {
 	for i := range s.places {
 		if s.places[i].link != p.Name {
 			continue

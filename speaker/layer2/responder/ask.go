@@ -50,7 +50,7 @@ func (r *Responder) updateQuestions(now time.Time) {
 		a.machine.SetQuestions(segment.Questions{})
 		a.witnesses, a.nodes, a.listed = nil, nil, time.Time{}
 		r.asking.Store(false)
-		r.watchAll()
+		r.watchPorts()
 		return
 	}
 	if now.Sub(a.listed) >= witnessLifetime {
@@ -71,7 +71,7 @@ func (r *Responder) updateQuestions(now time.Time) {
 	}
 	a.machine.SetQuestions(segment.Questions{Witnesses: a.witnesses, Nodes: a.nodes, Addresses: a.about.Addresses})
 	r.asking.Store(true)
-	r.watchAll()
+	r.watchPorts()
 }
 
 // keepAsking sends the probes of the machine and reports its results, until there are no questions.
@@ -136,7 +136,7 @@ func (r *Responder) reportRequest(p *port, m packet.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.asker.machine.NoteRequest(time.Now(), p.Name, m.From) {
-		r.watchOn(p)
+		r.watchPort(p)
 	}
 }
 

@@ -14,11 +14,11 @@ import (
 var burstTimes = [...]time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 1100 * time.Millisecond, 2200 * time.Millisecond, 5 * time.Second}
 
 const (
-	// burstChunk is how many addresses of a burst are announced before the next wait for the rate
+	// burstChunkSize is how many addresses of a burst are announced before the next wait for the rate
 	// limiter: as many as BurstRate allows in a millisecond, since timers are no finer.
-	burstChunk = 16
-	// refreshGroup is how many addresses begin a burst at once when all are announced again.
-	refreshGroup = 25
+	burstChunkSize = 16
+	// refreshGroupSize is how many addresses begin a burst at once when all are announced again.
+	refreshGroupSize = 25
 )
 
 // entryTurn is one burst, or one series of probes, of an address. It is over when addressEntry.turn differs
@@ -39,7 +39,7 @@ type burst struct {
 // beginBurst prepares a burst, which the caller has to run. The caller holds the lock. A burst on all ports
 // ends an earlier burst of the same address.
 func (r *Responder) beginBurst(entries []*addressEntry, only *port) *burst {
-	slices.SortFunc(entries, lastMovedFirst)
+	slices.SortFunc(entries, compareMoved)
 	b := &burst{start: time.Now(), only: only}
 	for _, e := range entries {
 		if only == nil {
@@ -50,7 +50,7 @@ func (r *Responder) beginBurst(entries []*addressEntry, only *port) *burst {
 	return b
 }
 
-func lastMovedFirst(x, y *addressEntry) int {
+func compareMoved(x, y *addressEntry) int {
 	return cmp.Or(cmp.Compare(y.moved, x.moved), x.address.Compare(y.address))
 }
 
@@ -72,7 +72,7 @@ func (r *Responder) runLaterRounds(b *burst) {
 // announceOnce announces the addresses of a burst whose turn is not over, and returns their
 // number.
 func (r *Responder) announceOnce(b *burst) (current int) {
-	for some := range slices.Chunk(b.turns, burstChunk) {
+	for some := range slices.Chunk(b.turns, burstChunkSize) {
 		if r.pace.WaitN(r.ctx, len(some)) != nil {
 			return 0
 		}
@@ -139,7 +139,7 @@ func (r *Responder) portsOf(e *addressEntry) []*port {
 
 // announceAgain begins bursts for addresses, at the rate Timing.RefreshRate.
 func (r *Responder) announceAgain(entries []*addressEntry) {
-	for some := range slices.Chunk(r.sortedAnnounced(entries), refreshGroup) {
+	for some := range slices.Chunk(r.sortedAnnounced(entries), refreshGroupSize) {
 		if r.refresh.WaitN(r.ctx, len(some)) != nil {
 			return
 		}
@@ -156,11 +156,11 @@ func (r *Responder) sortedAnnounced(entries []*addressEntry) []*addressEntry {
 	defer r.mu.Unlock()
 	var list []*addressEntry
 	for _, e := range entries {
-		if e.phase == phaseAnnounced && !e.covering() && r.entries[e.address] == e {
+		if e.phase == phaseAnnounced && !e.isCovering() && r.entries[e.address] == e {
 			list = append(list, e)
 		}
 	}
-	slices.SortFunc(list, lastMovedFirst)
+	slices.SortFunc(list, compareMoved)
 	return list
 }
 
@@ -177,12 +177,12 @@ func (r *Responder) keepRefreshing() {
 			if r.refresh.Wait(r.ctx) != nil {
 				return
 			}
-			r.refreshOne(e)
+			r.refreshEntry(e)
 		}
 	}
 }
 
-func (r *Responder) refreshOne(e *addressEntry) {
+func (r *Responder) refreshEntry(e *addressEntry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.entries[e.address] == e {

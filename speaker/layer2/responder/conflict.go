@@ -16,9 +16,9 @@ const (
 	// quietChecks is how many checks in a row a foreign host must leave unanswered before its address is
 	// announced: a silent host may only be restarting.
 	quietChecks = 2
-	// renoteInterval is the least time between two reports of a conflict that differ only in the hardware
+	// conflictRenoteInterval is the least time between two reports of a conflict that differ only in the hardware
 	// address or the link.
-	renoteInterval = time.Minute
+	conflictRenoteInterval = time.Minute
 	// rivalInterval is the least time between two reports that another node announces an address. It is
 	// also the least time between two reports that a foreign host announces the address.
 	rivalInterval = 20 * time.Millisecond
@@ -29,10 +29,10 @@ const (
 	// strangerBurst bounds the reports at once. When the networks of two nodes that have never met are
 	// joined, the nodes find a thousand conflicts at once.
 	strangerBurst = 1000
-	// maxRetries is how often an address is probed again because another host probed for it too.
-	maxRetries = 3
-	// maxReturnedProbes bounds the addresses that are probed in a tick because this speaker covers them.
-	maxReturnedProbes = 100
+	// maxProbeRetries is how often an address is probed again because another host probed for it too.
+	maxProbeRetries = 3
+	// maxCoveredProbes bounds the addresses that are probed in a tick because this speaker covers them.
+	maxCoveredProbes = 100
 	// eagerTime is for how long an address that this speaker covers is probed in each tick, unless its node
 	// answers earlier.
 	eagerTime = 10 * time.Second
@@ -68,7 +68,7 @@ func (r *Responder) receiveMessage(p *port, m packet.Message) {
 // receiveProbe records that another host probes for an address that is probed here. A probe is no use of
 // the address: scanners and switches that track devices send them all the time. RFC 5227 section 2.1.1 and
 // RFC 4862 section 5.4.3 require a host that receives another's probe to choose another address. A speaker
-// cannot do that. It probes again, up to maxRetries times, so that the other host can finish its own probes
+// cannot do that. It probes again, up to maxProbeRetries times, so that the other host can finish its own probes
 // and claim the address. An address in phaseHeld is held because of a claim, and probes do not prolong
 // that.
 func (r *Responder) receiveProbe(p *port, e *addressEntry, sender packet.MAC) {
@@ -77,7 +77,7 @@ func (r *Responder) receiveProbe(p *port, e *addressEntry, sender packet.MAC) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.entries[e.address] != e || e.covering() || !p.servesEntry(e) || e.phase != phaseProbed || !e.probing || e.rival {
+	if r.entries[e.address] != e || e.isCovering() || !p.servesEntry(e) || e.phase != phaseProbed || !e.probing || e.rival {
 		return
 	}
 	e.rival = true
@@ -91,11 +91,11 @@ func (r *Responder) receiveClaim(p *port, e *addressEntry, m packet.Message) {
 	switch r.senderKindOf(m.Sender) {
 	case senderSelf:
 	case senderNode:
-		r.receiveReturned(p, e, m)
-		r.receiveFromNode(p, e, m.Sender)
+		r.reportReturned(p, e, m)
+		r.noteNodeClaim(p, e, m.Sender)
 	case senderForeign:
 		r.reportStranger(p, e, m.Sender)
-		r.receiveFromForeign(p, e, m.Sender)
+		r.noteForeignUse(p, e, m.Sender)
 	}
 }
 
@@ -104,7 +104,7 @@ func (r *Responder) receiveClaim(p *port, e *addressEntry, m packet.Message) {
 func (r *Responder) reportStranger(p *port, e *addressEntry, sender packet.MAC) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.entries[e.address] == e && e.phase == phaseAnnounced && !e.covering() && time.Since(e.strange) >= rivalInterval && p.strangers.Allow() {
+	if r.entries[e.address] == e && e.phase == phaseAnnounced && !e.isCovering() && time.Since(e.strange) >= rivalInterval && p.strangers.Allow() {
 		r.reportRival(p, e, sender, &e.strange)
 	}
 }
@@ -118,14 +118,14 @@ func (r *Responder) reportRival(p *port, e *addressEntry, sender packet.MAC, las
 	}
 }
 
-// receiveFromNode records that another node of the cluster claims the address too. The claim may come from
+// noteNodeClaim records that another node of the cluster claims the address too. The claim may come from
 // the next owner, whose claim in the mesh has not arrived yet, from a speaker whose messages do not arrive,
 // or from the kernel of a node: see rivalClaims. If this node still owns the address after timing.Settle,
 // it announces the address again.
-func (r *Responder) receiveFromNode(p *port, e *addressEntry, sender packet.MAC) {
+func (r *Responder) noteNodeClaim(p *port, e *addressEntry, sender packet.MAC) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.entries[e.address] != e || e.covering() {
+	if r.entries[e.address] != e || e.isCovering() {
 		return
 	}
 	now := time.Now()
@@ -150,9 +150,9 @@ func (r *Responder) receiveFromNode(p *port, e *addressEntry, sender packet.MAC)
 	})
 }
 
-// receiveReturned reports that the node for which this speaker covers announces the address again, or
+// reportReturned reports that the node for which this speaker covers announces the address again, or
 // answers for it. An answer that another speaker sends on behalf of that node does not count.
-func (r *Responder) receiveReturned(p *port, e *addressEntry, m packet.Message) {
+func (r *Responder) reportReturned(p *port, e *addressEntry, m packet.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	theirs, covers := e.owned.For[p.Name]
@@ -167,14 +167,14 @@ func (r *Responder) receiveReturned(p *port, e *addressEntry, m packet.Message) 
 	}
 }
 
-// receiveFromForeign records that a foreign host uses an address, or is about to.
-func (r *Responder) receiveFromForeign(p *port, e *addressEntry, sender packet.MAC) {
+// noteForeignUse records that a foreign host uses an address, or is about to.
+func (r *Responder) noteForeignUse(p *port, e *addressEntry, sender packet.MAC) {
 	if r.senderKindOf(sender) != senderForeign {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.detection == layer2.DetectionOff || r.entries[e.address] != e || e.covering() || !p.servesEntry(e) {
+	if r.detection == layer2.DetectionOff || r.entries[e.address] != e || e.isCovering() || !p.servesEntry(e) {
 		return
 	}
 	now := time.Now()
@@ -221,14 +221,14 @@ func (r *Responder) SetDetection(d layer2.Detection) {
 }
 
 // noteConflict stores a conflict and requests its report. A change of only the hardware address or
-// the link, which a forger may change with each frame, is reported once in each renoteInterval. The
+// the link, which a forger may change with each frame, is reported once in each conflictRenoteInterval. The
 // caller holds the lock.
 func (r *Responder) noteConflict(e *addressEntry, next layer2.Conflict) {
 	next.Since = e.lastForeign
 	if e.conflict != nil {
 		next.Since = e.conflict.Since
 	}
-	if e.conflict == nil || e.conflict.Announced != next.Announced || !sameConflict(*e.conflict, next) && e.lastForeign.Sub(e.noted) >= renoteInterval {
+	if e.conflict == nil || e.conflict.Announced != next.Announced || !equalConflicts(*e.conflict, next) && e.lastForeign.Sub(e.noted) >= conflictRenoteInterval {
 		e.noted = e.lastForeign
 		r.log.Info("another host uses an address of this node", "address", e.address, "link", next.Interface, "hardwareAddress", next.Hardware.String(), "node", next.Node, "announced", next.Announced)
 		e.conflict = &next
@@ -272,13 +272,13 @@ func (r *Responder) checkAll(now time.Time) {
 	asked := 0
 	for _, e := range r.entries {
 		switch {
-		case e.covering():
-			if due := now.Sub(e.awaited) < eagerTime || now.Sub(e.asked) >= slowInterval; due && e.owned.Returned && !e.proved && asked < maxReturnedProbes && r.probeNow(e) {
+		case e.isCovering():
+			if due := now.Sub(e.awaited) < eagerTime || now.Sub(e.asked) >= slowInterval; due && e.owned.Returned && !e.proved && asked < maxCoveredProbes && r.probeNow(e) {
 				e.asked = now
 				asked++
 			}
 		case e.phase == phaseAnnounced:
-			r.checkKernel(e, now)
+			r.checkKernelConflict(e, now)
 			if e.conflict != nil && now.Sub(e.lastForeign) >= r.timing.Forget {
 				r.forgetConflict(e)
 			}
@@ -316,8 +316,8 @@ func (r *Responder) keepReporting() {
 				r.options.Unserved(slices.Clone(unserved))
 			}
 		}
-		now := r.conflicts()
-		if slices.EqualFunc(last, now, func(x, y layer2.Conflict) bool { return sameConflict(x, y) && x.Since.Equal(y.Since) }) {
+		now := r.currentConflicts()
+		if slices.EqualFunc(last, now, func(x, y layer2.Conflict) bool { return equalConflicts(x, y) && x.Since.Equal(y.Since) }) {
 			continue
 		}
 		last = now
@@ -327,7 +327,7 @@ func (r *Responder) keepReporting() {
 	}
 }
 
-func (r *Responder) conflicts() []layer2.Conflict {
+func (r *Responder) currentConflicts() []layer2.Conflict {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	found := map[netip.Addr]layer2.Conflict{}
@@ -346,7 +346,7 @@ func (r *Responder) conflicts() []layer2.Conflict {
 	return list
 }
 
-// sameConflict reports whether two conflicts are equal but for their time.
-func sameConflict(x, y layer2.Conflict) bool {
+// equalConflicts reports whether two conflicts are equal but for their time.
+func equalConflicts(x, y layer2.Conflict) bool {
 	return x.Address == y.Address && x.Interface == y.Interface && slices.Equal(x.Hardware, y.Hardware) && x.Node == y.Node && x.Announced == y.Announced
 }

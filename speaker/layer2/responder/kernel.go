@@ -33,10 +33,10 @@ func (c *rivalClaims) add(now time.Time, link string, sender packet.MAC) {
 // outlastHandOver reports whether claims arrived for longer than a hand-over takes.
 func (c *rivalClaims) outlastHandOver(t *Timing) bool { return c.last.Sub(c.first) >= t.HandOver }
 
-// due reports whether the address has to be probed because of the claims (probe), and whether the claims
+// nextStep reports whether the address has to be probed because of the claims (probe), and whether the claims
 // are over (over). Before the claims outlast a hand-over, one probe without an answer ends them. After that
 // only silence for t.Forget ends them, since frames may get lost.
-func (c *rivalClaims) due(now time.Time, t *Timing) (probe, over bool) {
+func (c *rivalClaims) nextStep(now time.Time, t *Timing) (probe, over bool) {
 	switch {
 	case c.last.IsZero():
 		return false, false
@@ -66,12 +66,12 @@ func (r *Responder) kernelConflict(e *addressEntry) (c layer2.Conflict, is bool)
 	return c, is
 }
 
-// noteKernel records, when probes end, that the kernel of a node has the address. It reports whether the
+// noteKernelConflict records, when probes end, that the kernel of a node has the address. It reports whether the
 // address is held, which means not announced, because of that. An address is held only with
 // DetectionEnforce, and only where no service proxy puts the addresses of all Services on interfaces of all
 // nodes. With such a proxy every address would be held for ever, although each node that answers forwards
 // the traffic. The caller holds the lock.
-func (r *Responder) noteKernel(e *addressEntry, now time.Time, proxyBinds func() bool) (holds bool) {
+func (r *Responder) noteKernelConflict(e *addressEntry, now time.Time, proxyBinds func() bool) (holds bool) {
 	c, is := r.kernelConflict(e)
 	if !is || r.detection == layer2.DetectionOff {
 		e.claims = rivalClaims{}
@@ -90,10 +90,10 @@ func (r *Responder) noteKernel(e *addressEntry, now time.Time, proxyBinds func()
 // proxyBinds reports whether a service proxy puts the addresses of Services on interfaces.
 func (r *Responder) proxyBinds() bool { return r.options.ProxyBinds != nil && r.options.ProxyBinds() }
 
-// checkKernel probes an announced address if the kernel of a node may have it, and records a conflict if
+// checkKernelConflict probes an announced address if the kernel of a node may have it, and records a conflict if
 // the kernel has it. The caller holds the lock.
-func (r *Responder) checkKernel(e *addressEntry, now time.Time) {
-	if r.detection == layer2.DetectionOff || e.covering() {
+func (r *Responder) checkKernelConflict(e *addressEntry, now time.Time) {
+	if r.detection == layer2.DetectionOff || e.isCovering() {
 		return
 	}
 	_, here := r.local[e.address]
@@ -106,7 +106,7 @@ func (r *Responder) checkKernel(e *addressEntry, now time.Time) {
 			r.noteConflict(e, c)
 		}
 	}
-	switch probe, over := e.claims.due(now, &r.timing); {
+	switch probe, over := e.claims.nextStep(now, &r.timing); {
 	case over:
 		e.claims = rivalClaims{}
 	case probe && r.refresh.AllowN(now, 1) && r.probeNow(e):

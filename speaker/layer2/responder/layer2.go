@@ -135,11 +135,11 @@ func New(ctx context.Context, log logr.Logger, options Options) *Responder {
 	if options.Timing != nil {
 		r.timing = *options.Timing
 	}
-	r.pace = rate.NewLimiter(rate.Limit(r.timing.BurstRate), burstChunk)
-	r.refresh = rate.NewLimiter(rate.Limit(r.timing.RefreshRate), refreshGroup)
+	r.pace = rate.NewLimiter(rate.Limit(r.timing.BurstRate), burstChunkSize)
+	r.refresh = rate.NewLimiter(rate.Limit(r.timing.RefreshRate), refreshGroupSize)
 	r.services.Store(&map[netip.Addr]*servedAddress{})
 	r.macs.Store(&knownMACs{})
-	r.metrics.setDropped(r.allDropped)
+	r.metrics.setDroppedFunc(r.countDropped)
 	context.AfterFunc(ctx, func() { r.SetLinks(nil) })
 	go r.keepRefreshing()
 	go r.keepChecking()
@@ -162,12 +162,12 @@ func (r *Responder) SetNodeHardware(nodes []net.HardwareAddr) {
 func (r *Responder) rememberMACs() {
 	next := &knownMACs{own: map[packet.MAC]bool{}, nodes: map[packet.MAC]bool{}}
 	for _, l := range r.wanted {
-		if mac, err := packet.ParseMAC(l.Hardware); err == nil {
+		if mac, err := packet.ToMAC(l.Hardware); err == nil {
 			next.own[mac] = true
 		}
 	}
 	for _, hardware := range r.nodes {
-		if mac, err := packet.ParseMAC(hardware); err == nil {
+		if mac, err := packet.ToMAC(hardware); err == nil {
 			next.nodes[mac] = true
 		}
 	}

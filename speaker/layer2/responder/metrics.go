@@ -76,9 +76,9 @@ func (m *Metrics) family(v6 bool) *familyMetrics {
 	return &m.arp
 }
 
-// setDropped sets the function that returns how many packets were dropped. It is called on each
+// setDroppedFunc sets the function that returns how many packets were dropped. It is called on each
 // scrape.
-func (m *Metrics) setDropped(count func() float64) { m.dropped.Store(&count) }
+func (m *Metrics) setDroppedFunc(count func() float64) { m.dropped.Store(&count) }
 
 func (m *Metrics) countDropped() float64 {
 	if count := m.dropped.Load(); count != nil {

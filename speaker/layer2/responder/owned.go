@@ -58,9 +58,9 @@ type addressEntry struct {
 	asked   time.Time   // when the address was probed last to find out whether that node answers
 }
 
-// covering reports whether this speaker answers on behalf of another node, which owns the address and
+// isCovering reports whether this speaker answers on behalf of another node, which owns the address and
 // whose speaker restarts.
-func (e *addressEntry) covering() bool { return len(e.owned.For) > 0 }
+func (e *addressEntry) isCovering() bool { return len(e.owned.For) > 0 }
 
 // pendingWork is what remains to be done after the owned addresses have changed.
 type pendingWork struct {
@@ -75,7 +75,7 @@ func (r *Responder) SetServed(owned map[netip.Addr]layer2.Serving) {
 	r.mu.Lock()
 	w := r.replaceEntries(owned)
 	// Multicast groups and filters come first: requests cannot arrive before they are set.
-	r.watchAll()
+	r.watchPorts()
 	services := make(map[netip.Addr]*servedAddress, len(r.entries))
 	for address, e := range r.entries {
 		services[address] = &servedAddress{addressEntry: e, places: e.places}
@@ -116,10 +116,10 @@ func (r *Responder) replaceEntries(owned map[netip.Addr]layer2.Serving) pendingW
 	for address, o := range owned {
 		e, known := r.entries[address]
 		switch {
-		case known && e.owned.Same(o):
-		case known && e.covering() && e.owned.SameAnswers(o):
+		case known && e.owned.IsSame(o):
+		case known && e.isCovering() && e.owned.HasSameAnswers(o):
 			e.owned, e.proved, e.awaited, e.asked = o, false, time.Now(), time.Time{}
-		case known && !e.covering() && len(o.For) == 0:
+		case known && !e.isCovering() && len(o.For) == 0:
 			r.moveEntry(e, o, &w)
 		default:
 			if known {
@@ -138,7 +138,7 @@ func (r *Responder) addEntry(address netip.Addr, o layer2.Serving, w *pendingWor
 	e := &addressEntry{address: address, owned: o, places: servedLinksOf(o), moved: r.count, awaited: time.Now()}
 	r.entries[address] = e
 	switch {
-	case e.covering():
+	case e.isCovering():
 	case o.First && r.detection != layer2.DetectionOff:
 		e.phase = phaseProbed
 		e.silent.Store(true)
@@ -174,7 +174,7 @@ func servedLinksOf(o layer2.Serving) []servedLink {
 		return places
 	}
 	for name, hardware := range o.For {
-		if mac, err := packet.ParseMAC(hardware); err == nil {
+		if mac, err := packet.ToMAC(hardware); err == nil {
 			places = append(places, servedLink{link: name, mac: mac})
 		}
 	}

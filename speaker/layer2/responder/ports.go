@@ -59,11 +59,11 @@ func (r *Responder) SetLinks(links []layer2.Link) {
 	defer r.mu.Unlock()
 	r.wanted, r.local = links, localAddresses(links)
 	r.rememberMACs()
-	r.openAndClose()
+	r.openAndClosePorts()
 }
 
-// openAndClose makes the ports match the wanted links. The caller holds the lock.
-func (r *Responder) openAndClose() {
+// openAndClosePorts makes the ports match the wanted links. The caller holds the lock.
+func (r *Responder) openAndClosePorts() {
 	wanted := map[portKey]layer2.Link{}
 	for _, l := range r.wanted {
 		if l.IPv4 && r.options.ARP != nil {
@@ -83,7 +83,7 @@ func (r *Responder) openAndClose() {
 	}
 	for key := range r.unopened {
 		if _, ok := wanted[key]; !ok {
-			r.noteOpened(key, nil)
+			r.noteOpenResult(key, nil)
 		}
 	}
 	for key, l := range wanted {
@@ -91,7 +91,7 @@ func (r *Responder) openAndClose() {
 			r.openPort(key, l)
 		}
 	}
-	r.watchAll()
+	r.watchPorts()
 }
 
 // matches reports whether the port can be used for a link as it is now.
@@ -106,29 +106,29 @@ func (r *Responder) openPort(key portKey, l layer2.Link) {
 	if key.v6 {
 		listen = r.options.NDP
 	}
-	mac, err := packet.ParseMAC(l.Hardware)
+	mac, err := packet.ToMAC(l.Hardware)
 	var conn Conn
 	if err == nil {
 		conn, err = listen(l)
 	}
 	if err != nil {
-		if r.noteOpened(key, err) {
+		if r.noteOpenResult(key, err) {
 			r.log.Error(err, "cannot announce on a link; trying again", "link", l.Name)
 		}
 		r.scheduleReopen()
 		return
 	}
-	r.noteOpened(key, nil)
+	r.noteOpenResult(key, nil)
 	p := &port{Link: l, v6: key.v6, mac: mac, conn: conn, answers: rate.NewLimiter(answerRate, answerBurst), notices: rate.NewLimiter(noticeRate, noticeRate), strangers: rate.NewLimiter(strangerRate, strangerBurst)}
 	r.ports[key] = p
-	r.watchOn(p)
-	go r.listen(p)
-	r.beginOn(p)
+	r.watchPort(p)
+	go r.readPort(p)
+	r.startPort(p)
 }
 
-// noteOpened records why a port could not be opened; nil: the port is open, or not wanted any more. It
+// noteOpenResult records why a port could not be opened; nil: the port is open, or not wanted any more. It
 // reports whether the reason has changed. The caller holds the lock.
-func (r *Responder) noteOpened(key portKey, err error) (changed bool) {
+func (r *Responder) noteOpenResult(key portKey, err error) (changed bool) {
 	before, failed := r.unopened[key]
 	switch {
 	case err == nil:
@@ -162,14 +162,14 @@ func (r *Responder) unservedLinks() (list []layer2.UnservedLink) {
 	return list
 }
 
-// beginOn begins to announce and to probe on a port that was opened. The caller holds the
+// startPort begins to announce and to probe on a port that was opened. The caller holds the
 // lock.
-func (r *Responder) beginOn(p *port) {
+func (r *Responder) startPort(p *port) {
 	var announce, probe []*addressEntry
 	for _, e := range r.entries {
 		switch {
 		case !p.servesEntry(e):
-		case e.phase == phaseAnnounced && !e.covering():
+		case e.phase == phaseAnnounced && !e.isCovering():
 			announce = append(announce, e)
 		case e.phase == phaseProbed:
 			probe = append(probe, e)
@@ -189,15 +189,15 @@ func (p *port) servesEntry(e *addressEntry) bool {
 	return slices.ContainsFunc(e.places, func(at servedLink) bool { return at.link == p.Name })
 }
 
-// watchAll makes all ports receive messages about the addresses that are served or asked about there. The
+// watchPorts makes all ports receive messages about the addresses that are served or asked about there. The
 // caller holds the lock.
-func (r *Responder) watchAll() {
+func (r *Responder) watchPorts() {
 	for _, p := range r.ports {
-		r.watchOn(p)
+		r.watchPort(p)
 	}
 }
 
-func (r *Responder) watchOn(p *port) {
+func (r *Responder) watchPort(p *port) {
 	addresses := []netip.Addr{}
 	for _, e := range r.entries {
 		if p.servesEntry(e) {
@@ -232,12 +232,12 @@ func (r *Responder) scheduleReopen() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.reopens = false
-		r.openAndClose()
+		r.openAndClosePorts()
 	})
 }
 
-// allDropped returns how many packets were not read in time, since the start.
-func (r *Responder) allDropped() float64 {
+// countDropped returns how many packets were not read in time, since the start.
+func (r *Responder) countDropped() float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := r.dropped

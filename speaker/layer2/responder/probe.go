@@ -19,7 +19,7 @@ type probeSeries struct {
 // addresses. The caller holds the lock.
 func (r *Responder) beginProbes(entries []*addressEntry) {
 	var families [2]probeSeries
-	slices.SortFunc(entries, lastMovedFirst)
+	slices.SortFunc(entries, compareMoved)
 	for _, e := range entries {
 		e.turn++
 		e.sent, e.probing, e.rival, e.claims = false, true, false, rivalClaims{}
@@ -54,7 +54,7 @@ func (r *Responder) runProbes(p probeSeries) {
 
 // probeOnce sends one probe for each address of the series, and reports whether the responder still runs.
 func (r *Responder) probeOnce(p probeSeries) bool {
-	for some := range slices.Chunk(p.turns, burstChunk) {
+	for some := range slices.Chunk(p.turns, burstChunkSize) {
 		if r.pace.WaitN(r.ctx, len(some)) != nil {
 			return false
 		}
@@ -111,8 +111,8 @@ func (r *Responder) concludeProbes(p probeSeries) *burst {
 		t.probing = false
 		switch {
 		case !t.sent:
-		case r.noteKernel(t.addressEntry, now, proxyBinds):
-		case t.rival && t.retries < maxRetries:
+		case r.noteKernelConflict(t.addressEntry, now, proxyBinds):
+		case t.rival && t.retries < maxProbeRetries:
 			t.retries++
 			t.check = now.Add(retryWait + rand.N(retryWait))
 		case t.phase == phaseHeld && t.quiet+1 < quietChecks:

@@ -139,7 +139,7 @@ func (b *bench) cut(ctx context.Context, victim string, count int) (first, last 
 		return 0, 0, err
 	}
 	begun := time.Now()
-	if err := b.Cluster.Link(victim, false); err != nil {
+	if err := b.Cluster.SetLink(victim, false); err != nil {
 		return 0, 0, err
 	}
 	defer func() { err = b.heal(ctx, victim, err) }()
@@ -165,7 +165,7 @@ func (b *bench) cut(ctx context.Context, victim string, count int) (first, last 
 }
 
 func (b *bench) heal(ctx context.Context, node string, failed error) error {
-	if err := b.Cluster.Link(node, true); err != nil {
+	if err := b.Cluster.SetLink(node, true); err != nil {
 		return err
 	}
 	if failed != nil {

@@ -132,7 +132,7 @@ func (n *network) start(i int) error {
 }
 
 // act sends the messages of a machine, as a runner does.
-func (n *network) act(i int, sends []machine.Outgoing) {
+func (n *network) act(i int, sends []machine.OutgoingMessage) {
 	node := n.nodes[i]
 	var last *wire.Message
 	for _, s := range sends {
@@ -144,7 +144,7 @@ func (n *network) act(i int, sends []machine.Outgoing) {
 			n.recorded = append(n.recorded, recorded{i, n.now, s.Message})
 		}
 		if s.Message != last {
-			node.encoded, last = wire.Append(node.encoded[:0], s.Message), s.Message
+			node.encoded, last = wire.AppendMessage(node.encoded[:0], s.Message), s.Message
 		}
 		if data, met := node.sessions.Seal(s.To, node.encoded); met {
 			n.send(i, to, data)

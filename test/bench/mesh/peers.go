@@ -59,7 +59,7 @@ func nextInterval(now time.Time) time.Time {
 
 func read(s *net.UDPConn, to int, arrived chan<- datagram) {
 	for {
-		buffer := make([]byte, session.MaxDatagram)
+		buffer := make([]byte, session.MaxDatagramBytes)
 		size, _, err := s.ReadFromUDPAddrPort(buffer)
 		switch {
 		case errors.Is(err, net.ErrClosed):
@@ -92,7 +92,7 @@ func (n *network) play(from time.Time, length time.Duration, arrived <-chan data
 		case <-due.C:
 			n.now = base.Add(time.Since(begun))
 			r := n.recorded[next%len(n.recorded)]
-			n.act(r.from, []machine.Outgoing{{To: n.names[0], Message: r.message}})
+			n.act(r.from, []machine.OutgoingMessage{{To: n.names[0], Message: r.message}})
 			if next++; time.Since(begun) > settle {
 				late = max(late, time.Since(at))
 			}

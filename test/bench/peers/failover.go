@@ -33,15 +33,15 @@ func (b *bench) losses(p *peer) []scenario.Fault {
 	}
 	return []scenario.Fault{
 		{Name: "cable pulled",
-			Hurt: func(_ context.Context, node string) error { return b.Cluster.Link(node, false) },
-			Heal: func(_ context.Context, node string) error { return b.Cluster.Link(node, true) }},
+			Hurt: func(_ context.Context, node string) error { return b.Cluster.SetLink(node, false) },
+			Heal: func(_ context.Context, node string) error { return b.Cluster.SetLink(node, true) }},
 		// keepalived is no pod, and is stopped by a signal.
 		{Name: "node frozen",
 			Hurt: func(_ context.Context, node string) error {
-				return errors.Join(b.Cluster.Link(node, false), each(node, "-STOP"), b.Cluster.Pause(node))
+				return errors.Join(b.Cluster.SetLink(node, false), each(node, "-STOP"), b.Cluster.Pause(node))
 			},
 			Heal: func(_ context.Context, node string) error {
-				return errors.Join(b.Cluster.Resume(node), each(node, "-CONT"), b.Cluster.Link(node, true))
+				return errors.Join(b.Cluster.Resume(node), each(node, "-CONT"), b.Cluster.SetLink(node, true))
 			}},
 		{Name: "announcer killed -9",
 			Hurt: func(_ context.Context, node string) error { return each(node, "-KILL") },

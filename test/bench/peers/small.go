@@ -54,7 +54,7 @@ func (b *bench) arp(ctx context.Context, p *peer, address string) error {
 	if _, err := b.settled(ctx, p, address); err != nil {
 		return err
 	}
-	in := func(do func() error) error { return b.Cluster.InHost(plan.Client, do) }
+	in := func(do func() error) error { return b.Cluster.RunInHost(plan.Client, do) }
 	a, err := asker.New(in, clientAddress, asker.AnyProcessor)
 	if err != nil {
 		return err

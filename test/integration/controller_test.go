@@ -133,6 +133,7 @@ func TestPoolEditTakesNoAddressAway(t *testing.T) {
 	b.service("web")
 	b.has("web", "10.9.0.1")
 	b.setAddresses(pool, "10.9.0.5-10.9.0.9")
+	b.poolReady("pool", v1beta1.ReasonPoolReady) // of the edited pool
 	b.service("next")
 	b.has("next", "10.9.0.5")
 	b.has("web", "10.9.0.1")

@@ -319,9 +319,9 @@ func TestStack_EditWithoutAnOperatorIsReverted(t *testing.T) {
 	b.operatorServing(metrics)
 	b.exists(ad)
 	b.becomes(p, func(client.Object) bool { return p.Spec.Addresses[0] == "192.168.1.240-192.168.1.250" })
-	b.hasEvent(p, v1beta1.ReasonEditReverted, "the field manager vendor-tool edited it")
-	b.hasEvent(d, v1beta1.ReasonEditReverted, "the field manager scaler edited it")
-	b.hasEvent(ad, v1beta1.ReasonDeletionReverted, "it did not exist any more")
+	b.hasEvent(p, v1beta1.ReasonEditReverted, "the field manager vendor-tool edited the object")
+	b.hasEvent(d, v1beta1.ReasonEditReverted, "the field manager scaler edited the object")
+	b.hasEvent(ad, v1beta1.ReasonDeletionReverted, "the object was deleted, and the operator made it again")
 	page := b.restoredCounts(metrics, scraper, `{kind="IPAddressPool",manager="vendor-tool"} 1`, `{kind="Deployment",manager="scaler"} 1`, `{kind="L2Advertisement",manager=""} 1`)
 	if n := strings.Count(page, "\nlbstack_operator_restored_objects_total{"); n != 3 {
 		t.Errorf("counts of restored objects: got %d, want 3", n)

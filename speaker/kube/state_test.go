@@ -90,7 +90,7 @@ func TestStatus_OfASpeakerThatMissesOthers(t *testing.T) {
 			}}
 		}), receives + "; hosts answer for 10.0.0.1 (02:00:00:00:00:07 on eth0), 10.0.0.2 (02:00:00:00:00:08 of the node n2 on eth0), 1 more" + look},
 		{"no host answers", with(func(r *layer2.Report) { r.Phase = "Isolated" }),
-			"the speaker receives nothing from n2 and n3, and no answer from any host on the links of its addresses. It announces nothing, since other nodes may have its addresses: look at the network of the node"},
+			"the speaker receives nothing from n2 and n3, and no answer from any host on the links of its addresses. It announces nothing until a host there answers or asks for one of its addresses, since other nodes may have them: look at the network of the node"},
 		{"the others receive nothing from it", layer2.Report{Phase: "Isolated", MinoritySince: time.Unix(1, 0), Missing: []lb.NodeName{"n2", "n3"}, Unreached: []lb.NodeName{"n2", "n3"}},
 			"nothing that the speaker sends arrives at n2 and n3, from which it receives. It announces nothing, since these nodes take over its addresses: look at what drops UDP that the node sends to the mesh port (spec.speaker.ports of the LoadBalancerStack)"},
 	} {

@@ -209,7 +209,7 @@ func isolatedMessage(r layer2.Report) string {
 		return eligibility.Enumerate("nothing that the speaker sends arrives at", r.Unreached) + ", from which it receives. It announces nothing, since these nodes take over its addresses: " +
 			"look at what drops UDP that the node sends to the mesh port (spec.speaker.ports of the LoadBalancerStack)"
 	}
-	return fmt.Sprintf("the speaker receives %s, and no answer from any host on the links of its addresses. It announces nothing, since other nodes may have its addresses: "+
+	return fmt.Sprintf("the speaker receives %s, and no answer from any host on the links of its addresses. It announces nothing until a host there answers or asks for one of its addresses, since other nodes may have them: "+
 		"look at the network of the node", eligibility.Enumerate("nothing from", r.Missing))
 }
 

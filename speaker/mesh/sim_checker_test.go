@@ -195,10 +195,10 @@ const (
 	// askedFor is how long a speaker in a minority takes to ask the segment, and to announce then.
 	askedFor = 500 * time.Millisecond
 	// passedOver is how long an elected node may stay inactive, since it does not have the
-	// wanted snapshot: actWithin of the engine.
+	// wanted snapshot: claimTimeout of the engine.
 	passedOver = 2 * time.Second
 	// reportsCount is how long a speaker must be in a minority before a report of the controller about
-	// it counts: partitionedAfter of the engine.
+	// it counts: partitionDelay of the engine.
 	reportsCount = 1200 * time.Millisecond
 	// askedAnew is how much longer it takes where several nodes are left, and none is in the majority. The
 	// election depends on the loads, which change as addresses are taken. A newly elected node probes anew.
@@ -288,7 +288,7 @@ func (w *world) giveWayUnseen(side int, l *lan) (give int) {
 // twice bounds how long two nodes of a segment may answer: a detection time, and an interval longer
 // where the two do not begin to miss each other at once; or until a node
 // that does not receive from the other has received its second announcement, if that takes
-// longer (see faceRivals).
+// longer (see yieldToRivals).
 func (w *world) twice() time.Duration {
 	return max(w.timing.Timeout+w.timing.Interval, settleTime+rivalTime) + 2*mostDelay
 }

@@ -27,7 +27,7 @@ var (
 // the responder. contestTime is Timing.Contest and defendTime is Timing.Defend of the responder.
 const settleTime, contestTime, defendTime = 200 * time.Millisecond, time.Second, 10 * time.Second
 
-// rivalTime is the constant rivalInsists of the engine.
+// rivalTime is the constant rivalRepeatTime of the engine.
 const rivalTime = 100 * time.Millisecond
 
 // wall drops the messages of the mesh between some speakers and all others.

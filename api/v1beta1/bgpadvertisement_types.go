@@ -72,8 +72,8 @@ type BGPAdvertisementSpec struct {
 	Peers []ObjectName `json:"peers,omitempty"`
 
 	// aggregationLength is the length of the prefixes that IPv4 addresses are announced as, 1 to 32.
-	// Default 32: single addresses. Addresses whose prefix would contain more than the pool lists are
-	// announced as single routes.
+	// Default 32: single addresses. If the prefix of an address would contain addresses that the pool does
+	// not list, the address is announced as a single route.
 	// +kubebuilder:default=32
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=32
@@ -81,8 +81,8 @@ type BGPAdvertisementSpec struct {
 	AggregationLength int32 `json:"aggregationLength,omitempty"`
 
 	// aggregationLengthV6 is the length of the prefixes that IPv6 addresses are announced as, 1 to 128.
-	// Default 128: single addresses. Addresses whose prefix would contain more than the pool lists are
-	// announced as single routes.
+	// Default 128: single addresses. If the prefix of an address would contain addresses that the pool does
+	// not list, the address is announced as a single route.
 	// +kubebuilder:default=128
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=128
@@ -118,7 +118,7 @@ type BGPAdvertisementSpec struct {
 	Communities []CommunityReference `json:"communities,omitempty"`
 }
 
-// BGPAdvertisementStatus reports whether an advertisement is valid.
+// BGPAdvertisementStatus reports whether an advertisement is in effect.
 type BGPAdvertisementStatus struct {
 	// observedGeneration is the metadata.generation that this status is about.
 	// +optional
@@ -153,7 +153,7 @@ type BGPAdvertisement struct {
 	// +optional
 	Spec BGPAdvertisementSpec `json:"spec,omitempty,omitzero"`
 
-	// status reports whether the spec is valid.
+	// status reports whether the spec is in effect.
 	// +optional
 	Status BGPAdvertisementStatus `json:"status,omitempty,omitzero"`
 }

@@ -284,8 +284,8 @@ const (
 	// well-known name. The last valid configuration of the advertisement stays in effect.
 	ReasonUnknownCommunity = "UnknownCommunity"
 	// ReasonAggregateTooWide: the prefix in which addresses of a pool would be announced
-	// contains more than the pool lists. These addresses are announced as single routes
-	// instead.
+	// contains addresses that the pool does not list. These addresses are announced as
+	// single routes instead.
 	ReasonAggregateTooWide = "AggregateTooWide"
 	// ReasonLocalPrefConflict: another advertisement of the same routes has another
 	// localPref.

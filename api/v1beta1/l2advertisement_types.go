@@ -87,7 +87,7 @@ type PreferredNodeSelector struct {
 	Preference metav1.LabelSelector `json:"preference"`
 }
 
-// L2AdvertisementStatus reports whether an advertisement is valid.
+// L2AdvertisementStatus reports whether an advertisement is in effect.
 type L2AdvertisementStatus struct {
 	// observedGeneration is the metadata.generation that this status is about.
 	// +optional
@@ -120,7 +120,7 @@ type L2Advertisement struct {
 	// +optional
 	Spec L2AdvertisementSpec `json:"spec,omitempty,omitzero"`
 
-	// status reports whether the spec is valid.
+	// status reports whether the spec is in effect.
 	// +optional
 	Status L2AdvertisementStatus `json:"status,omitempty,omitzero"`
 }

@@ -64,7 +64,9 @@ func (r *Reconciler) readBGPObjects(ctx context.Context, in eligibility.Input) (
 	return bgpObjects{view, known, broken}, nil
 }
 
-// bgpFactsOf returns what is known of announcing an address by BGP.
+// bgpFactsOf returns the facts that decide whether one address is announced by BGP. plan has the nodes that may
+// announce this address. The result has the BGP objects, the sessions of these nodes, and why some of these
+// nodes announce no address now.
 func (r *Reconciler) bgpFactsOf(nodes []eligibility.Node, plan core.Result, all *bgpObjects) bgpFacts {
 	known := bgpFacts{plan: plan, peers: all.peers, invalid: all.invalid, unavailable: map[lb.NodeName]string{}, sessions: map[lb.NodeName][]reports.Session{}}
 	for _, a := range plan.Announcers {

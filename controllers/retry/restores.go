@@ -33,7 +33,7 @@ type restoreState struct {
 	looked  time.Time // when Compare was called last
 }
 
-// UndoneWrite is a write that another writer has undone.
+// UndoneWrite is the result of Compare: whether another writer has undone a write.
 type UndoneWrite struct {
 	// Is means that a write was undone.
 	Is bool

@@ -15,13 +15,13 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// anotherWriter is the subject of a sentence about a field manager whose name is not known.
+// anotherWriter stands in messages for a field manager whose name is not known.
 const anotherWriter = "another writer"
 
-// planWrite returns the Service as it is to be written (next), how long to wait before the write (wait), and
-// how long a disagreement with another writer still lasts (calm; zero: there is none). Without the wait, two
-// controllers that correct each other would write as fast as the API server permits. While they disagree, the
-// condition names the other writer: planWrite stores its name in d.
+// planWrite returns the Service as it is to be written (next), and how long to wait before the write (wait).
+// Without the wait, two controllers that correct each other would write as fast as the API server permits. calm
+// is the time until the disagreement with another writer ends if no further write is undone; zero: there is no
+// disagreement. While the two disagree, the condition names the other writer: planWrite stores its name in d.
 func (r *Reconciler) planWrite(ctx context.Context, svc *corev1.Service, d *serviceDecision) (next *corev1.Service, wait, calm time.Duration, err error) {
 	key, now := apiconv.KeyOf(svc), r.now()
 	d.overwriter, calm = r.restoreLimiter.Disagreement(key, now)
@@ -50,8 +50,8 @@ func overwrittenMessage(who string) string {
 		"turn the other controller off, or create the Service again with a spec.loadBalancerClass that only one of the two serves", who)
 }
 
-// statusFingerprint returns a text that differs if this reconciler would write another content: the addresses,
-// the annotation with the pools, and the condition AddressAllocated.
+// statusFingerprint returns one text with everything that this reconciler writes to a Service: the addresses, the
+// annotation with the pools, and the condition AddressAllocated.
 func statusFingerprint(svc *corev1.Service) string {
 	c := meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceAddressAllocated)
 	if c == nil {
@@ -77,7 +77,7 @@ func statusAddresses(svc *corev1.Service) string {
 	return b.String()
 }
 
-// otherWriter returns the subject of a sentence about the other writer of status.loadBalancer.
+// otherWriter returns a phrase for messages that names the other writer of status.loadBalancer.
 func otherWriter(svc *corev1.Service) string {
 	if svc == nil {
 		return anotherWriter
@@ -85,7 +85,7 @@ func otherWriter(svc *corev1.Service) string {
 	return writerOf(svc.ManagedFields, "status", "f:status", "f:loadBalancer", "f:ingress")
 }
 
-// writerOf returns the subject of a sentence about a field manager other than this controller. It chooses the
+// writerOf returns a phrase for messages that names a field manager other than this controller. It chooses the
 // owner of the field at a path of a subresource. If no other manager owns the field, it chooses the last
 // writer of the subresource.
 func writerOf(managed []metav1.ManagedFieldsEntry, subresource string, path ...string) string {

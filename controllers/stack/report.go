@@ -27,7 +27,7 @@ func (r *Reconciler) writeReport(ctx context.Context, stack *v1beta1.LoadBalance
 	next := buildStatus(stack.Status, *f)
 	unreported := r.reportUpgradeable(ctx, next.Conditions)
 	if unreported != nil && !apierrors.IsConflict(unreported) {
-		if f.removed { // nothing but this condition is left
+		if f.removed { // everything is deleted, but the removal ends only when the condition for OLM is written
 			f.removed, f.removing = false, new("")
 		}
 		unreported = f.addFailure(v1beta1.ReasonReportFailed, unreported)

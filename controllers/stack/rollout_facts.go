@@ -30,7 +30,7 @@ const meshPortName = "mesh"
 type rolloutObservations struct {
 	since    time.Time // since when the API server has answered; zero: it did not answer the last time
 	pods     map[types.UID]podReadiness
-	ending   map[types.UID]bool // pods whose deletion was requested, or that were gone when the process began
+	ending   map[types.UID]bool // pods that are deleted or being deleted, although the cache may not show it yet
 	informed bool               // readEndingPods has run
 	stack    types.UID
 	stored   rollout.Stored // the state that was last stored in the status; the cache may be older
@@ -44,7 +44,8 @@ type podReadiness struct {
 	since    time.Time
 }
 
-// noteAnswer records whether the API server answers. A conflict is an answer.
+// noteAnswer records whether the API server answered the requests of a pass. While it does not answer, no time
+// counts for a rollout. A conflict changes nothing.
 func (o *rolloutObservations) noteAnswer(err error, now time.Time) {
 	switch {
 	case apierrors.IsConflict(err):
@@ -176,7 +177,7 @@ func isReportOf(state *v1beta1.SpeakerState, pod *corev1.Pod) bool {
 	return state.Status.StartedAt == nil
 }
 
-// outagesOf returns the Services that have endpoints and that no node announces although nodes may.
+// outagesOf returns the Services that have endpoints and that no node announces, although nodes may announce them.
 func outagesOf(services []corev1.Service) []rollout.Outage {
 	var list []rollout.Outage
 	for i := range services {

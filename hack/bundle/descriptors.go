@@ -38,10 +38,10 @@ func (s schema) text(key string) string {
 	return text
 }
 
-// describeFields returns a descriptor for each field of a part, and for each field one level below: of an object,
-// or of the items of a list. It returns no descriptors for deeper fields and for the fields of label
-// selectors, which consoles show according to the schema. The fields whose names are in first come before all
-// other fields.
+// describeFields returns a descriptor for each field of a part, and for each field one level below. Below an
+// object these are its fields, and below a list the fields of its items. It returns no descriptors for deeper
+// fields, for the fields of conditions, and for those of label selectors, which consoles show according to the
+// schema. The fields whose names are in first come before all other fields.
 func describeFields(of schema, p objectPart, first []string) []descriptor {
 	var list []descriptor
 	fields := of.child("properties")
@@ -115,8 +115,8 @@ func controlDescriptor(field schema, p objectPart, name string) string {
 	return ""
 }
 
-// acronyms has the spelling in titles of those words in field names for which a capital first letter is not
-// enough.
+// acronyms maps words in the names of fields to their spelling in titles. Words that only get a capital first
+// letter in titles are not in the map.
 var acronyms = map[string]string{
 	"as": "AS", "asn": "ASN", "bfd": "BFD", "bgp": "BGP", "ebgp": "eBGP", "id": "ID", "ip": "IP", "ips": "IPs", "ipv4": "IPv4", "ipv6": "IPv6", "l2": "L2", "layer2": "Layer 2", "mac": "MAC", "med": "MED",
 	"ttl": "TTL", "uid": "UID", "vrf": "VRF",

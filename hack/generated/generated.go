@@ -13,8 +13,8 @@ import (
 
 // Make calls generate, which writes the paths into a temporary folder. It then replaces the paths in out by
 // the generated ones. If check is set, Make changes nothing. It then returns an error with the paths that are
-// not up to date, and the make target that updates them. The parameter what is the name of the paths in
-// messages.
+// not up to date, and the make target that updates them. Messages call the generated paths by the text in the
+// parameter what.
 func Make(what, target, out string, check bool, generate func(dir string) error, paths ...string) error {
 	scratch, err := os.MkdirTemp("", "lbstack-"+target+"-")
 	if err != nil {
@@ -33,8 +33,8 @@ func Make(what, target, out string, check bool, generate func(dir string) error,
 	return nil
 }
 
-// Replace replaces each path in the folder to by the same path in the folder from. A path is a file or a
-// folder. Replace removes files that the folder from does not have.
+// Replace copies paths, which are files or folders, from one folder (from) to another (to). Files below the
+// same paths in the target folder are removed first.
 func Replace(from, to string, paths ...string) error {
 	for _, path := range paths {
 		files, err := readFiles(filepath.Join(from, path))

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package cgroup makes, removes and freezes the control groups of a host, and sets their
-// weight. A host has its own group in every hierarchy of the machine: cgroup v2 has one
+// weight. A host is a simulated computer of the test bed; all hosts run on one machine.
+// Each host has its own group in every cgroup hierarchy of the machine: cgroup v2 has one
 // hierarchy, v1 has several. The groups of the host's pods are below its own group, so
 // one write freezes all processes of the host.
 package cgroup
@@ -141,7 +142,7 @@ func RemoveGroups(dirs []string) error {
 const ParentDir = "lbstack"
 
 // SetFrozen stops every process in the groups if frozen is true. Otherwise it lets the
-// processes run again. It waits until the kernel has done so.
+// processes run again. It returns when the kernel has stopped or resumed them.
 func SetFrozen(dirs []string, frozen bool) error {
 	file, value, want, err := freezerSetting(dirs, frozen)
 	if err != nil {
@@ -157,7 +158,7 @@ func SetFrozen(dirs []string, frozen bool) error {
 		}
 		time.Sleep(10 * time.Millisecond) // cgroup v1 sends no notification
 	}
-	return fmt.Errorf("control group %s: the freezer did not reach the state %s in time", filepath.Dir(file), value)
+	return fmt.Errorf("control group %s: the kernel did not act on the value %s of %s in time", filepath.Dir(file), value, filepath.Base(file))
 }
 
 // IsFrozen reports whether the processes in the groups are stopped.

@@ -78,8 +78,8 @@ func (m *migrateRun) readState(ctx context.Context) (*cutover.Cluster, error) {
 	)
 }
 
-// findWorkloads finds MetalLB's workloads in the namespace of -n or, without it, in all namespaces. It finds MetalLB's operator
-// in any namespace, and with -n the workloads of MetalLB that run in others.
+// findWorkloads finds MetalLB's workloads in the namespace of -n or, without -n, in all namespaces. With -n, workloads of MetalLB that
+// run in another namespace count as another MetalLB (OtherMetalLBs). MetalLB's operator is found in any namespace.
 func (m *migrateRun) findWorkloads(ctx context.Context, c *cutover.Cluster) error {
 	for _, kind := range workloadKinds {
 		found, err := m.list(ctx, kind)
@@ -128,8 +128,8 @@ func (m *migrateRun) addWorkload(c *cutover.Cluster, u *unstructured.Unstructure
 	return nil
 }
 
-// findFRRConfigurations finds the objects by which FRR-K8s has sessions of MetalLB, if MetalLB uses FRR-K8s. They may be in a
-// namespace of FRR-K8s.
+// findFRRConfigurations finds the FRRConfigurations that MetalLB made, if MetalLB uses FRR-K8s: FRR-K8s runs MetalLB's sessions with
+// routers according to these objects. They may be in the namespace of FRR-K8s instead of MetalLB's.
 func (m *migrateRun) findFRRConfigurations(ctx context.Context, c *cutover.Cluster) error {
 	if len(c.Speakers) != 1 || !cutover.UsesFRRK8s(&c.Speakers[0]) {
 		return nil
@@ -162,7 +162,7 @@ func (m *migrateRun) readEndpoints(ctx context.Context) (slices []discoveryv1.En
 	return slices, err
 }
 
-// podsOf returns the pods of a workload, including those that are ending.
+// podsOf returns the pods that a selector of a workload selects, including pods that are ending.
 func (m *migrateRun) podsOf(ctx context.Context, namespace string, selector *metav1.LabelSelector) (pods []corev1.Pod, err error) {
 	selects, err := metav1.LabelSelectorAsSelector(selector)
 	if err != nil {
@@ -172,7 +172,7 @@ func (m *migrateRun) podsOf(ctx context.Context, namespace string, selector *met
 	return pods, err
 }
 
-// pods returns the pods of a DaemonSet, including those that are ending. Other pods may have the same labels: they are left out.
+// pods returns the pods of a DaemonSet, including pods that are ending. It leaves out pods that have the same labels and another owner.
 func (m *migrateRun) pods(ctx context.Context, set *appsv1.DaemonSet) ([]corev1.Pod, error) {
 	pods, err := m.podsOf(ctx, set.Namespace, set.Spec.Selector)
 	return slices.DeleteFunc(pods, func(p corev1.Pod) bool { return !metav1.IsControlledBy(&p, set) }), err
@@ -199,9 +199,10 @@ func (m *migrateRun) findUnmanaged(ctx context.Context, c *cutover.Cluster) erro
 	)
 }
 
-// endSpeakers ends MetalLB's speakers on nodes, or on all nodes if nil. It deletes their pods with GracePeriod (all with
-// LastGracePeriod), and then changes the DaemonSet. The DaemonSet itself would delete them with the grace period in the pods. It may
-// replace pods until it is changed; these have the grace period of its template, which is set to GracePeriod before.
+// endSpeakers ends MetalLB's speakers on nodes, or on all nodes if nodes is nil. It deletes the pods of the speakers, and then changes
+// the DaemonSet. It deletes with GracePeriod, or with LastGracePeriod if nodes is nil: the DaemonSet controller would delete the pods
+// with the grace period in their spec. That controller may create new pods until the DaemonSet is changed. endSpeakers therefore first
+// sets the grace period in the template to GracePeriod.
 func (m *migrateRun) endSpeakers(ctx context.Context, c *cutover.Cluster, nodes []cutover.Node, change func(*appsv1.DaemonSet) (*appsv1.DaemonSet, error)) error {
 	set, grace := &c.Speakers[0], cutover.GracePeriod
 	if nodes == nil {
@@ -236,8 +237,8 @@ func (m *migrateRun) endSpeakers(ctx context.Context, c *cutover.Cluster, nodes 
 	return m.writeWorkload(ctx, c, set, changed)
 }
 
-// deletePods deletes pods of MetalLB's speakers all at once, with a grace period in seconds. One by one would take longer, and the DaemonSet replaces pods that
-// have ended until it is changed.
+// deletePods deletes pods of MetalLB's speakers all at once, with a grace period in seconds. To delete them one by one would take longer,
+// and until the DaemonSet is changed, pods that have ended are replaced.
 func (m *migrateRun) deletePods(ctx context.Context, pods []corev1.Pod, grace int64) error {
 	failed := make([]error, len(pods))
 	var deleting sync.WaitGroup
@@ -294,10 +295,11 @@ func (m *migrateRun) controllerPodMessage(ctx context.Context, c *cutover.Cluste
 }
 
 // errAnotherRun ends a run if another run has changed the DaemonSet of MetalLB's speakers: each would undo steps of the other.
-var errAnotherRun = errors.New("the DaemonSet of MetalLB's speakers is not as this run left it: somebody else runs kubectl lbstack migrate, or changed it: once nobody does, run the command again to go on")
+var errAnotherRun = errors.New("the DaemonSet of MetalLB's speakers is not as this run left it: somebody else runs kubectl lbstack migrate, or has changed the DaemonSet. Make sure that nobody else changes it, and run the command again to go on")
 
-// checkUnchanged returns the DaemonSet of MetalLB's speakers, or errAnotherRun if its progress is not that of one of sets, which this
-// run has written. Writes call it first, except the patch in leave, which follows an apply that does.
+// checkUnchanged reads the DaemonSet of MetalLB's speakers. sets are the versions of the DaemonSet that this run may have written last.
+// If the DaemonSet shows the progress of none of them, checkUnchanged returns errAnotherRun. Each write calls it first, except the patch
+// in the method leave: this patch directly follows apply, which calls checkUnchanged.
 func (m *migrateRun) checkUnchanged(ctx context.Context, sets ...*appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 	now := &appsv1.DaemonSet{}
 	if err := m.api.Get(ctx, client.ObjectKeyFromObject(sets[0]), now); err != nil {
@@ -352,7 +354,7 @@ func notReadyReason(stack *v1beta1.LoadBalancerStack) string {
 	ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
 	switch {
 	case ready == nil || ready.ObservedGeneration < stack.Generation:
-		return "the operator has not looked at LoadBalancerStack default"
+		return "the operator has not looked at LoadBalancerStack default as it is now"
 	case ready.Status != metav1.ConditionTrue:
 		return fmt.Sprintf("LoadBalancerStack default is not Ready (%s): %s", ready.Reason, ready.Message)
 	}

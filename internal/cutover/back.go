@@ -11,33 +11,34 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// RollbackProblems returns what prevents a rollback, each as a sentence with what to do. NoPoolProblems returns further ones. A cluster
-// without a stack has nothing that a rollback could delete.
+// RollbackProblems returns the problems that prevent a rollback, each as a sentence with what to do. NoPoolProblems returns further
+// problems. A cluster without a stack has nothing that a rollback could delete.
 func (c *Cluster) RollbackProblems() []string {
 	if problems := c.InstallationProblems(c.Stack != nil && HasRoutes(c.Stack)); len(problems) > 0 || c.Stack == nil {
 		return problems
 	}
 	if !c.HasSwitchBegun() {
-		return []string{"no switch from MetalLB was made, as MetalLB's workloads and LoadBalancerStack default show: a rollback would delete the stack, and the Services of lbstack would lose what announces them: " +
-			"if you switched by hand, go back by hand as docs/migrate.md describes; to remove lbstack, delete the stack"}
+		return []string{"no switch from MetalLB was made: neither MetalLB's workloads nor LoadBalancerStack default show one. A rollback would delete the stack, and nothing would announce the Services of lbstack any more. " +
+			"If you switched by hand, go back by hand as docs/migrate.md describes. To remove lbstack, delete the stack"}
 	}
 	class, _, _ := unstructured.NestedString(c.Stack.Object, "spec", "loadBalancerClass")
 	if served := c.servedClass(); served != class {
-		return []string{fmt.Sprintf("MetalLB serves Services of the class %q and LoadBalancerStack default those of %q: MetalLB would not take over what lbstack serves: give MetalLB's controller and speakers the class of the stack with --lb-class", served, class)}
+		return []string{fmt.Sprintf("MetalLB serves Services of the class %q and LoadBalancerStack default those of %q: MetalLB would not take over the Services of lbstack. Set the flag --lb-class of MetalLB's controller and speakers to the class of the stack", served, class)}
 	}
 	return nil
 }
 
-// HasSwitchBegun reports whether a switch to lbstack has begun and was not taken back completely. Migrate notes it in MetalLB's
-// workloads. A switch by hand scales MetalLB's controller to 0, or leaves no node to its speakers. In the last steps of a rollback,
-// only the stack shows it.
+// HasSwitchBegun reports whether a switch to lbstack has begun and was not rolled back completely. kubectl lbstack migrate notes the
+// switch in MetalLB's workloads. A switch by hand scales MetalLB's controller to 0, or leaves no node to its speakers. In the last
+// steps of a rollback, only the stack shows the switch.
 func (c *Cluster) HasSwitchBegun() bool {
 	_, stopped := SwitchProgress(&c.Speakers[0])
 	_, noted := c.Controllers[0].Annotations[AnnotationBefore]
 	return noted || stopped || HasBegun(&c.Speakers[0]) || replicasOf(&c.Controllers[0]) == 0 || c.Stack != nil && isLeavingStack(c.Stack)
 }
 
-// isLeavingStack reports whether a stack is as LeavingStack returns it for the last nodes.
+// isLeavingStack reports whether a stack is in the last steps of a rollback: it announces nothing, and its removal leaves the addresses
+// in the status of Services. LeavingStack returns such a stack if it is called without hostnames.
 func isLeavingStack(stack *unstructured.Unstructured) bool {
 	addresses, _, _ := unstructured.NestedString(stack.Object, "spec", "removal", "addresses")
 	return addresses == string(v1beta1.AddressesHandOver) && !HasLayer2(stack) && !HasRoutes(stack)
@@ -45,9 +46,9 @@ func isLeavingStack(stack *unstructured.Unstructured) bool {
 
 // BackOrder returns the order in which nodes go back to MetalLB. It is empty, and all nodes go back at once, if the stack does
 // not announce to routers or no node has moved. The nodes in Together go back first, because MetalLB announces addresses of the
-// local network as soon as one of its speakers runs. The nodes in OneByOne follow one by one: after a complete switch in the
-// reverse of NewOrder, and after an interrupted one those that MetalLB's DaemonSet leaves out, in the reverse order of their
-// names.
+// local network as soon as one of its speakers runs. The nodes in OneByOne follow one by one. After a complete switch, their order is
+// the reverse of NewOrder. After an interrupted switch, they are the nodes that MetalLB's DaemonSet leaves out, in the reverse order
+// of their names.
 func BackOrder(nodes []corev1.Node, states []v1beta1.SpeakerState, speakers *appsv1.DaemonSet, stack *v1beta1.LoadBalancerStack, local map[string][]string) (Order, error) {
 	left, stopped := SwitchProgress(speakers)
 	var with []corev1.Pod
@@ -81,7 +82,7 @@ func BackOrder(nodes []corev1.Node, states []v1beta1.SpeakerState, speakers *app
 	return o, nil
 }
 
-// LeavingStack returns the stack of the cluster, changed so that it announces to routers only from the nodes with these
+// LeavingStack returns the stack of the cluster as a rollback applies it: it announces to routers only from the nodes with these
 // hostnames, and nothing on the local network. Its removal deletes the claims: claims that stayed could contradict the
 // addresses that Services have when a later switch begins. Its removal leaves the addresses in the status of Services: without
 // them kube-proxy drops the traffic, and MetalLB's controller gives a Service without an address the first free one.
@@ -93,13 +94,13 @@ func LeavingStack(stack *unstructured.Unstructured, hostnames []string) (*unstru
 	return leaving, unstructured.SetNestedField(leaving.Object, string(v1beta1.AddressesHandOver), "spec", "removal", "addresses")
 }
 
-// NoPoolProblems returns a sentence, with what to do, for each address in the status of a Service that is in none of
-// MetalLB's pools: MetalLB would not give it to the Service again.
+// NoPoolProblems returns a sentence, with what to do, for each address that a Service has in its status and that no pool of
+// MetalLB contains. MetalLB would not give such an address to the Service again.
 func (c *Cluster) NoPoolProblems(pools []v1beta1.StackIPAddressPool) (problems []string) {
 	for _, svc := range c.shownServices(c.servedClass()) {
 		for _, address := range svc.addresses {
 			if !slices.ContainsFunc(pools, func(p v1beta1.StackIPAddressPool) bool { return poolHas(&p, address) }) {
-				problems = append(problems, fmt.Sprintf("Service %s shows %s, which no address pool of MetalLB has: it would lose the address: have it ask for another one first, with the annotation %s, or delete it", svc.name, address, v1beta1.AnnotationLoadBalancerIPs))
+				problems = append(problems, fmt.Sprintf("Service %s shows %s, which no address pool of MetalLB has: MetalLB would take the address from the Service. First request another address with the annotation %s, or delete the Service", svc.name, address, v1beta1.AnnotationLoadBalancerIPs))
 			}
 		}
 	}

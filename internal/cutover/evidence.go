@@ -24,7 +24,7 @@ func (c *Cluster) UnpreparedReason(stack *v1beta1.LoadBalancerStack, nodes []Nod
 	ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
 	switch {
 	case ready == nil || ready.ObservedGeneration < stack.Generation:
-		return "the operator has not looked at LoadBalancerStack default: look at its pods"
+		return "the operator has not looked at LoadBalancerStack default as it is now: look at the pods of the operator"
 	case ready.Status != metav1.ConditionTrue && ready.Reason != v1beta1.ReasonServicesNotAnnounced:
 		return fmt.Sprintf("LoadBalancerStack default is not Ready (%s): %s", ready.Reason, ready.Message)
 	}

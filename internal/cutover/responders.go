@@ -12,9 +12,9 @@ import (
 )
 
 // Responder is whether a speaker of MetalLB had an NDP responder when it began to announce. The responder joins the multicast group
-// of an IPv6 address only when the speaker begins to announce the address. MetalLB creates responders every 10 s, for the
-// interfaces that it finds then, the first time right after its start. If that first search takes longer than the rest of the
-// start, or finds no interface, the speaker never receives the solicitations for the addresses that it announces already
+// of an IPv6 address only when the speaker begins to announce the address. MetalLB searches for interfaces every 10 s, the first
+// time right after its start, and creates responders for new ones. If the first search takes longer than the rest of the start, or
+// finds no interface, the speaker never receives the solicitations for the addresses that it announces already
 // (internal/layer2/announcer.go of MetalLB v0.16.1).
 type Responder int
 
@@ -27,8 +27,8 @@ const (
 	ResponderLate
 )
 
-// ResponderInLog finds the state of the NDP responder in the beginning of the log of a speaker of MetalLB: one JSON object per
-// line, with the level info or lower. It ignores other lines.
+// ResponderInLog finds the state of the NDP responder in the beginning of the log of a speaker of MetalLB. The log has one JSON
+// object per line; other lines are ignored. The speaker must log messages of the level info.
 func ResponderInLog(log []byte) Responder {
 	for line := range bytes.Lines(log) {
 		var entry struct {
@@ -47,7 +47,7 @@ func ResponderInLog(log []byte) Responder {
 	return ResponderUnknown
 }
 
-// ShowsIPv6 reports whether a Service shows an IPv6 address.
+// ShowsIPv6 reports whether a Service that MetalLB serves has an IPv6 address in its status.
 func (c *Cluster) ShowsIPv6() bool {
 	return slices.ContainsFunc(c.shownServices(c.servedClass()), func(s serviceAddresses) bool {
 		return slices.ContainsFunc(s.addresses, func(address string) bool {
@@ -57,8 +57,9 @@ func (c *Cluster) ShowsIPv6() bool {
 	})
 }
 
-// MissingPodMessage returns a pod of MetalLB's speakers that is being deleted, or how many nodes have no pod yet, as a phrase; empty
-// if all nodes have one. A deleted pod on a node that does not report is ignored.
+// MissingPodMessage returns which pod of MetalLB's speakers is still being deleted or, if none is, how many nodes have no pod yet.
+// It is a phrase; empty: each node has a pod, and none is being deleted. A pod that is being deleted on a node that does not report
+// is ignored.
 func (c *Cluster) MissingPodMessage(set *appsv1.DaemonSet) string {
 	for _, pod := range c.Pods {
 		if pod.DeletionTimestamp != nil && !c.doesNotReport(pod.Spec.NodeName) {

@@ -94,7 +94,7 @@ func toleratesControlPlanes(tolerations field) bool {
 	})
 }
 
-// mapFlags maps the flags of a component. It leaves those about MetalLB's own pods to mapWorkload.
+// mapFlags maps the flags of a component. Flags without a counterpart in lbstack stay unmarked: mapWorkload marks them as ignored.
 func (in *importer) mapFlags(args field, component string) {
 	items := args.items()
 	for i := 0; i < len(items); i++ {
@@ -123,18 +123,19 @@ func (in *importer) mapFlags(args field, component string) {
 	}
 }
 
-// settingNotes has, for those flags of MetalLB's speaker that a stack has no field for, what to do.
+// settingNotes has a note for some flags of MetalLB's speaker, by flag. A stack has no field for these flags: the note is what lbstack
+// does instead, or which field to set.
 var settingNotes = map[string]string{
 	"bgp-debounce-timeout": "lbstack sends changes of routes at once and has no such timer",
 	"ml-wan-config":        "lbstack finds failures in another way: set spec.layer2.failureDetection to Relaxed if the network between nodes loses packets",
 	"ml-bindport":          "the speakers of lbstack use the UDP port 7575: set spec.speaker.ports.mesh to use another",
 }
 
-// settingVariables has the flags that MetalLB's speaker also reads from environment variables.
+// settingVariables maps environment variables of MetalLB's speaker to the flags that they stand for.
 var settingVariables = map[string]string{"METALLB_BGP_DEBOUNCE_TIMEOUT": "bgp-debounce-timeout", "METALLB_ML_BIND_PORT": "ml-bindport"}
 
-// markSetting reports a flag or an environment variable that settingNotes has. MetalLB's chart always sets the port, so that its
-// default is no setting of the user.
+// markSetting reports a flag or an environment variable that settingNotes has. MetalLB's chart always sets the port, so the default
+// port is not a setting of the user.
 func markSetting(f field, flag, value string) {
 	switch note := settingNotes[flag]; {
 	case note == "":
@@ -157,8 +158,8 @@ func mapVariables(env field) {
 // maxReplicas bounds the number of controllers (v1beta1.ControllerSpec.Replicas).
 const maxReplicas = 5
 
-// mapReplicas maps how many controllers run. One is what MetalLB runs by default, and kubectl lbstack migrate sets none: neither
-// is a reason for fewer controllers than a stack has by default.
+// mapReplicas maps how many controllers run. It ignores 1, which is MetalLB's default, and 0, which kubectl lbstack migrate sets. Neither
+// number means that the user wants fewer controllers than a stack has by default.
 func (in *importer) mapReplicas(f field) {
 	n, ok := f.number(0, maxReplicas)
 	if ok && n < 2 {
@@ -176,7 +177,7 @@ const maxSpreadConstraints = 8
 // of a stack counts the pods of its component.
 func mapSpread(list field, target string, c *v1beta1.ComponentSpec) {
 	for _, item := range list.withItem(target).items() {
-		item.child("labelSelector").markIgnored("selects pods of MetalLB: a stack counts the pods of the component")
+		item.child("labelSelector").markIgnored("selects pods of MetalLB; without a labelSelector, a stack counts the pods of its own component")
 		if len(c.TopologySpreadConstraints) == maxSpreadConstraints {
 			item.markUnmapped(fmt.Sprintf("topologySpreadConstraints can have %d items", maxSpreadConstraints))
 			continue

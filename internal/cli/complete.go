@@ -29,7 +29,7 @@ func (c *cluster) completeArgs(listers ...lister) cobra.CompletionFunc {
 	}
 }
 
-// completeFlag has a lister complete the values of a flag.
+// completeFlag makes a lister complete the values of a flag.
 func (c *cluster) completeFlag(cmd *cobra.Command, flag string, list lister) {
 	err := cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string, text string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return c.complete(cmd, list, text)
@@ -49,7 +49,7 @@ func (c *cluster) complete(cmd *cobra.Command, list lister, text string) ([]cobr
 	ctx, cancel := context.WithTimeout(parent, completionTimeout)
 	defer cancel()
 	if t := c.flags.Timeout; t != nil && (*t == "" || *t == "0") {
-		*t = completionTimeout.String() // of single requests, such as those that look for the kinds of the API server
+		*t = completionTimeout.String() // bounds single requests too, such as those of API discovery
 	}
 	names, err := list(ctx, c, text)
 	if err != nil {
@@ -65,8 +65,8 @@ func listWords(words ...string) lister {
 	return func(context.Context, *cluster, string) ([]string, error) { return slices.Clone(words), nil }
 }
 
-// listServices lists the Services of type LoadBalancer: by name those of the namespace, and if the text has a slash, those of all
-// namespaces as namespace/name.
+// listServices lists the names of the Services of type LoadBalancer in the namespace. If the text has a slash, it lists the Services of
+// all namespaces instead, as namespace/name.
 func listServices(ctx context.Context, c *cluster, text string) (names []string, err error) {
 	all := strings.Contains(text, "/")
 	var options []client.ListOption
@@ -111,7 +111,8 @@ func listPools(ctx context.Context, c *cluster, _ string) (names []string, err e
 	return names, err
 }
 
-// listAddresses returns a lister of the addresses with a claim in one of the states; in any state if none is given.
+// listAddresses returns a lister of the addresses whose claim is in one of the given states. Without states, it lists all claimed
+// addresses.
 func listAddresses(states ...v1beta1.ClaimState) lister {
 	return func(ctx context.Context, c *cluster, _ string) (addresses []string, err error) {
 		err = listNames(ctx, c, &v1beta1.IPAddressClaimList{}, func(l *v1beta1.IPAddressClaimList) {
@@ -125,8 +126,8 @@ func listAddresses(states ...v1beta1.ClaimState) lister {
 	}
 }
 
-// listSubjects lists what the command who takes: addresses, nodes and pools with the word that says which is meant, and Services. What
-// the user may not read is left out.
+// listSubjects lists the possible arguments of kubectl lbstack who: addresses, node/NAME, pool/NAME, and Services. It leaves out what
+// the user may not read.
 func listSubjects(ctx context.Context, c *cluster, text string) (names []string, err error) {
 	for _, part := range []struct {
 		prefix string
@@ -167,7 +168,7 @@ func (c *cluster) completePlan(cmd *cobra.Command, args []string, text string) (
 	return c.completeArgs(listWords("pool", "peer", "advertisement", "l2advertisement", "bgpadvertisement"), items)(cmd, args, text)
 }
 
-// itemNames returns the names of the items of a stack of a type, as the command plan names the types.
+// itemNames returns the names of a stack's items of one kind. The kinds are those that kubectl lbstack plan accepts.
 func itemNames(spec *v1beta1.LoadBalancerStackSpec, kind string) (names []string) {
 	if kind == "pool" {
 		for i := range spec.IPAddressPools {

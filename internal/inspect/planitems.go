@@ -7,15 +7,16 @@ import (
 	"strings"
 )
 
-// plannedLists are the lists of the spec of a stack whose items a plan compares. A plan only names
-// the other fields that change.
+// plannedLists are the lists in the spec of a stack whose items a plan compares. Of the other fields, a plan
+// shows that they change, but not how.
 var plannedLists = []string{"ipAddressPools", "l2Advertisements", "bgpPeers", "bgpAdvertisements", "communities"}
 
-// ItemChange is the change of an item of one of the planned lists. The effect of some fields, such as interfaces of an
-// L2Advertisement, depends on the nodes, and a plan does not show it.
+// ItemChange is the change of an item of one of the planned lists. The effect of some fields depends on the nodes, for example
+// interfaces of an L2Advertisement. A plan does not show such an effect.
 type ItemChange struct {
-	// List is the name of the field of the spec, and Name the name of the item.
+	// List is the name of the list in the spec.
 	List string `json:"list"`
+	// Name is the name of the item.
 	Name string `json:"name"`
 	// What is "is added", "is removed" or "changes".
 	What string `json:"what"`
@@ -32,7 +33,7 @@ func (i ItemChange) String() string {
 	return text
 }
 
-// addItems compares the planned lists of two specs, as decoded from JSON.
+// addItems compares the planned lists of two specs, as decoded from JSON, and adds the items that differ to the changes.
 func (c *Changes) addItems(before, after map[string]any) {
 	for _, list := range plannedLists {
 		old, now := itemsOf(before[list]), itemsOf(after[list])

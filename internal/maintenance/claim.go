@@ -14,8 +14,8 @@ import (
 )
 
 // Reserve returns the claim that reserves an address of a pool: for a Service, which need not exist, or for nobody (the
-// zero key). existing is the claim of the address, or nil. Reserve returns existing if it reserves the address in this way
-// already, and an error if it does not.
+// zero key). existing is the present claim of the address; nil: there is none. Reserve returns existing if that claim
+// already reserves the address for the same Service or for nobody, and otherwise an error.
 func Reserve(address netip.Addr, pool lb.PoolName, service lb.ServiceKey, existing *v1beta1.IPAddressClaim) (*v1beta1.IPAddressClaim, error) {
 	if existing != nil {
 		return existing, checkReserved(existing, service)
@@ -41,7 +41,7 @@ func checkReserved(claim *v1beta1.IPAddressClaim, service lb.ServiceKey) error {
 	case claim.Spec.State == v1beta1.ClaimReserved && slices.Equal(holders, want):
 		return nil
 	case claim.Spec.State == v1beta1.ClaimInUse:
-		return fmt.Errorf("%s: it is in use by %s, and stays so: to take it away, set takeOver: true in its IPAddressClaim together with other holders", claim.Spec.Address, holderPhrase(holders))
+		return fmt.Errorf("%s: it is in use by %s. To take it away, change the holders in its IPAddressClaim and set takeOver: true in the same change", claim.Spec.Address, holderPhrase(holders))
 	default:
 		return fmt.Errorf("%s: it is %s for %s already: run kubectl lbstack release %s first", claim.Spec.Address, strings.ToLower(string(claim.Spec.State)), holderPhrase(holders), claim.Spec.Address)
 	}

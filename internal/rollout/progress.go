@@ -75,7 +75,7 @@ func (d *decision) blockedReason() string {
 	case d.next.canFail() && d.harmReason() != "":
 		return d.harmReason()
 	case slices.ContainsFunc(d.candidates(), func(name lb.NodeName) bool { return d.awaitsReport(d.Nodes[name]) }):
-		return "the spec was changed or applied within the last 10 s, or is not applied yet: the rollout waits until the speakers report what they announce with it"
+		return "the spec was changed or applied less than 10 s ago, or its last change is not applied yet: the rollout waits until the speakers report what they announce after this change"
 	case dark != "":
 		return "the speaker on " + string(dark) + " is not ready" + detailSuffix(d.nodeProblemMessage(dark))
 	}

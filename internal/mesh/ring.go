@@ -10,16 +10,16 @@ import (
 
 // ring orders the peers by ID. IDs are hashes, so neighbours in the ring can be in any rack and have
 // any name. Each speaker is watched by the next speakers after it, and watches the speakers before it.
-// So both speakers of a pair find the same pair, and a node that comes or goes changes few pairs.
-// Peers that restart or have no session do not count as watchers. Restarting peers get heartbeats all
-// the same while they run: they wait for acks.
+// A pair is a watcher and the speaker that it watches. Both compute the same pairs, and a node that comes or
+// goes changes few pairs. Peers that restart or have no session do not count as watchers. A restarting peer
+// still gets heartbeats while it runs: it runs on until the other speakers have acknowledged its state.
 type ring struct {
-	order     []*peer // all peers, from this speaker on; valid unless stale
-	byName    []*peer // all peers; valid unless stale
+	order     []*peer // all peers, from this speaker on; outdated while stale is true
+	byName    []*peer // all peers, sorted by name; outdated while stale is true
 	stale     bool
-	receivers []*peer // peers that watch this speaker and get its heartbeats; valid unless pairs
-	watched   []*peer // peers that this speaker watches; valid unless pairs
-	pairs     bool    // the pairs are to be found anew
+	receivers []*peer // peers that watch this speaker and get its heartbeats; outdated while pairs is true
+	watched   []*peer // peers that this speaker watches; outdated while pairs is true
+	pairs     bool    // receivers and watched are to be computed again
 }
 
 // inRingOrder returns all peers in the order of the ring, from this speaker on.
@@ -153,7 +153,8 @@ func (m *Machine) watchersOf(p *peer) []*peer {
 	return found
 }
 
-// canWatch reports whether a peer can watch others: there is a session with it and it does not restart.
+// canWatch reports whether a peer can watch others. There must be a session with the peer, and a live peer must
+// not be restarting.
 func (p *peer) canWatch() bool { return p.met && !(p.live && p.isRestarting()) }
 
 // isRestarting reports whether the peer has published that it restarts.

@@ -36,7 +36,7 @@ type Table struct {
 	peers    map[lb.NodeName]*peer
 	order    []*peer   // by name
 	due      time.Time // no greeting is due earlier
-	absent   time.Time // when the last of the absent peers is due
+	absent   time.Time // greetings to absent peers are scheduled up to this time
 	silent   bool      // see SetSilent
 	counter  uint64    // of the datagram that was sealed last
 	recent   recentGreetings
@@ -92,8 +92,9 @@ func (t *Table) SetPeers(now time.Time, nodes []lb.NodeName) {
 	t.peers, t.order = peers, order
 }
 
-// SetSilent sets whether greetings show that this process is silent: it answers for no address on the
-// link of the mesh. When that changes, peers that have not answered yet are greeted again soon.
+// SetSilent sets whether greetings show that this process is silent. A silent process answers for no
+// address on the link of the mesh. When this changes, peers that have not answered yet are greeted again
+// soon.
 func (t *Table) SetSilent(now time.Time, is bool) {
 	if t.silent == is {
 		return

@@ -12,9 +12,9 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// A speaker that covers for a restarting node goes on after the restart until it has received, on the
-// segment, that the node announces the address or answers for it. If the node is not back in time and
-// another node takes the address, the speaker covers for that node in the same way. So addresses stay
+// A speaker that covers an address for a restarting node still covers it after the restart. It stops when it
+// receives, on the segment, an announcement or an answer of the node for the address. If the node is not back
+// in time and another node takes the address, the speaker covers for that node in the same way. So addresses stay
 // reachable if their owner runs and claims them but sends nothing to the segment: all answers have
 // the hardware address of the owner's node, whose kernel forwards.
 
@@ -25,7 +25,7 @@ const announceTimeout = 5 * time.Second
 
 // takeTimeout is for how long this speaker tracks an address that it covered and that has lost its owner:
 // if another node takes the address within this time, this speaker covers for that node. It is also for how
-// long this speaker goes on covering an address after it has lost the link to the node.
+// long this speaker goes on covering an address after it has lost the link to the node within announceTimeout.
 const takeTimeout = 10 * time.Second
 
 // lostLinkReportTime is for how long this speaker goes on reporting that a node does not announce
@@ -63,8 +63,9 @@ func (a awaitedAddress) waitEnd() time.Time {
 	return a.cut.Add(lostLinkReportTime)
 }
 
-// continueWait returns the wait as it continues now. receives is whether this speaker can receive announcements of
-// the node.
+// continueWait returns the wait after the link to the node was lost or came back. receives is whether this
+// speaker can receive announcements of the node. If the link was lost before reportTime, the wait begins again
+// when the link is back.
 func (a awaitedAddress) continueWait(now time.Time, receives bool) awaitedAddress {
 	switch {
 	case !receives && a.cut.IsZero():
@@ -160,7 +161,8 @@ func (e *Engine) stopCovering() {
 	clear(e.uncovered)
 }
 
-// hasReturned reports whether the speaker of a node runs and owns the address.
+// hasReturned reports whether the speaker of a node runs and owns the address. The node may also have taken the
+// address from a node that restarted.
 func (v *roundView) hasReturned(node lb.NodeName, address netip.Addr) bool {
 	if !v.isWanted(address) || v.owners.Owner(address) != node {
 		return false
@@ -182,8 +184,8 @@ func (e *Engine) awaits(address netip.Addr) bool {
 	return awaited
 }
 
-// coveredNodes returns the nodes of which this speaker reports that they do not announce addresses, sorted
-// by name.
+// coveredNodes returns the nodes that have not announced their addresses in time, sorted by name. This speaker
+// reports these nodes.
 func (e *Engine) coveredNodes(now time.Time) (list []CoveredNode) {
 	nodes := map[lb.NodeName]CoveredNode{}
 	for _, address := range slices.SortedFunc(maps.Keys(e.returned), netip.Addr.Compare) {
@@ -204,8 +206,8 @@ func (e *Engine) coveredNodes(now time.Time) (list []CoveredNode) {
 	return slices.SortedFunc(maps.Values(nodes), func(x, y CoveredNode) int { return cmp.Compare(x.Node, y.Node) })
 }
 
-// nextCoverTime returns when the next node is to be reported, or the wait for an address ends; zero: no such
-// time is ahead.
+// nextCoverTime returns when the next node is to be reported or the next wait for an address ends, whichever is
+// earlier; zero: no such time is ahead.
 func (e *Engine) nextCoverTime(now time.Time) (next time.Time) {
 	for _, a := range e.returned {
 		for _, at := range []time.Time{a.reportTime(), a.waitEnd()} {

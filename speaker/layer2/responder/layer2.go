@@ -63,14 +63,15 @@ type Options struct {
 	// Segment receives the answers of hosts to the questions of layer2.Announcer.SetQuestions, whenever the
 	// answers change; may be nil.
 	Segment func(segment.Results)
-	// Witnesses returns other hosts of a link, such as its gateway, which answer as long as
-	// the node receives from the segment; nil: there are none.
+	// Witnesses returns other hosts of a link, such as its gateway. The responder probes them:
+	// each answer shows that the node receives from the segment. Nil: there are none.
 	Witnesses func(layer2.Link) []netip.Addr
 	// Rival is called when another host, a node or not, announced an address that this node
-	// announces, with the hardware addresses of both; may be nil. It must not block.
+	// announces. The arguments its and own are the hardware addresses of that host and of this node. May
+	// be nil. It must not block.
 	Rival func(address netip.Addr, its, own net.HardwareAddr)
-	// Announced is called when a node announced, or answered for, an address that this speaker serves with
-	// layer2.Serving.Returned; may be nil. It must not block.
+	// Announced is called when a node that has restarted announces an address, or answers for it, while
+	// this speaker still covers the address (see layer2.Serving.Returned); may be nil. It must not block.
 	Announced func(netip.Addr)
 	// AnswerSource returns the node that has a hardware address. kernel is true if an answer for the
 	// address must come from the kernel of that node, since the node's speaker does not have the address.
@@ -96,7 +97,7 @@ type Responder struct {
 	services atomic.Pointer[map[netip.Addr]*servedAddress]
 	macs     atomic.Pointer[knownMACs]
 
-	asking  atomic.Bool   // the segments are asked
+	asking  atomic.Bool   // there are questions to send on the segments (see SetQuestions)
 	pace    *rate.Limiter // limits announcements in bursts, and probes
 	refresh *rate.Limiter // limits addresses that are announced again
 	changed chan struct{} // holds one token when there is something to report
@@ -147,7 +148,7 @@ func New(ctx context.Context, log logr.Logger, options Options) *Responder {
 	return r
 }
 
-// mayAnswer reports whether anything may be sent.
+// mayAnswer reports whether the responder may send anything: answers, announcements or probes.
 func (r *Responder) mayAnswer() bool { return r.options.MayAnswer == nil || r.options.MayAnswer() }
 
 // SetNodeHardware implements layer2.Announcer.

@@ -17,8 +17,8 @@ import (
 )
 
 // predecessorReport is what the speaker before this one reported when it was stopped: the routes that
-// routers retain by graceful restart (RFC 4724). It is empty if that speaker was killed: it is then not
-// known when the speaker ended, and whether routers still have the routes.
+// routers retain by graceful restart (RFC 4724). It is empty if that speaker was killed. Then it is
+// unknown when the speaker ended, and whether routers still have the routes.
 type predecessorReport struct {
 	ended  map[bgp.PeerName]time.Time // when the session of a peer ended
 	routes map[netip.Prefix]reports.Route
@@ -62,8 +62,8 @@ func (s *routeSliceWriter) readPredecessor(ctx context.Context, state *v1beta1.S
 }
 
 // resumeTimes is called with the changes of each peer, and acts on the first session of the peer. If the
-// router has retained routes of the predecessor, it sets their times to when the predecessor announced
-// them.
+// router has retained routes of the predecessor, resumeTimes sets the times of these routes to when the
+// predecessor announced them.
 func (t *reportedRoutes) resumeTimes(peer bgp.PeerName, n speakerbgp.RouteChanges) {
 	ended, is := t.before.ended[peer]
 	if !is || !n.Whole || n.Since.IsZero() {

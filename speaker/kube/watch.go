@@ -25,7 +25,8 @@ type Watcher struct {
 	Objects *informers.Source
 	// Self is the name of this node.
 	Self lb.NodeName
-	// Before are the addresses that could be announced before this process started.
+	// Before are the addresses that were admitted before this process started (see
+	// eligibility.Planner.RestoreAdmitted).
 	Before []netip.Addr
 	// OnSnapshot is called once, when all objects have been read.
 	OnSnapshot func(layer2.Snapshot)
@@ -33,7 +34,8 @@ type Watcher struct {
 	OnChange func(layer2.Change)
 	// OnPeers is called with the addresses of the speakers on other nodes, whenever they change.
 	OnPeers func(map[lb.NodeName]netip.Addr)
-	// Passes records the passes of Start; nil: the passes are not recorded.
+	// Passes records when each call of handleChanges begins and ends, for the watchdog; nil: nothing is
+	// recorded.
 	Passes *watchdog.Loop
 
 	planner    *eligibility.Planner
@@ -57,7 +59,7 @@ func clusterWideKinds() []client.Object {
 func (w *Watcher) Start(ctx context.Context) error {
 	w.planner = eligibility.NewPlanner()
 	w.planner.RestoreAdmitted(w.Before)
-	const rest = 4 // wait four times as long as the last round took: at most a fifth of a processor
+	const rest = 4 // wait four times as long as the last call of handleChanges took: at most a fifth of a processor
 	return w.Objects.Run(ctx, rest, w.handleChanges, watchedKinds()...)
 }
 
@@ -88,7 +90,8 @@ func (w *Watcher) handleChanges(changes informers.Changes) {
 	w.publishChanges(changes.First, rest)
 }
 
-// publishChanges passes on the addresses that have changed, and the rest of the snapshot if it has changed.
+// publishChanges passes on the addresses that have changed, together with the rest of the snapshot. If neither
+// an address nor the rest has changed, it passes on nothing, except the first time.
 func (w *Watcher) publishChanges(first bool, rest layer2.Snapshot) {
 	change := w.planner.Changes()
 	next := rest

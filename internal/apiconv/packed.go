@@ -14,9 +14,9 @@ import (
 
 // Tenants can write any number of EndpointSlices, and most of these belong to no Service of type
 // LoadBalancer. Caches therefore store an EndpointSlice in a packed form. The packed form has one entry of
-// packedSize bytes for all endpoints on a node: a hash of the node's name, and the flags. An endpoint thus
-// costs at most 9 bytes, however long its names are. The slice need not be read again when its Service or its
-// node becomes known later.
+// packedSize bytes for all ready or serving endpoints on a node: a hash of the node's name, and the flags. An
+// endpoint thus costs at most 9 bytes, however long its names are. The slice need not be read again when its
+// Service or its node becomes known later.
 //
 // The 64-bit hash need not resist attacks: a tenant who finds a name with the same hash as a node's name gains
 // nothing over writing the name of that node.
@@ -49,7 +49,8 @@ func PackEndpoints(slice *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice 
 	}
 }
 
-// packEntries returns the entries of endpoints, sorted, without packedMark.
+// packEntries returns the entries of endpoints, sorted, without packedMark. An endpoint that is neither ready nor
+// serving has no entry.
 func packEntries(endpoints []discoveryv1.Endpoint) string {
 	flags := map[uint64]byte{}
 	for i := range endpoints {
@@ -87,7 +88,7 @@ func forEachEntry(slice *discoveryv1.EndpointSlice, take func(node uint64, flags
 	}
 }
 
-// HasEndpointOn reports whether an EndpointSlice has an endpoint on a node.
+// HasEndpointOn reports whether an EndpointSlice has a ready or serving endpoint on a node.
 func HasEndpointOn(slice *discoveryv1.EndpointSlice, node lb.NodeName) (has bool) {
 	hash := hashNodeName(node)
 	forEachEntry(slice, func(on uint64, _ byte) { has = has || on == hash })

@@ -24,7 +24,7 @@ type Index struct {
 	loads       []int                      // how many wanted addresses each node has
 	groups      map[string]*candidateGroup // groups of nodes that can be given the same addresses, by key
 	memberships []int                      // in how many groups each node is
-	shared      int                        // number of wanted addresses that a node has, or can be given
+	shared      int                        // number of wanted addresses that some node has or can be given
 
 	open    map[netip.Addr]*addressEntry // entries that are not settled: each decision examines them
 	touched map[netip.Addr]struct{}      // addresses that changed since the last decision
@@ -34,10 +34,11 @@ type Index struct {
 type addressEntry struct {
 	Address
 	wanted bool
-	// epoch is the highest known epoch since the address is wanted; epochs begin again after MaxEpoch.
+	// epoch is the highest epoch that is known since the address became wanted. Once epoch is MaxEpoch,
+	// addToSums sets it to the epoch of the present holder: the owner after MaxEpoch has epoch 1.
 	epoch  Epoch
 	holder addressHolder
-	able   *candidateGroup // the nodes that can be given it; nil: none
+	able   *candidateGroup // the nodes that can be given the address; nil: none
 }
 
 // noNode is the index of no node.

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 
@@ -29,6 +30,17 @@ func plannedBed() *Snapshot {
 	spec.BGPAdvertisements = []v1beta1.StackBGPAdvertisement{{Name: "routed"}}
 	s.BGPAdvertisements = []v1beta1.BGPAdvertisement{{ObjectMeta: metav1.ObjectMeta{Name: "routed"}}}
 	s.ServiceCIDRs = []networkingv1.ServiceCIDR{{ObjectMeta: metav1.ObjectMeta{Name: "kubernetes"}, Spec: networkingv1.ServiceCIDRSpec{CIDRs: []string{"10.96.0.0/16", "fd96::/112"}}}}
+	return s
+}
+
+// withCommunity is plannedBed() with an advertisement that names an alias of a Community of the stack.
+func withCommunity() *Snapshot {
+	s := plannedBed()
+	defines := v1beta1.CommunitySpec{Communities: []v1beta1.CommunityAlias{{Name: "silver", Value: "64512:1"}, {Name: "wide", Value: "large:64512:1:2"}}}
+	s.Communities = []v1beta1.Community{{ObjectMeta: metav1.ObjectMeta{Name: "ours"}, Spec: defines}}
+	s.Stack.Spec.Communities = []v1beta1.StackCommunity{{Name: "ours", CommunitySpec: defines}}
+	names := []v1beta1.CommunityReference{"silver", "wide", "no-export"}
+	s.BGPAdvertisements[0].Spec.Communities, s.Stack.Spec.BGPAdvertisements[0].Communities = names, names
 	return s
 }
 
@@ -112,13 +124,15 @@ func TestPlan_Golden(t *testing.T) {
 		"route-invalid-stays": func(spec *v1beta1.LoadBalancerStackSpec) {
 			spec.BGPAdvertisements[0].LocalPref, spec.BGPAdvertisements[0].Communities = new(int64(200)), []v1beta1.CommunityReference{"gold"}
 		},
+		"route-community-removed": func(spec *v1beta1.LoadBalancerStackSpec) { spec.Communities = nil },
 		"components": func(spec *v1beta1.LoadBalancerStackSpec) {
 			spec.Speaker.LogLevel, spec.Layer2.Failback = v1beta1.LogLevelDebug, v1beta1.FailbackGradual
 		},
 	}
+	beds := map[string]*Snapshot{"route-community-removed": withCommunity()} // by test, if it is not plannedBed()
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := plannedBed()
+			s := cmp.Or(beds[name], plannedBed())
 			to := s.Stack.DeepCopy()
 			change(&to.Spec)
 			changes, err := Plan(s, to)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/eligibility"
@@ -39,17 +40,21 @@ func (s *Snapshot) routesView(in *eligibility.Input) routes.View {
 }
 
 // keepLastValid replaces BGPAdvertisements and BGPPeers that are invalid by those of an earlier snapshot that are valid: the speakers
-// keep the last valid settings of an object.
+// keep the last valid settings of an object. These include the values that its aliases of communities had, also if the Community is
+// changed or removed.
 func (s *Snapshot) keepLastValid(before *Snapshot) {
 	aliases, _ := apiconv.ParseCommunities(s.Communities)
+	earlierAliases, _ := apiconv.ParseCommunities(before.Communities)
 	s.BGPAdvertisements = slices.Clone(s.BGPAdvertisements)
 	for i := range s.BGPAdvertisements {
 		if _, err := apiconv.ParseBGPAdvertisement(&s.BGPAdvertisements[i], aliases); err == nil {
 			continue
 		}
 		for j := range before.BGPAdvertisements {
-			if before.BGPAdvertisements[j].Name == s.BGPAdvertisements[i].Name {
-				s.BGPAdvertisements[i] = before.BGPAdvertisements[j]
+			earlier := &before.BGPAdvertisements[j]
+			if ad, err := apiconv.ParseBGPAdvertisement(earlier, earlierAliases); err == nil && earlier.Name == s.BGPAdvertisements[i].Name {
+				s.BGPAdvertisements[i] = *earlier
+				s.BGPAdvertisements[i].Spec.Communities = communityValues(&ad.Attributes)
 			}
 		}
 	}
@@ -64,6 +69,17 @@ func (s *Snapshot) keepLastValid(before *Snapshot) {
 			}
 		}
 	}
+}
+
+// communityValues returns the communities of routes as references that need no alias.
+func communityValues(a *routes.Attributes) (values []v1beta1.CommunityReference) {
+	for _, c := range a.Communities {
+		values = append(values, v1beta1.CommunityReference(apiconv.AnyCommunity{Standard: c}.String()))
+	}
+	for _, c := range a.Large {
+		values = append(values, v1beta1.CommunityReference(apiconv.AnyCommunity{IsLarge: true, Large: c}.String()))
+	}
+	return values
 }
 
 // plannedRoutes has the routes that one node announces to one router, as the planner of its speaker decides.

@@ -63,6 +63,15 @@ func announced() *Snapshot {
 	return s
 }
 
+// announcedToRouter has node-1 announce the address to a router, and no node on the local network.
+func announcedToRouter(s *Snapshot) {
+	s.L2Advertisements = nil
+	s.States[1].Status.Addresses = nil
+	s.BGPAdvertisements = []v1beta1.BGPAdvertisement{{ObjectMeta: metav1.ObjectMeta{Name: "routed"}}}
+	s.Peers = []v1beta1.BGPPeer{{ObjectMeta: metav1.ObjectMeta{Name: "tor"}, Spec: v1beta1.BGPPeerSpec{MyASN: 64512, PeerASN: 64513, PeerAddress: "192.0.2.254"}}}
+	s.RouteSlices = []v1beta1.SpeakerRouteSlice{{Node: "node-1", Routes: []v1beta1.SpeakerBGPRoute{{Prefix: "192.0.2.1/32", Peers: []v1beta1.ObjectName{"tor"}}}}}
+}
+
 func TestWhy_PrintsTheChain(t *testing.T) {
 	unannounced := func(s *Snapshot, reason, message string) {
 		s.Services[0].Status.Conditions[1] = status(v1beta1.ServiceAnnounced, "False", reason, message)
@@ -113,11 +122,7 @@ func TestWhy_PrintsTheChain(t *testing.T) {
 		},
 		{
 			"announced to routers", func(s *Snapshot) {
-				s.L2Advertisements = nil
-				s.States[1].Status.Addresses = nil
-				s.BGPAdvertisements = []v1beta1.BGPAdvertisement{{ObjectMeta: metav1.ObjectMeta{Name: "routed"}}}
-				s.Peers = []v1beta1.BGPPeer{{ObjectMeta: metav1.ObjectMeta{Name: "tor"}, Spec: v1beta1.BGPPeerSpec{MyASN: 64512, PeerASN: 64513, PeerAddress: "192.0.2.254"}}}
-				s.RouteSlices = []v1beta1.SpeakerRouteSlice{{Node: "node-1", Routes: []v1beta1.SpeakerBGPRoute{{Prefix: "192.0.2.1/32", Peers: []v1beta1.ObjectName{"tor"}}}}}
+				announcedToRouter(s)
 				s.States[2].Status.BGPPeers = []v1beta1.SpeakerBGPPeer{{Name: "tor", State: v1beta1.BGPActive, LastError: "connection refused"}}
 			}, "shop/web is announced (Announced)",
 			[]string{"BGPAdvertisement routed applies to this address", "node-1 announces 192.0.2.1/32 to tor", "node-2 may announce it to tor, and reports no route", "node-3 has no session with tor: connection refused"},
@@ -130,6 +135,20 @@ func TestWhy_PrintsTheChain(t *testing.T) {
 				s.Peers = []v1beta1.BGPPeer{{ObjectMeta: metav1.ObjectMeta{Name: "tor"}, Spec: v1beta1.BGPPeerSpec{MyASN: 64512, PeerASN: 64513, PeerAddress: "192.0.2.254"}}}
 			}, "shop/web is not announced (NoNode)",
 			[]string{`nobody may: spec.peers of the BGPAdvertisements names the BGPPeer "other", but the nodes`},
+		},
+		{
+			"announced to routers by an advertisement that has become invalid", func(s *Snapshot) {
+				announcedToRouter(s)
+				s.BGPAdvertisements[0].Spec.Communities = []v1beta1.CommunityReference{"gold"}
+			}, "shop/web is announced (Announced)",
+			[]string{"BGPAdvertisement routed applies to this address", "192.0.2.1: routers:\n  node-1 announces 192.0.2.1/32 to tor\n\n"},
+		},
+		{
+			"announced to a router whose BGPPeer has become invalid", func(s *Snapshot) {
+				announcedToRouter(s)
+				s.Peers[0].Spec.PeerAddress = "none"
+			}, "shop/web is announced (Announced)",
+			[]string{"BGPAdvertisement routed applies to this address", "192.0.2.1: routers:\n  node-1 announces 192.0.2.1/32 to tor\n\n"},
 		},
 		{
 			"no address, and the pool is full", func(s *Snapshot) {

@@ -340,7 +340,7 @@ func (v *decisionView) routerLines(address netip.Addr, result *routes.Result) (l
 		}
 	}
 	slices.Sort(lines)
-	if result.Why != "" {
+	if result.Why != "" && len(lines) == 0 { // speakers keep the last valid settings of an invalid object, which the snapshot does not have
 		lines = append(lines, "nobody may: "+result.Why)
 	}
 	for _, a := range result.Announcers {

@@ -72,6 +72,16 @@ func TestDoctor(t *testing.T) {
 		{"rights of another version", func(f *DoctorInput) {
 			f.RBAC, f.Stack.Status.Version, f.States = &RBAC{}, "v0.0.9", nil
 		}, CheckVersions, "-  Rights: not checked: the plugin is v0.1.0 and lbstack is v0.0.9: use the plugin of v0.0.9"},
+		{"rights of the next version, in a rollout", func(f *DoctorInput) { f.RBAC, f.Stack.Status.TargetVersion = &RBAC{}, "v0.2.0" }, "", "-  Rights: not checked: the plugin is v0.1.0, and a rollout to v0.2.0 goes on: use the plugin of v0.2.0"},
+		{"rights in a rollout of the same version", func(f *DoctorInput) { f.RBAC.RoleBindings, f.Stack.Status.TargetVersion = nil, "v0.1.0" }, CheckRights, "lbstack-speaker lacks rights: "},
+		{"fields that the next version has dropped, in a rollout", func(f *DoctorInput) {
+			delete(f.Schemas["BGPPeer"].Properties, "spec")
+			f.Stack.Status.TargetVersion = "v0.2.0"
+		}, "", "-  CustomResourceDefinitions: not checked: the plugin is v0.1.0, and a rollout to v0.2.0 goes on: use the plugin of v0.2.0"},
+		{"fields that the next version has added, which the plugin does not know", func(f *DoctorInput) {
+			delete(f.Schemas["BGPPeer"].Properties, "spec")
+			f.Stack.Status.Version, f.States = "v0.2.0", nil
+		}, CheckVersions, "-  CustomResourceDefinitions: not checked: the plugin is v0.1.0 and lbstack is v0.2.0: use the plugin of v0.2.0"},
 		{"interfaces of a network with different MTUs", func(f *DoctorInput) { f.States[2].Status.Interfaces[0].MTU = 9000 }, CheckMTU, "interfaces in subnet 192.0.2.0/24 have different MTUs: 1500 (eth0 on node node-1 and eth0 on node node-2), 9000 (eth0 on node node-3): "},
 		{"interfaces of different networks", func(f *DoctorInput) {
 			f.States[2].Status.Interfaces[0].MTU, f.States[2].Status.Interfaces[0].Subnets = 9000, []string{"198.51.100.0/24"}
@@ -163,6 +173,19 @@ func TestDoctor(t *testing.T) {
 				t.Errorf("healthy %v, and printed\n%s\nwant %q", c.Healthy, &text, tt.part)
 			}
 		})
+	}
+}
+
+// TestDoctor_UpgradedOperatorWithOldSchemas: such an operator changes nothing, so that the stack keeps the version of before.
+func TestDoctor_UpgradedOperatorWithOldSchemas(t *testing.T) {
+	f := healthy(t)
+	f.Plugin = "v0.2.0"
+	delete(f.Schemas, "BGPPeer")
+	c := Doctor(f)
+	finding := c.Findings[slices.IndexFunc(c.Findings, func(f Finding) bool { return f.Check == CheckCRDs })]
+	want := "lbstack v0.2.0 needs more than the v0.1.0 of the stack: the cluster lacks CustomResourceDefinitions of lbstack v0.2.0, for the kinds BGPPeer, "
+	if finding.Absent != "" || len(finding.Problems) != 1 || !strings.HasPrefix(finding.Problems[0], want) || !strings.Contains(finding.Problems[0], "/v0.2.0/install.yaml") {
+		t.Errorf("got %+v, want the problem %q", finding, want)
 	}
 }
 

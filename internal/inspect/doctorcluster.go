@@ -16,7 +16,7 @@ import (
 
 // crdProblems checks that the API server serves the kinds of lbstack with all fields that this version uses.
 func crdProblems(f *DoctorInput) []string {
-	if f.Schemas == nil || f.otherVersion() != "" {
+	if f.whySchemasUnknown() != "" {
 		return nil
 	}
 	scheme := runtime.NewScheme()
@@ -24,9 +24,19 @@ func crdProblems(f *DoctorInput) []string {
 		return []string{fmt.Sprintf("the kinds of lbstack cannot be read: %v: this is a fault of the plugin: report it", err)}
 	}
 	if problem, message := preflight.Check(preflight.Facts{Served: f.Schemas, Needed: apiconv.NeededSchemas(scheme), Version: f.Plugin}); problem != preflight.None {
+		if f.isBeforeUpgrade() {
+			message = fmt.Sprintf("lbstack %s needs more than the %s of the stack: %s", f.Plugin, f.Stack.Status.Version, message)
+		}
 		return []string{message + ": " + f.reinstallCommand()}
 	}
 	return nil
+}
+
+// isBeforeUpgrade reports whether the plugin is newer than the stack, and no rollout to another version goes on. The operator may have the
+// version of the plugin: as long as the CustomResourceDefinitions are older, it changes nothing, and the stack keeps its version.
+func (f *DoctorInput) isBeforeUpgrade() bool {
+	other := f.otherVersion()
+	return other != "" && f.nextVersion() == "" && preflight.NewerVersion([]string{f.Plugin}, other) != ""
 }
 
 // whySchemasUnknown returns why it is not known whether the CustomResourceDefinitions are those of the version in the cluster; empty if
@@ -34,6 +44,9 @@ func crdProblems(f *DoctorInput) []string {
 func (f *DoctorInput) whySchemasUnknown() string {
 	if f.Schemas == nil {
 		return "the API server publishes no schemas"
+	}
+	if f.isBeforeUpgrade() {
+		return ""
 	}
 	return f.whyNeedsUnknown()
 }

@@ -147,7 +147,7 @@ func bindsAccount(subjects []rbacv1.Subject, account serviceAccount) bool {
 
 // rightsProblems compares the rights of the programs' ServiceAccounts with those that this version installs.
 func rightsProblems(f *DoctorInput) (problems []string) {
-	if f.RBAC == nil || f.otherVersion() != "" {
+	if f.RBAC == nil || f.whyNeedsUnknown() != "" {
 		return nil
 	}
 	wanted, err := installedRBAC()
@@ -223,8 +223,21 @@ func (f *DoctorInput) otherVersion() string {
 	return f.Stack.Status.Version
 }
 
-// whyNeedsUnknown returns why the plugin does not know what the version in the cluster needs; empty if it knows.
+// nextVersion returns the version to which a rollout goes on, if it is not that of the plugin; empty if there is none.
+func (f *DoctorInput) nextVersion() string {
+	if f.Stack == nil || f.Stack.Status.TargetVersion == f.Plugin {
+		return ""
+	}
+	return f.Stack.Status.TargetVersion
+}
+
+// whyNeedsUnknown returns why the plugin does not know what the version in the cluster needs; empty if it knows. In a rollout to another
+// version, the installation is that of the other version already: what it lacks for this version is no problem, and to install this
+// version again would be a downgrade.
 func (f *DoctorInput) whyNeedsUnknown() string {
+	if next := f.nextVersion(); next != "" {
+		return fmt.Sprintf("the plugin is %s, and a rollout to %s goes on: use the plugin of %s", f.Plugin, next, next)
+	}
 	if other := f.otherVersion(); other != "" {
 		return fmt.Sprintf("the plugin is %s and lbstack is %s: use the plugin of %s", f.Plugin, other, other)
 	}

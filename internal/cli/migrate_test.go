@@ -664,7 +664,7 @@ func TestMigrate_FRRK8s(t *testing.T) {
 			set.Spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "METALLB_BGP_TYPE", Value: "frr-k8s"}}
 			s.must(s.api.Update(t.Context(), set))
 			if tt.routers != "" {
-				object := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"bgp": map[string]any{"routers": []any{map[string]any{"asn": int64(64512)}}}}}}
+				object := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"nodeSelector": map[string]any{"matchLabels": map[string]any{corev1.LabelHostname: "node-1"}}, "bgp": map[string]any{"routers": []any{map[string]any{"asn": int64(64512)}}}}}}
 				object.SetGroupVersionKind(schema.GroupVersionKind{Group: "frrk8s.metallb.io", Version: "v1beta1", Kind: "FRRConfiguration"})
 				object.SetNamespace("metallb-system")
 				object.SetName(tt.routers)

@@ -87,6 +87,7 @@ func TestAgainst_NamesObstaclesOfASwitch(t *testing.T) {
 		{"sessions of FRR-K8s that are not made yet", running(t, frrK8s), announces(), "MetalLB uses FRR-K8s for sessions with routers, and the stack announces to routers"},
 		{"FRR-K8s without a router", running(t, frrK8s, frrConfiguration(t, "metallb-node-1", "[]")), onLAN, ""},
 		{"FRR-K8s with sessions that are not MetalLB's", running(t, frrK8s, frrConfiguration(t, "mine", "[{asn: 64512}]")), onLAN, ""},
+		{"FRR-K8s with sessions that are not MetalLB's, and a name like MetalLB's", running(t, frrK8s, frrConfiguration(t, "metallb-ours", "[{asn: 64512}]")), onLAN, ""},
 		{"sessions of FRR-K8s that MetalLB does not use any more", running(t, frrConfiguration(t, "metallb-node-1", "[{asn: 64512}]")), announces(), ""},
 		{"another MetalLB", running(t, otherMetalLB("")), announces(), "MetalLB also runs in another namespace (DaemonSet b/speaker)"},
 		{"another MetalLB of another class", running(t, otherMetalLB("--lb-class=example.com/b")), announces(), ""},
@@ -132,10 +133,10 @@ func frrK8s(c *Cluster) {
 	c.Speakers[0].Spec.Template.Spec.Containers = []corev1.Container{{Env: []corev1.EnvVar{{Name: "METALLB_BGP_TYPE", Value: "frr-k8s"}}}}
 }
 
-// frrConfiguration adds an FRRConfiguration with routers, a list as YAML.
+// frrConfiguration adds an FRRConfiguration for node-1 with routers, a list as YAML.
 func frrConfiguration(t *testing.T, name, routers string) func(*Cluster) {
 	t.Helper()
-	made := object(t, "metadata: {namespace: frr, name: "+name+"}\nspec: {bgp: {routers: "+routers+"}}")
+	made := object(t, "metadata: {namespace: frr, name: "+name+"}\nspec: {nodeSelector: {matchLabels: {kubernetes.io/hostname: node-1}}, bgp: {routers: "+routers+"}}")
 	return func(c *Cluster) { c.AddFRRConfiguration(made) }
 }
 

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -175,14 +174,16 @@ func RestoreSpeakers(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 	return set, nil
 }
 
-// frrConfigurationPrefix begins the name of each FRRConfiguration that a speaker of MetalLB makes, followed by the name of its node.
+// frrConfigurationPrefix begins the name of each FRRConfiguration that a speaker of MetalLB makes, followed by the hostname of the node
+// that the object selects.
 const frrConfigurationPrefix = "metallb-"
 
 // AddFRRConfiguration adds an FRRConfiguration to FRRConfigurations if MetalLB made it and it has a router. MetalLB makes one for each
 // node, also if it has no session with a router.
 func (c *Cluster) AddFRRConfiguration(object *unstructured.Unstructured) {
 	routers, _, _ := unstructured.NestedSlice(object.Object, "spec", "bgp", "routers")
-	if strings.HasPrefix(object.GetName(), frrConfigurationPrefix) && len(routers) > 0 {
+	hostname, _, _ := unstructured.NestedString(object.Object, "spec", "nodeSelector", "matchLabels", corev1.LabelHostname)
+	if object.GetName() == frrConfigurationPrefix+hostname && len(routers) > 0 {
 		c.FRRConfigurations = append(c.FRRConfigurations, object.GetNamespace()+"/"+object.GetName())
 	}
 }

@@ -88,6 +88,9 @@ func (m *migrateRun) switchToLBStack(ctx context.Context) error {
 		return err
 	}
 	c, err := m.readAll(ctx)
+	if err == nil {
+		err = m.readOthers(ctx, c)
+	}
 	if err != nil {
 		return err
 	}

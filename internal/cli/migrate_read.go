@@ -24,7 +24,7 @@ import (
 	"github.com/lbstack/lbstack/internal/migrate"
 )
 
-// readAll reads everything that a switch depends on.
+// readAll reads everything that a switch and a rollback depend on. A switch needs readOthers besides.
 func (m *migrateRun) readAll(ctx context.Context) (*cutover.Cluster, error) {
 	c, err := m.readState(ctx)
 	if err != nil {
@@ -39,19 +39,24 @@ func (m *migrateRun) readAll(ctx context.Context) (*cutover.Cluster, error) {
 	if err := m.findUnmanaged(ctx, c); err != nil {
 		return nil, err
 	}
+	if len(c.Speakers) == 1 {
+		c.Pods, err = m.pods(ctx, &c.Speakers[0])
+	}
+	return c, err
+}
+
+// readOthers reads the load balancers that run beside MetalLB.
+func (m *migrateRun) readOthers(ctx context.Context, c *cutover.Cluster) error {
 	others, err := m.otherLoadBalancers(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, other := range others.serving {
 		if !strings.HasPrefix(other, "MetalLB (") {
 			c.Others = append(c.Others, other)
 		}
 	}
-	if len(c.Speakers) == 1 {
-		c.Pods, err = m.pods(ctx, &c.Speakers[0])
-	}
-	return c, err
+	return nil
 }
 
 // readState reads the objects of a Cluster that change during a switch: the stack, Services, Nodes, claims and SpeakerStates.

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/cutover"
@@ -559,6 +560,27 @@ func TestMigrate_NamesARightThatIsMissing(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestMigrate_BackNeedsNoRightForOtherLoadBalancers: these do not matter to a rollback.
+func TestMigrate_BackNeedsNoRightForOtherLoadBalancers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := switchingBed(t)
+		s.begin()
+		s.runs("migrate -f " + stackFile(t, switchedStack))
+		s.api = interceptor.NewClient(s.api.(client.WithWatch), interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+			_, pods := list.(*corev1.PodList)
+			all := (&client.ListOptions{}).ApplyOptions(options)
+			if pods && all.Namespace == staticPodNamespace || strings.HasPrefix(list.GetObjectKind().GroupVersionKind().Kind, "CiliumLoadBalancerIPPool") {
+				return apierrors.NewForbidden(schema.GroupResource{Resource: "pods of kube-system, and ciliumloadbalancerippools"}, "", nil)
+			}
+			return c.List(ctx, list, options...)
+		}})
+		s.runs("migrate --rollback --dry-run")
+		if _, _, err := execute(t.Context(), s.cluster, "migrate --dry-run -f "+stackFile(t, switchedStack)); err == nil || !strings.Contains(err.Error(), "you lack a right: ") {
+			t.Errorf("forth: got the error %v, want one about the right", err)
+		}
+	})
 }
 
 func TestMigrate_IsRefused(t *testing.T) {

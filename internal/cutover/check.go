@@ -29,7 +29,7 @@ type Cluster struct {
 	// FRRConfigurations are the objects by which FRR-K8s has sessions of MetalLB with routers, as namespace/name. They are read only
 	// if UsesFRRK8s.
 	FRRConfigurations []string
-	// Others are load balancers that run beside MetalLB, each as a phrase for messages.
+	// Others are load balancers that run beside MetalLB, each as a phrase for messages. They are not read for a rollback.
 	Others []string
 	// Unmanaged are the advertisements and BGPPeers that do not belong to the stack, by kind and name.
 	Unmanaged []string

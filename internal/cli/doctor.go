@@ -66,7 +66,13 @@ func (c *cluster) doctorFacts(ctx context.Context) (*inspect.DoctorInput, error)
 	if err := unread(inspect.CheckCRDs, err); err != nil {
 		return nil, err
 	}
-	if f.Snapshot, err = c.readSnapshot(ctx); f.Snapshot == nil || err != nil && !isKindMissing(err) {
+	stack, err := c.readStack(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f.Snapshot = &inspect.Snapshot{Stack: stack}
+	failed := slices.DeleteFunc(c.readLists(ctx, f.Snapshot), meta.IsNoMatchError) // the check of the CustomResourceDefinitions names such a kind
+	if err := errors.Join(failed...); err != nil {
 		return nil, err
 	}
 	server, err := c.serverVersion()
@@ -102,10 +108,6 @@ func (c *cluster) doctorFacts(ctx context.Context) (*inspect.DoctorInput, error)
 	}
 	return f, nil
 }
-
-// isKindMissing reports whether an error is only that the API server does not serve a kind. The check of the
-// CustomResourceDefinitions names the kind.
-func isKindMissing(err error) bool { return meta.IsNoMatchError(err) && !apierrors.IsForbidden(err) }
 
 // readSchemas reads the schemas of lbstack's kinds.
 func (c *cluster) readSchemas(ctx context.Context) (map[string]*preflight.Schema, error) {

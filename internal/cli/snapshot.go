@@ -24,12 +24,17 @@ func (c *cluster) readSnapshot(ctx context.Context) (*inspect.Snapshot, error) {
 		return nil, err
 	}
 	s := &inspect.Snapshot{Stack: stack}
-	return s, errors.Join(
+	return s, errors.Join(c.readLists(ctx, s)...)
+}
+
+// readLists adds pools, claims, BGPPeers and SpeakerStates. It returns an error for each list, nil where it was read.
+func (c *cluster) readLists(ctx context.Context, s *inspect.Snapshot) []error {
+	return []error{
 		listPages(ctx, c, &v1beta1.IPAddressPoolList{}, func(l *v1beta1.IPAddressPoolList) { s.Pools = append(s.Pools, l.Items...) }),
 		listPages(ctx, c, &v1beta1.IPAddressClaimList{}, func(l *v1beta1.IPAddressClaimList) { s.Claims = append(s.Claims, l.Items...) }),
 		listPages(ctx, c, &v1beta1.BGPPeerList{}, func(l *v1beta1.BGPPeerList) { s.Peers = append(s.Peers, l.Items...) }),
 		listPages(ctx, c, &v1beta1.SpeakerStateList{}, func(l *v1beta1.SpeakerStateList) { s.States = append(s.States, l.Items...) }),
-	)
+	}
 }
 
 // readStack reads the LoadBalancerStack. It returns nil if there is none.

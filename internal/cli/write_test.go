@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -371,5 +372,38 @@ func TestDoctor_ReadsTheCluster(t *testing.T) {
 	out, _, err := execute(t.Context(), c, "doctor")
 	if !errors.Is(err, errCheckFailed) || !strings.Contains(out, "?  Other load balancers: not checked: you lack a right: deployments.apps") {
 		t.Errorf("without a right: got the error %v and\n%s", err, out)
+	}
+}
+
+// TestDoctor_MissingKindHidesNoOtherError: a list that fails is an error also if the API server lacks the kind of another list.
+func TestDoctor_MissingKindHidesNoOtherError(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		err  error // of the list of pools
+		want string
+	}{
+		{"another list succeeds", nil, errCheckFailed.Error()},
+		{"another list times out", apierrors.NewTimeoutError("the list of pools", 1), "the list of pools"},
+		{"another list is forbidden", apierrors.NewForbidden(schema.GroupResource{Group: "lbstack.io", Resource: "ipaddresspools"}, "", nil), "you lack a right: ipaddresspools.lbstack.io"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := working(t)
+			c.server = func() (*k8sversion.Info, error) { return &k8sversion.Info{Minor: "34", GitVersion: "v1.34.2"}, nil }
+			c.api = interceptor.NewClient(c.api.(client.WithWatch), interceptor.Funcs{List: func(ctx context.Context, api client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+				switch list.(type) {
+				case *v1beta1.BGPPeerList:
+					return &meta.NoKindMatchError{}
+				case *v1beta1.IPAddressPoolList:
+					if tt.err != nil {
+						return tt.err
+					}
+				}
+				return api.List(ctx, list, options...)
+			}})
+			out, _, err := execute(t.Context(), c, "doctor")
+			if !strings.Contains(errorText(err), tt.want) || (out == "") != (tt.err != nil) {
+				t.Errorf("got the error %v, want %q, and\n%s", err, tt.want, out)
+			}
+		})
 	}
 }

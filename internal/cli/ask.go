@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -114,9 +115,14 @@ func (c *cluster) printUnannounced(ctx context.Context, streams genericiooptions
 	return printAnswer(streams.Out, output, &all, len(all.Unannounced) == 0)
 }
 
-// addAllNamespaces adds the flag -A to a command that shows all namespaces with and without it.
+// addAllNamespaces adds the flag -A to a command that shows all namespaces with and without it. The flag has no other value than true.
 func addAllNamespaces(cmd *cobra.Command) {
-	cmd.Flags().BoolP("all-namespaces", "A", true, "all namespaces, as without the flag")
+	cmd.Flags().BoolFuncP("all-namespaces", "A", "all namespaces, as without the flag", func(value string) error {
+		if all, err := strconv.ParseBool(value); err != nil || !all {
+			return errors.New("the answer is always of all namespaces: leave the flag out")
+		}
+		return nil
+	})
 }
 
 // serviceKey parses NAME, NAMESPACE/NAME or service/NAME.

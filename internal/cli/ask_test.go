@@ -128,6 +128,10 @@ func TestAsk_CommandsWithACluster(t *testing.T) {
 		{"one Service and all", "why -A shop/web", "True", nil, "pass either a Service or -A", nil},
 		{"no Service", "why", "True", nil, "pass either a Service or -A", nil},
 		{"the state, of all namespaces", "status -A", "True", nil, "", []string{"Services: 1"}},
+		{"the state, and not of all namespaces", "status -A=false", "True", nil, "the answer is always of all namespaces: leave the flag out", nil},
+		{"the state, of what is neither", "status --all-namespaces=shop", "True", nil, "the answer is always of all namespaces: leave the flag out", nil},
+		{"the addresses, of all namespaces", "who -A", "True", nil, errCheckFailed.Error(), []string{"No address.\n"}},
+		{"the addresses, and not of all namespaces", "who -A=false", "True", nil, "the answer is always of all namespaces: leave the flag out", nil},
 		{"a Service for a program", "why shop/web -o json", "True", nil, "", []string{`"announced": true`, `"reason": "TheReason"`}},
 		{"a Service that does not exist", "why shop/none", "True", nil, `services "none" not found`, nil},
 		{"what is no Service", "why a/b/c", "True", nil, `"a/b/c" is no Service`, nil},
@@ -143,7 +147,7 @@ func TestAsk_CommandsWithACluster(t *testing.T) {
 			streams, _, out, _ := genericiooptions.NewTestIOStreams()
 			c := serving(t, tt.announced, tt.forbidden)
 			args := strings.Fields(tt.args)
-			cmd := map[string]commandOf{"why": whyCommand, "status": statusCommand, "version": versionCommand}[args[0]](streams, c)
+			cmd := map[string]commandOf{"why": whyCommand, "status": statusCommand, "who": whoCommand, "version": versionCommand}[args[0]](streams, c)
 			cmd.SetArgs(args[1:])
 			cmd.SilenceErrors, cmd.SilenceUsage = true, true
 			err := cmd.ExecuteContext(t.Context())

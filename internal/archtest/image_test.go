@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -118,4 +119,21 @@ func read(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// replacements matches a file of the source, and the text in it that an image of the e2e tests has replaced.
+var replacements = regexp.MustCompile(`\{"([a-z0-9_/.]+\.go)", "((?:[^"\\]|\\.)+)", "`)
+
+// TestEveryReplacementOfAnImageApplies: the e2e tests build images from source in which a text is replaced, and find only
+// after many minutes that a name in it was changed.
+func TestEveryReplacementOfAnImageApplies(t *testing.T) {
+	found := replacements.FindAllStringSubmatch(read(t, "test/e2e/images_test.go"), -1)
+	if len(found) == 0 {
+		t.Error("no replacement was found")
+	}
+	for _, r := range found {
+		if n := strings.Count(read(t, r[1]), r[2]); n != 1 {
+			t.Errorf("%s has %q %d times, want once", r[1], r[2], n)
+		}
+	}
 }

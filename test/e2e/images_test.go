@@ -41,7 +41,7 @@ type replacement struct{ file, former, text string }
 var (
 	silences = []replacement{
 		{"speaker/app/respond.go", "MayAnswer: peers.MayAnswer,", "MayAnswer: func() bool { return false },"},
-		{"speaker/bgp/table.go", "return s.Announce(g.family, prefixes, g.attributes)", "return nil, nil"},
+		{"speaker/bgp/table.go", "return s.EncodeRoutes(g.family, prefixes, g.attributes)", "return nil, nil"},
 	}
 	withoutRoutes = []replacement{{"speaker/bgp/table.go", "if a == nil || t.withdrawn ||", "if true ||"}}
 )

@@ -84,7 +84,7 @@ protocol bgp far { local 10.0.0.2 `+c.bird+`; bfd on; connect retry time 1; erro
 			from := func(p *bgp.Peer) { p.Source = netip.MustParseAddr("10.0.0.1") }
 			s.set(toAll(plain(first4), peer("far", "10.0.0.2", from, watching, c.edit)))
 			s.establishes("far")
-			s.pathBecomes("far", "not received from, with the reason", func(p speakerbfd.Status) bool { return strings.Contains(p.Problem, "a TTL of 63") })
+			s.pathBecomes("far", "not received from, with the reason", func(p speakerbfd.Status) bool { return strings.Contains(p.Problem, "TTL 63") })
 			far.MinimumTTL = 63
 			s.set(toAll(plain(first4), peer("far", "10.0.0.2", from, watching, c.edit)))
 			birdHas(t, bird, "far", first4)

@@ -22,6 +22,15 @@ type UnknownAnnotation struct {
 // pools of a Service.
 const allocatedFromPoolName = "ip-allocated-from-pool"
 
+// isGivenByMetalLB reports whether MetalLB has noted the pool from which it gave the Service its addresses. The
+// value does not matter: TrimService leaves it out.
+func isGivenByMetalLB(svc *corev1.Service) bool {
+	return slices.ContainsFunc(annotationPrefixes[1:], func(prefix string) bool {
+		_, is := svc.Annotations[prefix+allocatedFromPoolName]
+		return is
+	})
+}
+
 // isKnownAnnotation reports whether lbstack reads an annotation of Services.
 func isKnownAnnotation(key string) bool {
 	return slices.Contains(poolAnnotations, key) || slices.Contains(addressAnnotations, key) || slices.Contains(sharingAnnotations, key) ||

@@ -60,6 +60,10 @@ func TestParseRequest(t *testing.T) {
 		{name: "an empty annotation is as good as none", svc: annotated("lbstack.io/address-pool", "", "metallb.io/address-pool", "theirs"), want: ipam.Request{Pool: "theirs", Families: only4}},
 		{name: "blanks around a pool do not matter", svc: annotated("lbstack.io/address-pool", " ours\n"), want: ipam.Request{Pool: "ours", Families: only4}},
 
+		{name: "MetalLB gave the addresses", svc: annotated("metallb.io/ip-allocated-from-pool", "p"), want: ipam.Request{Families: only4, GivenByOther: true}},
+		{name: "an old MetalLB gave the addresses, and the cache has the key alone", svc: annotated("metallb.universe.tf/ip-allocated-from-pool", ""), want: ipam.Request{Families: only4, GivenByOther: true}},
+		{name: "lbstack gave the addresses", svc: annotated("lbstack.io/ip-allocated-from-pool", "p"), want: ipam.Request{Families: only4}},
+
 		{name: "our annotation asks for an address", svc: annotated("lbstack.io/load-balancer-ips", "10.0.0.1"), want: ipam.Request{Addresses: addrs("10.0.0.1"), Families: only4}},
 		{name: "MetalLB's asks for addresses", svc: annotated("metallb.io/loadBalancerIPs", "10.0.0.1, ::1"), want: ipam.Request{Addresses: addrs("10.0.0.1", "::1"), Families: only4}},
 		{name: "MetalLB's old one too", svc: annotated("metallb.universe.tf/loadBalancerIPs", "10.0.0.2"), want: ipam.Request{Addresses: addrs("10.0.0.2"), Families: only4}},

@@ -42,6 +42,7 @@ func ParseRequest(svc *corev1.Service, namespaceLabels map[string]string) (ipam.
 	req := ipam.Request{
 		Service: KeyOf(svc), Labels: svc.Labels, NamespaceLabels: namespaceLabels,
 		Families: serviceFamilies(svc), Policy: familyPolicy(svc), Shows: StatusAddresses(svc), Kept: keptAddresses(svc),
+		GivenByOther: isGivenByMetalLB(svc),
 	}
 	if _, value := firstAnnotation(svc, poolAnnotations); value != "" {
 		req.Pool = lb.PoolName(strings.TrimSpace(value))

@@ -23,7 +23,7 @@ import (
 // last. If the Service wants two families, pools with both come next. The last criterion is the name.
 //
 // An address that a foreign host uses is not announced. The Service drops such an address as soon as
-// it gets another address, unless it names the address.
+// it gets another address, unless it names the address, or has it from another load balancer.
 func (a *Allocator) Assign(request Request) Decision {
 	req := &request
 	held, fleeing, lost := a.classify(req)

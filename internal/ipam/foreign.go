@@ -23,9 +23,12 @@ type ForeignHost struct {
 }
 
 // shouldFlee reports whether a Service that holds the address should exchange it for another address:
-// because of the host the address is not announced, and the Service does not name the address.
+// because of the host the address is not announced, and the Service does not name the address. A Service
+// keeps an address that another load balancer gave it: the host may be that load balancer, with which
+// clients reach the Service at this address.
 func (f ForeignHost) shouldFlee(address netip.Addr, req *Request) bool {
-	return !f.InUse && !f.ReportedOnly && !slices.Contains(req.Addresses, address)
+	given := req.GivenByOther && slices.Contains(req.Shows, address)
+	return !f.InUse && !f.ReportedOnly && !given && !slices.Contains(req.Addresses, address)
 }
 
 // isForeign reports whether an address is in p.Foreign: the pool would give the address if no foreign

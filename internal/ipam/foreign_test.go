@@ -15,6 +15,16 @@ func host(address string, inUse bool) TakenRange {
 	return TakenRange{Range: rangesIn(address)[0], By: "a host", Foreign: true, InUse: inUse}
 }
 
+// givenByOther has another load balancer give addresses to the Service.
+func givenByOther(shows ...string) requestOption {
+	return func(r *Request) {
+		r.GivenByOther = true
+		for _, a := range shows {
+			r.Shows = append(r.Shows, addr(a))
+		}
+	}
+}
+
 func setPoolsWith(a *Allocator, taken []TakenRange, pools ...Pool) map[lb.PoolName][]Conflict {
 	conflicts := Resolve(pools, taken)
 	a.SetPools(pools)
@@ -36,6 +46,8 @@ func TestAddressOfAForeignHost(t *testing.T) {
 	}{
 		{"is left for another one", pools(p), false, nil, "10.0.0.1@p", "", "keep 10.0.0.2@p, drop 10.0.0.1@p"},
 		{"is kept by a Service that asks for exactly that", pools(p), false, []requestOption{wants("10.0.0.1")}, "10.0.0.1@p", "", "keep 10.0.0.1@p"},
+		{"is kept by a Service that another load balancer gave it to", pools(p), false, []requestOption{givenByOther("10.0.0.1")}, "10.0.0.1@p", "", "keep 10.0.0.1@p"},
+		{"is left by a Service that another load balancer gave another address", pools(p), false, []requestOption{givenByOther("10.0.0.3")}, "10.0.0.1@p", "", "keep 10.0.0.2@p, drop 10.0.0.1@p"},
 		{"is kept where it was announced before", pools(p), true, nil, "10.0.0.1@p", "", "keep 10.0.0.1@p"},
 		{"is kept while there is no other", pools(one), false, nil, "10.0.0.1@p", "10.0.0.2@p", "keep 10.0.0.1@p, refused PoolExhausted"},
 		{"is not given", pools(p), false, nil, "", "", "keep 10.0.0.2@p"},

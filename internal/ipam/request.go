@@ -42,6 +42,9 @@ type Request struct {
 	// Shows are the addresses in the status of the Service. If the Service holds more addresses than it
 	// needs, it keeps the addresses in its status.
 	Shows []netip.Addr
+	// GivenByOther means that another load balancer gave the Service the addresses in Shows. That load
+	// balancer may still announce them, so that its nodes look like foreign hosts.
+	GivenByOther bool
 	// Kept are at most 32 addresses that the Service had before lbstack was removed. If the Service
 	// neither holds nor names an address of a family, it gets the first of these addresses that it would
 	// get by naming it.

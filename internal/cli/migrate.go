@@ -219,6 +219,9 @@ func (m *migrateRun) prepare(ctx context.Context, c *cutover.Cluster, wanted *un
 	}
 	return m.runStep(ctx, "lbstack claims the addresses, and its speakers start", func(ctx context.Context) (string, error) {
 		now, err := m.readState(ctx)
+		if err == nil {
+			err = listPages(ctx, m.cluster, &v1beta1.IPAddressPoolList{}, func(l *v1beta1.IPAddressPoolList) { now.Pools = append(now.Pools, l.Items...) })
+		}
 		if err != nil {
 			return "", err
 		}

@@ -71,6 +71,8 @@ type switching struct {
 	text map[types.UID]string
 	// late is how many pods of MetalLB's speakers, by node, announce before they have an NDP responder, beginning with the next one.
 	late map[string]int
+	// held: the stack is not Ready before it announces, since its pools remember MetalLB's speakers as hosts that use their addresses.
+	held bool
 	// silent: the logs of MetalLB's speakers do not show responders.
 	silent bool
 	// ended has the pods of MetalLB's speakers that the command has deleted, and the node from which lbstack announced at that time.
@@ -425,6 +427,9 @@ func (s *switching) lbstack(ctx context.Context) {
 		}
 	}
 	ready := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonServicesNotAnnounced, ObservedGeneration: stack.Generation}
+	if s.held {
+		ready.Reason = v1beta1.ReasonPoolNotReady
+	}
 	if announced {
 		ready.Status, ready.Reason = metav1.ConditionTrue, "Ready"
 	}

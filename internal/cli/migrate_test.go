@@ -111,6 +111,23 @@ func TestMigrate_GoesOnWhereItEnded(t *testing.T) {
 	}
 }
 
+// TestMigrate_PoolsRememberMetalLB: the stack announced while MetalLB's speakers ran, and its pools still hold their addresses back.
+func TestMigrate_PoolsRememberMetalLB(t *testing.T) {
+	file := stackFile(t, switchedStack)
+	synctest.Test(t, func(t *testing.T) {
+		s := switchingBed(t)
+		s.held = true
+		pools := &v1beta1.IPAddressPoolList{}
+		s.must(s.api.List(t.Context(), pools))
+		for i := range pools.Items {
+			pools.Items[i].Status.Conditions = []metav1.Condition{{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonForeignHost}}
+			s.must(s.api.Update(t.Context(), &pools.Items[i]))
+		}
+		s.begin()
+		s.runs("migrate -f "+file, "lbstack announces the addresses")
+	})
+}
+
 // TestMigrate_DoesNotEndWhileNobodyAnswers: on the local network, an interrupt and an API server that does not answer for a while
 // do not end the command between the end of the one and the begin of the other.
 func TestMigrate_DoesNotEndWhileNobodyAnswers(t *testing.T) {

@@ -38,8 +38,10 @@ type Cluster struct {
 	// Services are all Services of the cluster.
 	Services []corev1.Service
 	Claims   []v1beta1.IPAddressClaim
-	States   []v1beta1.SpeakerState
-	Nodes    []corev1.Node
+	// Pools are the IPAddressPools. They are read only for UnpreparedReason.
+	Pools  []v1beta1.IPAddressPool
+	States []v1beta1.SpeakerState
+	Nodes  []corev1.Node
 	// Announcers are the nodes from which MetalLB announces each Service on the local network, as MetalLB reports. The key is
 	// namespace/name of the Service.
 	Announcers map[string][]string

@@ -231,6 +231,17 @@ func TestEvidence(t *testing.T) {
 			c.Services[1].Status.Conditions = []metav1.Condition{{Type: v1beta1.ServiceAnnounced, Status: status, Reason: reason, Message: "the message"}}
 		}
 	}
+	pools := func(reasons ...string) func(*Cluster) {
+		return func(c *Cluster) {
+			for _, reason := range reasons {
+				ready := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: reason}
+				if reason == v1beta1.ReasonPoolReady {
+					ready.Status = metav1.ConditionTrue
+				}
+				c.Pools = append(c.Pools, v1beta1.IPAddressPool{Status: v1beta1.IPAddressPoolStatus{Conditions: []metav1.Condition{ready}}})
+			}
+		}
+	}
 	past := metav1.NewTime(time.Unix(10, 0))
 	deleted := func(ready corev1.ConditionStatus) func(*Cluster) {
 		return func(c *Cluster) {
@@ -243,6 +254,8 @@ func TestEvidence(t *testing.T) {
 		{"prepared, without Services", running(t).UnpreparedReason(ready("True", "Ready"), nodes), ""},
 		{"the operator has not looked", running(t).UnpreparedReason(announces(), nodes), "the operator has not looked"},
 		{"another fault", running(t).UnpreparedReason(ready("False", "SpeakersNotReady"), nodes), "is not Ready (SpeakersNotReady): the message"},
+		{"pools whose addresses MetalLB announces", running(t, pools(v1beta1.ReasonForeignHost, v1beta1.ReasonPoolReady)).UnpreparedReason(ready("False", v1beta1.ReasonPoolNotReady), nodes), ""},
+		{"a pool with another fault", running(t, pools(v1beta1.ReasonForeignHost, v1beta1.ReasonOverlap)).UnpreparedReason(ready("False", v1beta1.ReasonPoolNotReady), nodes), "is not Ready (PoolNotReady): the message"},
 		{"no claim", running(t, func(c *Cluster) { c.Claims = c.Claims[1:] }).UnpreparedReason(silent, nodes), "Service shop/web has 192.0.2.1 in its status, and no IPAddressClaim for it"},
 		{"the claim of another Service", running(t, func(c *Cluster) { c.Claims[0] = claimed("192.0.2.1", "other") }).UnpreparedReason(silent, nodes), "Service shop/web has 192.0.2.1 in its status"},
 		{"no speaker", running(t, func(c *Cluster) { c.States = nil }).UnpreparedReason(silent, nodes), "node node-1 has a speaker of MetalLB and none of lbstack"},

@@ -18,14 +18,14 @@ import (
 // Functions of this file that return a string return what a step still waits for, as a phrase. The string is empty if the step is done.
 
 // UnpreparedReason returns what is missing before nodes can switch to lbstack. The stack must be Ready, apart from Services that it does
-// not announce yet. Each address in the status of a Service must have a claim for the Service. Each of the nodes must have a speaker that
-// receives from all other speakers.
+// not announce yet, and pools with addresses that hosts use. Each address in the status of a Service must have a claim for the Service.
+// Each of the nodes must have a speaker that receives from all other speakers.
 func (c *Cluster) UnpreparedReason(stack *v1beta1.LoadBalancerStack, nodes []Node) string {
 	ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
 	switch {
 	case ready == nil || ready.ObservedGeneration < stack.Generation:
 		return "the operator has not looked at LoadBalancerStack default as it is now: look at the pods of the operator"
-	case ready.Status != metav1.ConditionTrue && ready.Reason != v1beta1.ReasonServicesNotAnnounced:
+	case ready.Status != metav1.ConditionTrue && ready.Reason != v1beta1.ReasonServicesNotAnnounced && (ready.Reason != v1beta1.ReasonPoolNotReady || !c.poolsLackOnlyHosts()):
 		return fmt.Sprintf("LoadBalancerStack default is not Ready (%s): %s", ready.Reason, ready.Message)
 	}
 	for _, svc := range c.shownServices(stack.Spec.LoadBalancerClass) {
@@ -45,6 +45,16 @@ func (c *Cluster) UnpreparedReason(stack *v1beta1.LoadBalancerStack, nodes []Nod
 		}
 	}
 	return ""
+}
+
+// poolsLackOnlyHosts reports whether each pool that is not Ready is so because hosts use some of its addresses. If the stack announced
+// while MetalLB's speakers ran, these hosts are nodes with such a speaker. A pool remembers them until lbstack announces the addresses,
+// or for some minutes.
+func (c *Cluster) poolsLackOnlyHosts() bool {
+	return !slices.ContainsFunc(c.Pools, func(p v1beta1.IPAddressPool) bool {
+		ready := meta.FindStatusCondition(p.Status.Conditions, v1beta1.ConditionReady)
+		return ready == nil || ready.Status != metav1.ConditionTrue && ready.Reason != v1beta1.ReasonForeignHost
+	})
 }
 
 func (c *Cluster) isClaimed(service, address string) bool {

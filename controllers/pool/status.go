@@ -107,7 +107,7 @@ func conflictCondition(conflicts []ipam.Conflict) (is bool, reason, message stri
 	}
 	var sentences []string
 	if len(hosts) > 0 {
-		sentences = append(sentences, fmt.Sprintf("%s: the pool gives such an address again 10 minutes after the host was last reported; turn the host off, or, if the host is a node, remove the address from its interfaces, or add the address to spec.excludeAddresses", joinItems(hosts)))
+		sentences = append(sentences, fmt.Sprintf("%s: the pool gives such an address again 10 minutes after the host was last reported; turn the host off, or, if the host is a node, turn off another load balancer, such as MetalLB, that announces the address from there, or else remove the address from the node's interfaces, or add the address to spec.excludeAddresses", joinItems(hosts)))
 	}
 	if len(given) > 0 {
 		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since a pool loses at most %d addresses, and at most half of its addresses, to foreign hosts within an hour; while the host answers, an address that is not in use yet is not announced; turn the host off, or set spec.layer2.conflictDetection of the LoadBalancerStack to Report", joinItems(given), ipam.MaxLosses))

@@ -212,7 +212,7 @@ func TestStatusListsEachConflictOnceUpToTheBound(t *testing.T) {
 	}
 	const sentence = "other hosts use addresses that this node owns: 10.0.0.0 by 02:00:00:00:00:09 on eth0 (announced all the same), " +
 		"10.0.0.1 by the kernel of the node node2 (02:00:00:00:00:09) on eth0 (not announced), 10.0.0.2 by 02:00:00:00:00:09 on eth0 (not announced) and 253 more; " +
-		"give these hosts other addresses, or exclude the addresses in the pool; if kube-proxy has added them to interfaces of nodes, set ipvs.strictARP of kube-proxy"
+		"if another load balancer, such as MetalLB, announces them from nodes, turn that off; otherwise give these hosts other addresses, or exclude the addresses in the pool; if kube-proxy has added them to interfaces of nodes, set ipvs.strictARP of kube-proxy"
 	if c := meta.FindStatusCondition(got.Conditions, v1beta1.ConditionReady); c.Message != sentence {
 		t.Errorf("message: got  %s\nwant %s", c.Message, sentence)
 	}

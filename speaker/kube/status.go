@@ -282,6 +282,6 @@ func foreignHostsMessage(list []v1beta1.SpeakerConflict) string {
 	if n := len(list) - len(parts); n > 0 {
 		more = fmt.Sprintf(" and %d more", n)
 	}
-	return fmt.Sprintf("other hosts use addresses that this node owns: %s%s; give these hosts other addresses, or exclude the addresses in the pool; if kube-proxy has added them to interfaces of nodes, set ipvs.strictARP of kube-proxy",
+	return fmt.Sprintf("other hosts use addresses that this node owns: %s%s; if another load balancer, such as MetalLB, announces them from nodes, turn that off; otherwise give these hosts other addresses, or exclude the addresses in the pool; if kube-proxy has added them to interfaces of nodes, set ipvs.strictARP of kube-proxy",
 		strings.Join(parts, ", "), more)
 }

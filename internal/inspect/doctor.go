@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +22,7 @@ import (
 	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/preflight"
+	"github.com/lbstack/lbstack/internal/reports"
 )
 
 // DoctorInput is the input of Doctor.
@@ -48,13 +51,13 @@ const (
 	CheckKubernetes    = "Kubernetes"
 	CheckCRDs          = "CustomResourceDefinitions"
 	CheckRights        = "Rights"
+	CheckLoadBalancers = "Other load balancers"
 	CheckInstallation  = "Installation"
 	CheckVersions      = "Versions"
 	CheckNodes         = "Nodes"
 	CheckSpeakers      = "Speakers"
 	CheckMTU           = "MTU"
 	CheckServiceProxy  = "Service proxy"
-	CheckLoadBalancers = "Other load balancers"
 	CheckPools         = "Pools"
 	CheckRouters       = "Routers"
 	CheckHosts         = "Foreign hosts"
@@ -90,13 +93,13 @@ func Doctor(f *DoctorInput) Checkup {
 		{CheckKubernetes, kubernetesProblems, nil},
 		{CheckCRDs, crdProblems, (*DoctorInput).whySchemasUnknown},
 		{CheckRights, rightsProblems, (*DoctorInput).whyNeedsUnknown},
+		{CheckLoadBalancers, loadBalancerProblems, nil},
 		{CheckInstallation, installationProblems, nil},
 		{CheckVersions, versionProblems, nil},
 		{CheckNodes, nodeProblems, nil},
 		{CheckSpeakers, speakerProblems, nil},
 		{CheckMTU, mtuProblems, (*DoctorInput).whyMTUUnknown},
 		{CheckServiceProxy, serviceProxyProblems, (*DoctorInput).whyProxyUnknown},
-		{CheckLoadBalancers, loadBalancerProblems, nil},
 		{CheckPools, poolProblems, nil},
 		{CheckRouters, routerProblems, nil},
 		{CheckHosts, hostProblems, nil},
@@ -262,10 +265,42 @@ func loadBalancerProblems(f *DoctorInput) (problems []string) {
 	if f.loadBalancerClass() != "" { // other load balancers do not serve Services of this class
 		return nil
 	}
+	if addresses := f.addressesOfNodes(); len(addresses) > 0 && len(f.LoadBalancers) > 0 {
+		remedy := "turn one of the two load balancers off"
+		if slices.ContainsFunc(f.LoadBalancers, isMetalLB) {
+			remedy = "to switch to lbstack, remove spec.l2Advertisements, spec.bgpAdvertisements and spec.bgpPeers from the stack, and run kubectl lbstack migrate (docs/migrate.md); otherwise turn one of the two load balancers off"
+		}
+		problems = append(problems, fmt.Sprintf("%s: nodes answer for %d addresses of Services that lbstack has claimed, most likely since this load balancer announces them: %s: lbstack does not begin to announce such addresses: %s",
+			strings.Join(f.LoadBalancers, ", "), len(addresses), bounded.Names(addresses, maxListedAddresses), remedy))
+	}
 	for _, name := range f.LoadBalancers {
 		problems = append(problems, name+" runs: two load balancers that serve the same Services overwrite each other's addresses: turn it off, or give each a spec.loadBalancerClass of its own")
 	}
 	return problems
+}
+
+// maxListedAddresses bounds how many addresses a sentence lists.
+const maxListedAddresses = 5
+
+// isMetalLB reports whether an item of LoadBalancers is MetalLB.
+func isMetalLB(name string) bool { return strings.HasPrefix(name, "MetalLB") }
+
+// foreignHosts returns the hosts that use addresses of Services, as the speakers report them.
+func (f *DoctorInput) foreignHosts() map[netip.Addr]reports.ForeignHost {
+	v := &decisionView{states: f.speakerReports(), macs: map[lb.NodeName]map[string]string{}}
+	v.addReports(f.Snapshot)
+	return v.picture.Hosts
+}
+
+// addressesOfNodes returns the addresses of Services, in order, for which nodes answer and not their speakers.
+func (f *DoctorInput) addressesOfNodes() (list []string) {
+	hosts := f.foreignHosts()
+	for _, address := range slices.SortedFunc(maps.Keys(hosts), netip.Addr.Compare) {
+		if hosts[address].HostNode != "" {
+			list = append(list, address.String())
+		}
+	}
+	return list
 }
 
 func poolProblems(f *DoctorInput) (problems []string) {
@@ -290,10 +325,12 @@ func routerProblems(f *DoctorInput) (problems []string) {
 }
 
 func hostProblems(f *DoctorInput) (problems []string) {
-	v := &decisionView{states: f.speakerReports(), macs: map[lb.NodeName]map[string]string{}}
-	v.addReports(f.Snapshot)
-	for address, host := range v.picture.Hosts {
-		problems = append(problems, fmt.Sprintf("%s: %s uses it: %s", address, host.Describe(false), host.Remedy()))
+	for address, host := range f.foreignHosts() {
+		remedy := host.Remedy()
+		if host.HostNode != "" && len(loadBalancerProblems(f)) > 0 {
+			remedy = fmt.Sprintf("most likely %s announces it from there: see the check %q", strings.Join(f.LoadBalancers, " or "), CheckLoadBalancers)
+		}
+		problems = append(problems, fmt.Sprintf("%s: %s uses it: %s", address, host.Describe(false), remedy))
 	}
 	slices.Sort(problems)
 	return problems

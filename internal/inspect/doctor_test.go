@@ -176,6 +176,13 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
+// nodesAnswer has node-2 report that node-3 answers for addresses of Services, so that the pool is not Ready.
+func nodesAnswer(f *DoctorInput) {
+	f.States[1].Status.Conflicts = []v1beta1.SpeakerConflict{{Address: "192.0.2.1", Interface: "eth0", HardwareAddress: "02:00:00:00:00:03", HostNode: "node-3", Since: began}}
+	f.Pools[0].Status.Conditions[0] = status("Ready", "False", v1beta1.ReasonForeignHost, "the pool gives only some of the addresses in spec.addresses (see the condition Conflict)")
+	f.Stack.Status.Conditions[0] = status("Ready", "False", v1beta1.ReasonPoolNotReady, "the pool first: 192.0.2.1 is used by the kernel of a node")
+}
+
 // TestDoctor_UpgradedOperatorWithOldSchemas: such an operator changes nothing, so that the stack keeps the version of before.
 func TestDoctor_UpgradedOperatorWithOldSchemas(t *testing.T) {
 	f := healthy(t)
@@ -199,6 +206,10 @@ func TestDoctor_Golden(t *testing.T) {
 			f.States[2].Status.Interfaces[0].MTU = 9000
 			role := roleNamed(f.RBAC, "lbstack-speaker")
 			role.Rules = role.Rules[1:]
+		},
+		"beside-metallb": func(f *DoctorInput) {
+			f.LoadBalancers = []string{"MetalLB (Deployment metallb-system/controller)", "MetalLB (DaemonSet metallb-system/speaker)"}
+			nodesAnswer(f)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

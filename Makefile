@@ -340,7 +340,7 @@ test-upgrade: prerequisites image build-installer ## Upgrade a real cluster of i
 .PHONY: test-migrate
 test-migrate: export LBSTACK_CLUSTER := migrate
 test-migrate: $(METALLB)/native.yaml cluster ## Switch Services of a real MetalLB to lbstack as docs/migrate.md says, on a real cluster of its own (needs root).
-	go -C test test -count=1 -timeout 40m -v ./migrate
+	go -C test test -count=1 -timeout 45m -v ./migrate
 	@$(DEVCLUSTER) down
 
 .PHONY: bench

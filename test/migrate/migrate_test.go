@@ -126,9 +126,15 @@ func forth(ctx context.Context, t *testing.T, bed *scenario.Scenario, addresses 
 	return connections
 }
 
+// servedWithin bounds the time until MetalLB serves all Services.
+const servedWithin = 5 * time.Minute
+
 // served has MetalLB give Services addresses, and returns them once a client gets a page from each.
 func served(ctx context.Context, t *testing.T, bed *scenario.Scenario, services []*corev1.Service, config []byte) map[string][]string {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, servedWithin)
+	defer cancel()
+	cleared(ctx, t, bed)
 	must(t, bed.Apply(ctx, "web.yaml"))
 	must(t, metallb.Install(ctx, bed))
 	objects, err := metallb.Parse(config)

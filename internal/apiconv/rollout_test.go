@@ -39,7 +39,7 @@ func TestRolloutStoredIsReadAgain(t *testing.T) {
 	at := time.Date(2026, 11, 29, 8, 0, 0, 0, time.UTC)
 	want := rollout.Stored{
 		Phase: rollout.PhaseRollingBack, Revision: rollout.Revision{Controller: "aa", Speaker: "bb"}, Good: rollout.Revision{Controller: "aa", Speaker: "cc"},
-		Retry: "again", Since: at, Proven: true, Unverified: true, Quiet: "n4", Lost: 1, Failure: rollout.Failure{Node: "n1", Why: "the pod p: its speaker is not ready", Unreceived: true},
+		Retry: "again", Since: at, Proven: true, Unverified: true, Quiet: "n4", Lost: 1, Failure: rollout.Failure{Node: "n1", Why: "the pod p: the speaker is not ready", Unreceived: true},
 		Edits: rollout.Edits{Generation: 7, First: at.Add(-time.Minute), Last: at},
 		Steps: []rollout.Step{
 			{Node: "n1", Pod: "uid-1", Since: at.Add(time.Second), Tries: 2, Broken: true, Gap: 3, Addresses: 4, Routes: 5, Others: 6, Moved: true, CoveredBy: "n2", CoveredByStarted: at.Add(-time.Hour)},

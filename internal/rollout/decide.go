@@ -98,7 +98,7 @@ func (d *decision) failRevision(f Failure) {
 	case d.Settings.Halt:
 		d.setPhase(PhaseHalted)
 	case !d.GoodStored:
-		d.next.Failure.Why += fmt.Sprintf(": the templates of the last good revision %s do not exist any more, so no node is rolled back", d.next.Good)
+		d.next.Failure.Why += fmt.Sprintf(": the pod templates of the last good revision %s no longer exist, so no node is rolled back", d.next.Good)
 		d.setPhase(PhaseHalted)
 	default:
 		d.setPhase(PhaseRollingBack)
@@ -116,7 +116,7 @@ func (d *decision) advancePhase() {
 		if d.isControllerReady() {
 			n.Phase = PhaseCanary
 		} else if d.observedDuration(n.Since) >= d.Settings.StepTimeout {
-			d.failRevision(Failure{Why: "the controller is not ready on the new revision" + detailSuffix(d.Controller.Problem)})
+			d.failRevision(Failure{Why: "the controller is not ready with the new revision" + detailSuffix(d.Controller.Problem)})
 		}
 	case PhaseCanary:
 		n.Proven = n.Proven || !d.isBusy() && d.isProvenLater()

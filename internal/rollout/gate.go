@@ -31,7 +31,7 @@ func (d *decision) whyStepWaits(step Step, node Node) string {
 			return fmt.Sprintf("the BGP session with %s was established before the replacement and is not established now", peer)
 		}
 		if d.hasLostRoutes(step, node) {
-			return fmt.Sprintf("the speaker announces no address to routers, and announced %d before", step.Routes)
+			return fmt.Sprintf("the speaker announces no address to routers; before the replacement it announced %d", step.Routes)
 		}
 	}
 	if why := d.quietReason(step, node); why != "" {
@@ -45,15 +45,15 @@ func (d *decision) whyStepWaits(step Step, node Node) string {
 func (d *decision) whyPodNotReady(node Node) string {
 	switch pod := node.Pod; {
 	case pod == nil:
-		return "it has no speaker pod"
+		return "the node has no speaker pod"
 	case pod.Ending:
-		return "its former speaker has not ended"
+		return "the former speaker has not ended"
 	case !d.hasTarget(node):
-		return "its speaker has another revision" + detailSuffix(pod.Problem)
+		return "the speaker has another revision" + detailSuffix(pod.Problem)
 	case !pod.Ready:
-		return "its speaker is not ready" + detailSuffix(pod.Problem)
+		return "the speaker is not ready" + detailSuffix(pod.Problem)
 	case d.Now.Before(d.readyEnoughAt(pod)):
-		return "its speaker has just become ready"
+		return "the speaker has just become ready"
 	}
 	return ""
 }
@@ -90,9 +90,9 @@ func (d *decision) muteReason(step Step) string {
 	case !d.isAnnouncingTested():
 		return ""
 	case by != "":
-		return fmt.Sprintf("the speaker does not announce its addresses on the network: the speaker on %s answers for these addresses, with the hardware address of this node", by)
+		return fmt.Sprintf("the speaker does not announce its addresses on the network: the speaker on %s answers for these addresses, with the hardware address of %s", by, step.Node)
 	case step.CoveredBy != "":
-		return fmt.Sprintf("the speaker on %s reported that this speaker does not announce its addresses on the network, and has not withdrawn that", step.CoveredBy)
+		return fmt.Sprintf("the speaker on %s reported that the speaker on %s does not announce its addresses on the network, and has not withdrawn the report", step.CoveredBy, step.Node)
 	}
 	return ""
 }

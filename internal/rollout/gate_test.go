@@ -159,24 +159,24 @@ func TestDecide_Failure(t *testing.T) {
 	}
 	unseen := func(s *State) { s.Template = "s1" } // the DaemonSet has what is wanted next
 	run(t, []test{
-		{"step that is late fails", onCanary(120, notReady, unseen), nil, back + " step n1 delete n1/s2 failed n1: its speaker is not ready: the image cannot be pulled"},
+		{"step that is late fails", onCanary(120, notReady, unseen), nil, back + " step n1 delete n1/s2 failed n1: the speaker is not ready: the image cannot be pulled"},
 		{"speaker that does not announce fails", onCanary(120, unseen), func(s *State) {
 			s.Nodes["n2"].Report.Unannounced = []lb.NodeName{"n1"}
-		}, back + " step n1 delete n1/s2 failed n1: the speaker does not announce its addresses on the network: the speaker on n2 answers for these addresses, with the hardware address of this node"},
+		}, back + " step n1 delete n1/s2 failed n1: the speaker does not announce its addresses on the network: the speaker on n2 answers for these addresses, with the hardware address of n1"},
 		{"step that is almost late does not", onCanary(119, notReady), nil, "Canary c2/s2 step n1"},
 		{"time in which the operator did not see the cluster does not count", onCanary(500, notReady), func(s *State) { s.SeenSince = start.Add(-119 * time.Second) }, "Canary c2/s2 step n1"},
 		{"Halt stops where it is", onCanary(120, notReady), func(s *State) { s.Settings.Halt = true },
-			"Halted / failed n1: its speaker is not ready: the image cannot be pulled"},
+			"Halted / failed n1: the speaker is not ready: the image cannot be pulled"},
 		{"without the templates of the good revision it stops, and workloads stay", onCanary(120, notReady), func(s *State) { s.GoodStored = false },
-			"Halted / failed n1: its speaker is not ready: the image cannot be pulled: the templates of the last good revision c1-s1 do not exist any more, so no node is rolled back"},
+			"Halted / failed n1: the speaker is not ready: the image cannot be pulled: the pod templates of the last good revision c1-s1 no longer exist, so no node is rolled back"},
 		{"controller that is late fails", at(PhaseController, 3), func(s *State) {
 			s.Stored.Since = start.Add(-timeout)
 			s.Controller.Ready = false
-		}, back + " failed : the controller is not ready on the new revision"},
+		}, back + " failed : the controller is not ready with the new revision"},
 		{"former speaker that does not end fails", onCanary(120), func(s *State) {
 			s.runs(one, "n1")
 			s.Nodes["n1"].Pod.Ending = true
-		}, back + " failed n1: its former speaker has not ended"},
+		}, back + " failed n1: the former speaker has not ended"},
 		{"speaker that did not work before does not fail", onCanary(120, notReady), func(s *State) { s.Stored.Steps[0].Broken = true }, "Canary c2/s2 step n1"},
 		{"node that came up since does not fail", at(PhaseSpeakers, 3, Step{Node: "n3", Since: start.Add(-timeout), Broken: true}), func(s *State) {
 			s.runs(two, "n1", "n2")
@@ -200,7 +200,7 @@ func TestDecide_Failure(t *testing.T) {
 		{"second node that goes down in its step fails", onCanary(20, notReady), func(s *State) {
 			s.Stored.Lost = 1
 			s.change("n1", func(n *Node) { n.Skip, n.Down = "NotReady", true })
-		}, "RollingBack c1/s1 failed : 2 nodes went down while their speaker was replaced"},
+		}, "RollingBack c1/s1 failed : 2 nodes went down while their speakers were replaced"},
 	})
 }
 
@@ -384,7 +384,7 @@ func TestDecide_SpeakerThatCoversForTheCanary(t *testing.T) {
 		{"was isolated", []func(*State){report(func(r *Report) { r.Isolated = true }), report(func(r *Report) { r.Isolated, r.Unannounced = false, nil })}, waits},
 		{"has restarted, and reports the canary again for a while", []func(*State){started(start.Add(-time.Second)), shown}, waits},
 		{"is lost for the time of a step", []func(*State){together(shown, started(start.Add(-time.Second))), late},
-			"RollingBack c1/s1 step n1 delete n1/s2 failed n1: the speaker on n3 reported that this speaker does not announce its addresses on the network, and has not withdrawn that"},
+			"RollingBack c1/s1 step n1 delete n1/s2 failed n1: the speaker on n3 reported that the speaker on n1 does not announce its addresses on the network, and has not withdrawn the report"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := onCanary(20)

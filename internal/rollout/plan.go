@@ -12,8 +12,9 @@ const (
 	// minReadyTime is how long a pod must be ready. The time doubles with each restart of the container, since a
 	// container that ends repeatedly is ready in between.
 	minReadyTime = 10 * time.Second
-	// reportDelay is how long after a change of the spec the reports of speakers may still be about the time
-	// before it: speakers report within a second, and numbers at most 5 s later.
+	// reportDelay is how long after a change of the spec the reports of speakers may still describe the time
+	// before the change: speakers report within a second, and the numbers of addresses and routes at most 5 s
+	// later.
 	reportDelay = 10 * time.Second
 	// maxEditDelay is how long a series of edits of the spec delays steps.
 	maxEditDelay = time.Minute
@@ -31,8 +32,8 @@ const (
 	maxTries = 3
 )
 
-// Plan is what the operator does, in this order. It stores Next. If Next differs from the state before, the
-// operator decides again. It gives the workloads their templates. It deletes the pods.
+// Plan is what the operator does, in this order: it stores Next, and decides again if Next differs from the
+// state before; it gives the workloads the templates of Controller and Speaker; it deletes the pods in Delete.
 type Plan struct {
 	Next Stored
 	// Controller is the revision whose template the Deployment is to have: the wanted revision, or the good one

@@ -38,7 +38,7 @@ func (d *decision) buildProgress() Progress {
 	case d.next.Phase == PhaseCanary:
 		p.Blocked = "no node is up on which the revision can be tried"
 	case d.next.canFail() && d.announcesNothing():
-		p.Blocked = "no updated speaker announces an address, so the revision is not known to work"
+		p.Blocked = "no updated speaker announces an address, so nothing shows that the revision works"
 	}
 	return p
 }
@@ -65,17 +65,17 @@ func (d *decision) blockedReason() string {
 	}
 	switch {
 	case d.next.Phase == PhaseController:
-		return "the controller comes first"
+		return "the new controller must be ready first"
 	case !d.hasTemplates():
-		return "the templates of the last good revision do not exist any more"
+		return "the pod templates of the last good revision no longer exist"
 	case !d.mayReplace():
-		return "the DaemonSet does not have the template yet"
+		return "the DaemonSet does not have the pod template of this revision yet"
 	case d.next.canFail() && !d.isControllerReady():
 		return "the controller is not ready" + detailSuffix(d.Controller.Problem)
 	case d.next.canFail() && d.harmReason() != "":
 		return d.harmReason()
 	case slices.ContainsFunc(d.candidates(), func(name lb.NodeName) bool { return d.awaitsReport(d.Nodes[name]) }):
-		return "the spec was changed or applied less than 10 s ago, or its last change is not applied yet: the rollout waits until the speakers report what they announce after this change"
+		return "the spec was changed or applied less than 10 s ago, or objects that the spec requests are not applied yet: the rollout waits until the speakers report what they announce after the change"
 	case dark != "":
 		return "the speaker on " + string(dark) + " is not ready" + detailSuffix(d.nodeProblemMessage(dark))
 	}

@@ -16,7 +16,7 @@ func TestDecide_Progress(t *testing.T) {
 	s.change("n4", func(n *Node) { n.Skip, n.Down = "NotReady", true })
 	want := Progress{
 		Updated: 1, Total: 4, Target: two,
-		Waiting:   []NodeNote{{Node: "n2", Text: "its speaker is not ready: the image cannot be pulled"}},
+		Waiting:   []NodeNote{{Node: "n2", Text: "the speaker is not ready: the image cannot be pulled"}},
 		Following: []lb.NodeName{"n3"},
 		Skipped:   []NodeNote{{Node: "n4", Text: "NotReady"}},
 	}
@@ -65,8 +65,8 @@ func TestDecide_Blocked(t *testing.T) {
 		edit  func(*State)
 		want  string
 	}{
-		{"controller comes first", at(PhaseController, 2), func(s *State) { s.Controller.Ready = false }, "the controller comes first"},
-		{"DaemonSet without the template", at(PhaseSpeakers, 2), func(s *State) { s.Template = "" }, "the DaemonSet does not have the template yet"},
+		{"controller comes first", at(PhaseController, 2), func(s *State) { s.Controller.Ready = false }, "the new controller must be ready first"},
+		{"DaemonSet without the template", at(PhaseSpeakers, 2), func(s *State) { s.Template = "" }, "the DaemonSet does not have the pod template of this revision yet"},
 		{"controller that is not ready", at(PhaseSpeakers, 2), func(s *State) { s.Controller = Workload{Problem: "it crashes"} }, "the controller is not ready: it crashes"},
 		{"speaker of the target that is not ready", at(PhaseRollingBack, 2), func(s *State) {
 			s.runs(two, "n2")

@@ -12,8 +12,9 @@ const (
 	// resumeTimeout is how long a ready speaker may take to report that it announces the addresses of its
 	// node again: reports are at most 5 s old.
 	resumeTimeout = 30 * time.Second
-	// takeoverDelay is how long the addresses of a node whose speaker is replaced stay on the node before
-	// other speakers take them over, minus the delay of the operator.
+	// takeoverDelay is the time after which other speakers may have taken over the addresses of a node whose
+	// speaker is replaced. The operator observes the replacement late, so the time is shorter than the one for
+	// which other speakers leave the addresses on the node.
 	takeoverDelay = 20 * time.Second
 )
 
@@ -80,7 +81,7 @@ func (d *decision) recordPassed(step Step, node Node) (why string) {
 	case d.next.Quiet == "" && d.countFormerSpeakers() > 1:
 		d.next.Quiet = step.Node
 	default:
-		why = fmt.Sprintf("the speaker announced %d addresses on the local network before it was replaced, and announces none since, while other speakers do", step.Addresses)
+		why = fmt.Sprintf("the speaker announced %d addresses on the local network before it was replaced, and has announced none since, although other speakers do", step.Addresses)
 		if d.next.Quiet != "" {
 			why += fmt.Sprintf("; the speaker on %s failed in the same way", d.next.Quiet)
 		}

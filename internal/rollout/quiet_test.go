@@ -39,7 +39,7 @@ func TestDecide_CanaryThatAnnouncesNothing(t *testing.T) {
 	const (
 		waits, next, passes = "Canary c2/s2 step n1", "Canary c2/s2 step n3 delete n3/s1", "Speakers c2/s2 step n3 delete n3/s1"
 		back                = "RollingBack c1/s1"
-		why                 = " failed n1: the speaker announced 3 addresses on the local network before it was replaced, and announces none since, while other speakers do"
+		why                 = " failed n1: the speaker announced 3 addresses on the local network before it was replaced, and has announced none since, although other speakers do"
 	)
 	moved := func(nodes int, edits ...func(*State)) State {
 		return replaced(nodes, append(edits, before(func(s *Step) { s.Moved = true }))...)

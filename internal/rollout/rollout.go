@@ -101,8 +101,8 @@ type Edits struct {
 	// Last is when that generation was first observed, or when a rollout last had objects to apply that were not
 	// applied before.
 	Last time.Time
-	// First is this time for the first edit of a series. In a series, less than 2*reportDelay passes between
-	// edits.
+	// First is what Last was after the first edit of a series. In a series, less than 2*reportDelay passes
+	// between two edits.
 	First time.Time
 }
 

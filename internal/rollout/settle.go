@@ -45,7 +45,7 @@ func (d *decision) settleSteps() {
 // went down, or a Service stays unannounced.
 func (d *decision) failIfHarmful() {
 	if d.next.Lost > maxLostNodes {
-		d.failRevision(Failure{Why: fmt.Sprintf("%d nodes went down while their speaker was replaced", d.next.Lost)})
+		d.failRevision(Failure{Why: fmt.Sprintf("%d nodes went down while their speakers were replaced", d.next.Lost)})
 		return
 	}
 	for _, step := range d.next.Steps {

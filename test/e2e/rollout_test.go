@@ -100,7 +100,7 @@ func (b *rolloutBed) kinds(kills, all bool, next string) []rolloutKind {
 		{name: "image that does not exist", change: wants(absentImage), in: v1beta1.RolloutController, during: sometimes,
 			phase: v1beta1.RolloutRolledBack, image: next, level: "info", words: "the image cannot be pulled"},
 		{name: "image that crashes", change: wants(crashingImage), in: v1beta1.RolloutCanary, during: sometimes,
-			phase: v1beta1.RolloutRolledBack, image: next, level: "info", words: "its speaker is not ready"},
+			phase: v1beta1.RolloutRolledBack, image: next, level: "info", words: "the speaker is not ready"},
 		{name: "image that is ready and never announces", change: wants(silentImage), in: v1beta1.RolloutRollingBack, during: sometimes,
 			phase: v1beta1.RolloutRolledBack, image: next, level: "info", words: "does not announce its addresses on the network"},
 	}

@@ -79,9 +79,9 @@ func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalanc
 		return steps.unchanged[ref], "", nil
 	case slices.Contains(f.leave, object.GetKind()):
 		live, err := r.cachedObject(ctx, ref)
-		return live, "its ControllerRevision, which stores the templates, does not exist", err
+		return live, "the ControllerRevision with its pod template does not exist", err
 	case isWorkload(object) && f.unstored:
-		return nil, "it waits for the ControllerRevisions with its templates", nil
+		return nil, "it waits for the ControllerRevision with its pod template", nil
 	case object.GetKind() == "DaemonSet" && !stored.valid:
 		return nil, "it waits for the Secret with the keys of the mesh", nil
 	case !slices.Contains(steps.apply, object):
@@ -148,7 +148,7 @@ func (r *Reconciler) reportTemplateChanges(ctx context.Context, stack *v1beta1.L
 		return
 	}
 	if fields := templateChanges(former, next); len(fields) > 0 {
-		note := fmt.Sprintf("the pod template of the %s changes: %s: its pods are replaced", describeObject(refOf(wanted)), listNames(fields))
+		note := fmt.Sprintf("the pods of the %s are replaced, since these fields of the pod template change: %s", describeObject(refOf(wanted)), listNames(fields))
 		r.Events.Eventf(stack, next, corev1.EventTypeNormal, v1beta1.ReasonTemplateChanged, eventAction, "%s", bounded.Note(note))
 	}
 }

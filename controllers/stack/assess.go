@@ -163,7 +163,7 @@ func (s conditionSetter) setRemoving(f findings) {
 }
 
 func (s conditionSetter) setRemoved() {
-	s.setBool(v1beta1.ConditionReady, true, v1beta1.ReasonRemoved, "spec.managementState is Removed: nothing of lbstack runs, and no address is given or announced: set the field to Managed to install lbstack again")
+	s.setBool(v1beta1.ConditionReady, true, v1beta1.ReasonRemoved, "spec.managementState is Removed: the controller and the speakers do not run, and no address is given or announced: set the field to Managed to install lbstack again")
 	for _, kind := range []string{v1beta1.ConditionAvailable, v1beta1.ConditionDegraded, v1beta1.ConditionProgressing} {
 		s.setBool(kind, false, v1beta1.ReasonRemoved, seeReadyMessage)
 	}

@@ -196,18 +196,18 @@ func TestAssessGivesTheReasonsInSentences(t *testing.T) {
 			want: map[string]string{
 				"Ready": "no answer; the pool gives nothing", "Degraded": "ApplyFailed, PoolNotReady: " + seeReadyMessage,
 				"Reconciling": seeReadyMessage, "Stalled": "PoolNotReady: " + seeReadyMessage,
-				"Available": "controller and speakers run; no Service has an address", "Progressing": "nothing is under way"}},
+				"Available": "the controller and the speakers run; no Service has an address", "Progressing": "nothing is under way"}},
 		{name: "a failure is reported once", found: findings{components: []componentState{workload("controller", 2), failing(workload("speaker", 1), "on n1: no such image")}},
 			want: map[string]string{
 				"Ready":    "the speaker fails: on n1: no such image; waiting for the speaker: 1 of 2 pods are ready",
 				"Degraded": "ComponentFailing: " + seeReadyMessage, "Reconciling": seeReadyMessage, "Progressing": seeReadyMessage,
-				"Available": "controller and speakers run; no Service has an address"}},
+				"Available": "the controller and the speakers run; no Service has an address"}},
 		{name: "a failure is reported once while a rollout waits for it", found: findings{components: []componentState{workload("controller", 2), failing(workload("speaker", 1), "on n1: no such image")},
-			rollout: &rolloutFinding{moving: true, brief: "1 of 2 speakers are ready on v2; waiting for n1", status: &v1beta1.RolloutStatus{Message: "1 of 2 speakers are ready on v2; waiting for n1: no such image"}}},
+			rollout: &rolloutFinding{moving: true, brief: "1 of 2 speakers run v2 and are ready; waiting for n1", status: &v1beta1.RolloutStatus{Message: "1 of 2 speakers run v2 and are ready; waiting for n1: no such image"}}},
 			want: map[string]string{
-				"Ready":    "the speaker fails: on n1: no such image; 1 of 2 speakers are ready on v2; waiting for n1",
+				"Ready":    "the speaker fails: on n1: no such image; 1 of 2 speakers run v2 and are ready; waiting for n1",
 				"Degraded": "ComponentFailing: " + seeReadyMessage, "Reconciling": seeReadyMessage, "Progressing": seeReadyMessage,
-				"Available": "controller and speakers run; no Service has an address"}},
+				"Available": "the controller and the speakers run; no Service has an address"}},
 		{name: "Services that are not announced are counted", found: findings{components: []componentState{workload("controller", 2)}, services: served3(1, 1)},
 			want: map[string]string{
 				"Ready":    "2 of 3 Services with an address are not announced, 1 of them without an endpoint: the condition Available has the details",
@@ -230,13 +230,13 @@ func TestAssessGivesTheReasonsInSentences(t *testing.T) {
 		{name: "nodes that are down are named", found: findings{components: []componentState{workload("controller", 2)}, services: served3(2, 1), nodes: []v1beta1.UnavailableNode{
 			{Name: "n2", Reason: v1beta1.ReasonNodeNotReady}, {Name: "n3", Reason: v1beta1.ReasonSpeakerUnreachable}, {Name: "win", Reason: v1beta1.ReasonOtherOperatingSystem}}},
 			want: map[string]string{
-				"Ready": "no address is announced from n2 (NodeNotReady), n3 (SpeakerUnreachable): the other nodes have the addresses, and only the other nodes receive changes: " +
-					"start the node again, or delete its Node object; 1 of 3 Services with an address are not announced, 1 of them without an endpoint: the condition Available has the details",
+				"Ready": "no address is announced from n2 (NodeNotReady) and n3 (SpeakerUnreachable): the other nodes announce the addresses, and only the other nodes receive changes: " +
+					"repair each of these nodes, or delete its Node object; 1 of 3 Services with an address are not announced, 1 of them without an endpoint: the condition Available has the details",
 				"Degraded": "nothing is wrong", "Progressing": "nothing is under way",
 				"Available": "2 of 3 Services with an address are announced; 1 have no endpoint"}},
 		{name: "restraint comes first", found: findings{components: []componentState{workload("controller", 1)}, restraint: &observeReason{"Paused", "paused"}, peersDown: []string{"no session"}, absent: "1 objects do not exist"},
 			want: map[string]string{"Ready": "paused; no session; 1 objects do not exist", "Degraded": "PeersDown: " + seeReadyMessage, "Progressing": "nothing is under way",
-				"Available": "controller and speakers run; no Service has an address"}},
+				"Available": "the controller and the speakers run; no Service has an address"}},
 		{name: "a removal names what it waits for", found: findings{removing: &down},
 			want: map[string]string{"Ready": down, "Available": seeReadyMessage, "Degraded": seeReadyMessage, "Progressing": seeReadyMessage, "Reconciling": seeReadyMessage}},
 	}

@@ -98,9 +98,9 @@ func (c *componentState) setSettled(observed bool, down downPods) {
 	case !observed:
 		c.Message = "Kubernetes has not observed the change yet"
 	case c.Desired == 0:
-		c.nowhere, c.Message = true, "no node can run it"
+		c.nowhere, c.Message = true, "no node can run its pods"
 	case desired <= 0:
-		c.Message = "all nodes that can run it are down"
+		c.Message = "all nodes that can run its pods are down"
 	case c.Updated-down.updated < desired:
 		c.Message = fmt.Sprintf("%d of %d pods are up to date", c.Updated, c.Desired) + downPhrase(down.updated)
 	case ready < desired:
@@ -115,7 +115,7 @@ func downPhrase(down int32) string {
 	if down == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", %d of them on nodes that are down", down)
+	return fmt.Sprintf(", including %d on nodes that are down", down)
 }
 
 // unknownState returns the state of a workload that was not written, or does not exist.

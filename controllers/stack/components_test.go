@@ -94,15 +94,15 @@ func TestSettle(t *testing.T) {
 		{name: "more than enough are enough", desired: 2, updated: 3, ready: 3},
 		{name: "numbers from before the change do not count", unobserved: true, desired: 2, updated: 2, ready: 2, want: "Kubernetes has not observed the change yet"},
 		{name: "a change comes before the lack of nodes", unobserved: true, want: "Kubernetes has not observed the change yet"},
-		{name: "none is wanted because no node fits", want: "no node can run it"},
+		{name: "none is wanted because no node fits", want: "no node can run its pods"},
 		{name: "old pods that are ready do not count", desired: 3, updated: 1, ready: 3, want: "1 of 3 pods are up to date"},
 		{name: "new pods come before ready ones", desired: 3, updated: 2, ready: 1, want: "2 of 3 pods are up to date"},
 		{name: "new pods must be ready", desired: 3, updated: 3, ready: 2, want: "2 of 3 pods are ready"},
 		{name: "old pod on a node that is down is not waited for", desired: 3, updated: 2, ready: 2, down: downPods{desired: 1}},
-		{name: "new pod on a node that is down does not stand for one that is up", desired: 3, updated: 2, ready: 2, down: downPods{desired: 1, updated: 1}, want: "2 of 3 pods are up to date, 1 of them on nodes that are down"},
-		{name: "pod on a node that has just died does not stand for one that starts", desired: 3, updated: 3, ready: 2, down: downPods{desired: 1, updated: 1, ready: 1}, want: "2 of 3 pods are ready, 1 of them on nodes that are down"},
-		{name: "all pods on nodes that have just died", desired: 2, updated: 2, ready: 2, down: downPods{desired: 1, updated: 2, ready: 2}, want: "2 of 2 pods are up to date, 2 of them on nodes that are down"},
-		{name: "all nodes are down", desired: 1, down: downPods{desired: 1}, want: "all nodes that can run it are down"},
+		{name: "new pod on a node that is down does not stand for one that is up", desired: 3, updated: 2, ready: 2, down: downPods{desired: 1, updated: 1}, want: "2 of 3 pods are up to date, including 1 on nodes that are down"},
+		{name: "pod on a node that has just died does not stand for one that starts", desired: 3, updated: 3, ready: 2, down: downPods{desired: 1, updated: 1, ready: 1}, want: "2 of 3 pods are ready, including 1 on nodes that are down"},
+		{name: "all pods on nodes that have just died", desired: 2, updated: 2, ready: 2, down: downPods{desired: 1, updated: 2, ready: 2}, want: "2 of 2 pods are up to date, including 2 on nodes that are down"},
+		{name: "all nodes are down", desired: 1, down: downPods{desired: 1}, want: "all nodes that can run its pods are down"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

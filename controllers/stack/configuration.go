@@ -61,7 +61,7 @@ func requestRemedy(err error) string {
 	if apierrors.IsForbidden(err) {
 		return "grant the operator the right, or change the policy that refuses the request"
 	}
-	return "the operator tries again every 10 s: correct what the API server names"
+	return "correct what the API server reports here: the operator tries again every 10 s"
 }
 
 // configurationCondition returns the condition ConfigurationValid. Its message names the invalid

@@ -90,7 +90,7 @@ func TestConfigurationValid(t *testing.T) {
 		want     *metav1.Condition
 	}{
 		{name: "no field is wrong", found: findings{}, want: is("True", "AsExpected", "no field of the spec is known to be wrong")},
-		{name: "fields are named", found: findings{fields: []string{"spec.patches[2]", "spec.bgpPeers[0]"}}, want: is("False", "SpecInvalid", "spec.patches[2], spec.bgpPeers[0]: the condition Ready has the details")},
+		{name: "fields are named", found: findings{fields: []string{"spec.patches[2]", "spec.bgpPeers[0]"}}, want: is("False", "SpecInvalid", "spec.patches[2] and spec.bgpPeers[0]: the condition Ready has the details")},
 		{name: "cluster that cannot be read leaves it as it was", previous: []metav1.Condition{*is("False", "SpecInvalid", "before")}, found: findings{ended: true, failures: []fault{{v1beta1.ReasonReadFailed, "timeout", endsByRetry}}}, want: is("False", "SpecInvalid", "before")},
 		{name: "removed stack has none", previous: []metav1.Condition{*is("False", "SpecInvalid", "before")}, found: findings{removed: true}},
 	}

@@ -104,20 +104,32 @@ func componentFaultMessages(components []componentState) (words []string) {
 	}
 	maps.DeleteFunc(nodes, func(text string, _ []string) bool { return len(who[text]) < 2 })
 	for _, p := range problemsOf(nodes) {
-		words = append(words, fmt.Sprintf("%s fail: %s", strings.Join(who[p.text], " and "), p))
+		words = append(words, strings.Join(who[p.text], " and ")+" fail"+problemSuffix(p))
 	}
 	for _, c := range components {
 		var own []string
 		for _, p := range c.failing {
-			if len(who[p.text]) < 2 {
+			switch {
+			case len(who[p.text]) > 1:
+			case len(own) == 0:
+				own = append(own, "the "+c.Name+" fails"+problemSuffix(p))
+			default:
 				own = append(own, p.String())
 			}
 		}
 		if len(own) > 0 {
-			words = append(words, fmt.Sprintf("the %s fails: %s", c.Name, joinWords(own, "; ")))
+			words = append(words, joinWords(own, "; "))
 		}
 	}
 	return words
+}
+
+// problemSuffix returns a problem as the end of a sentence about what fails.
+func problemSuffix(p podProblem) string {
+	if len(p.nodes) == 0 {
+		return ": " + p.text
+	}
+	return " " + p.String()
 }
 
 // localAddress matches the node's address and port in a network error. The port changes with each attempt, and
@@ -144,7 +156,7 @@ const hostPortMessage = "didn't have free ports"
 
 func unschedulableReason(message string) string {
 	if strings.Contains(message, hostPortMessage) {
-		return "another pod on the node has one of the ports in spec.speaker.ports: choose other ports, or remove that pod: Unschedulable: " + message
+		return "another pod on the node uses one of the ports in spec.speaker.ports: choose other ports, or remove that pod: Unschedulable: " + message
 	}
 	return "Unschedulable: " + message
 }
@@ -157,7 +169,7 @@ func containerProblemMessage(c *corev1.ContainerStatus) string {
 	case waiting != nil && slices.Contains(createReasons, waiting.Reason):
 		return appendText(waiting.Reason, waiting.Message)
 	case waiting != nil && waiting.Reason == "CrashLoopBackOff" && last == nil:
-		return appendText("it keeps ending", waiting.Message)
+		return appendText("the container keeps ending", waiting.Message)
 	case waiting != nil && waiting.Reason == "CrashLoopBackOff",
 		c.State.Running != nil && !c.Ready && c.RestartCount >= failingRestarts && last != nil && last.ExitCode != 0:
 		return endReason(last)
@@ -170,12 +182,12 @@ func containerProblemMessage(c *corev1.ContainerStatus) string {
 // endReason returns why a container keeps ending: the last line that its program wrote, if there is one.
 func endReason(t *corev1.ContainerStateTerminated) string {
 	if t.Reason == "OOMKilled" {
-		return "it keeps ending: it takes more memory than resources.limits.memory in the spec allows"
+		return "the container keeps ending: it uses more memory than resources.limits.memory in the spec allows"
 	}
 	if words := apiconv.TerminationLine(t); words != "" {
-		return "it keeps ending: " + words
+		return "the container keeps ending: " + words
 	}
-	return fmt.Sprintf("it keeps ending, with %s, exit code %d", t.Reason, t.ExitCode)
+	return fmt.Sprintf("the container keeps ending (reason %s, exit code %d)", t.Reason, t.ExitCode)
 }
 
 func appendText(what, text string) string {
@@ -191,7 +203,7 @@ func deniedProblem(c *componentState, nodes []string, namespace string) podProbl
 	advice := ""
 	switch {
 	case strings.Contains(c.refusal, "PodSecurity"):
-		advice = fmt.Sprintf(": label the namespace %s pod-security.kubernetes.io/enforce=privileged", namespace)
+		advice = fmt.Sprintf(": label the namespace %s with pod-security.kubernetes.io/enforce=privileged", namespace)
 	case strings.Contains(c.refusal, "security context constraint"):
 		advice = fmt.Sprintf(": grant the ServiceAccount lbstack-%s the SecurityContextConstraints that it needs", c.Name)
 	case strings.Contains(c.refusal, "no PriorityClass with name"):
@@ -201,7 +213,7 @@ func deniedProblem(c *componentState, nodes []string, namespace string) podProbl
 	case strings.Contains(c.refusal, "exceeded quota"):
 		advice = fmt.Sprintf(": raise the ResourceQuota of the namespace %s", namespace)
 	}
-	return podProblem{fmt.Sprintf("%d of its pods are not made: %s%s", c.missing, bounded.Cut(c.refusal, maxProblemBytes), advice), nodes}
+	return podProblem{fmt.Sprintf("%d pods are not created: %s%s", c.missing, bounded.Cut(c.refusal, maxProblemBytes), advice), nodes}
 }
 
 // speakerProblemMessages returns sentences about what running speakers cannot do. It leaves out problems
@@ -221,7 +233,7 @@ func speakerProblemMessages(states []v1beta1.SpeakerState, down map[string]bool)
 	var words []string
 	for reason, on := range nodes {
 		slices.Sort(on)
-		words = append(words, fmt.Sprintf("the speaker on %s: %s", listNames(on), bounded.Cut(message[reason], maxProblemBytes)))
+		words = append(words, fmt.Sprintf("%s: %s", speakersOn(on), bounded.Cut(message[reason], maxProblemBytes)))
 	}
 	slices.Sort(words)
 	return words

@@ -46,20 +46,20 @@ func TestDiagnose(t *testing.T) {
 		{name: "no pods"},
 		{name: "pods that only start", pods: []corev1.Pod{waitingPod("n1", "ContainerCreating", ""), waitingPod("n2", "PodInitializing", "")}},
 		{name: "equal problems are reported once, with the nodes", pods: []corev1.Pod{noImage("n2"), waitingPod("n3", "ContainerCreating", ""), noImage("n1")},
-			want: "on n1, n2: the image cannot be pulled: no such image"},
+			want: "on n1 and n2: the image cannot be pulled: no such image"},
 		{name: "both reasons of one image are one problem", pods: []corev1.Pod{noImage("n1"), waitingPod("n2", "ImagePullBackOff", `Back-off pulling image "a/b:1": ErrImagePull: no such image`)},
-			want: "on n1, n2: the image cannot be pulled: no such image"},
+			want: "on n1 and n2: the image cannot be pulled: no such image"},
 		{name: "errors of the network differ by the port of the node alone",
 			pods: []corev1.Pod{
 				waitingPod("n1", "ErrImagePull", "dial tcp: lookup r.example on 10.0.0.9:53: read udp 10.0.0.1:38744->10.0.0.9:53: i/o timeout"),
 				waitingPod("n2", "ErrImagePull", "dial tcp: lookup r.example on 10.0.0.9:53: read udp [fd00::2]:40001->10.0.0.9:53: i/o timeout")},
-			want: "on n1, n2: the image cannot be pulled: dial tcp: lookup r.example on 10.0.0.9:53: read udp 10.0.0.9:53: i/o timeout"},
+			want: "on n1 and n2: the image cannot be pulled: dial tcp: lookup r.example on 10.0.0.9:53: read udp 10.0.0.9:53: i/o timeout"},
 		{name: "pods on nodes that are down and pods that end do not count", pods: []corev1.Pod{noImage("down"), deleted}},
 		{name: "different problems are reported in one order", pods: []corev1.Pod{waitingPod("n3", "CreateContainerError", "b"), waitingPod("n2", "CreateContainerError", "a")},
 			want: "on n2: CreateContainerError: a; on n3: CreateContainerError: b"},
 		{name: "pod of a DaemonSet that fits its node not", pods: []corev1.Pod{pending}, want: "on n4: Unschedulable: no free ports"},
 		{name: "many nodes are counted", pods: []corev1.Pod{noImage("n1"), noImage("n2"), noImage("n3"), noImage("n4"), noImage("n5"), noImage("n6"), noImage("n7")},
-			want: "on n1, n2, n3, n4, n5, and 2 more: the image cannot be pulled: no such image"},
+			want: "on n1, n2, n3, n4, n5 and 2 more: the image cannot be pulled: no such image"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -116,12 +116,12 @@ func TestProblemOf(t *testing.T) {
 	}
 	port := terminated("Error", 1, "log line\nport 7946 (udp) is in use by another program\n")
 	tests := []test{
-		{name: "crash loop has the last words of the program", pod: crashing(port), want: "it keeps ending: port 7946 (udp) is in use by another program"},
-		{name: "crash loop of a program that panics", pod: crashing(terminated("Error", 2, "log\npanic: no map\n\ngoroutine 1:\n\tmain.go:7")), want: "it keeps ending: panic: no map"},
-		{name: "crash loop of a program that left no words", pod: crashing(terminated("Error", 2, "")), want: "it keeps ending, with Error, exit code 2"},
-		{name: "crash loop for lack of memory", pod: crashing(terminated("OOMKilled", 137, "log")), want: "it keeps ending: it takes more memory than resources.limits.memory in the spec allows"},
-		{name: "crash loop of which nobody knows the end", pod: crashing(nil), want: "it keeps ending: back-off 10s"},
-		{name: "container that runs between two ends", pod: running(3, false, port), want: "it keeps ending: port 7946 (udp) is in use by another program"},
+		{name: "crash loop has the last words of the program", pod: crashing(port), want: "the container keeps ending: port 7946 (udp) is in use by another program"},
+		{name: "crash loop of a program that panics", pod: crashing(terminated("Error", 2, "log\npanic: no map\n\ngoroutine 1:\n\tmain.go:7")), want: "the container keeps ending: panic: no map"},
+		{name: "crash loop of a program that left no words", pod: crashing(terminated("Error", 2, "")), want: "the container keeps ending (reason Error, exit code 2)"},
+		{name: "crash loop for lack of memory", pod: crashing(terminated("OOMKilled", 137, "log")), want: "the container keeps ending: it uses more memory than resources.limits.memory in the spec allows"},
+		{name: "crash loop of which nobody knows the end", pod: crashing(nil), want: "the container keeps ending: back-off 10s"},
+		{name: "container that runs between two ends", pod: running(3, false, port), want: "the container keeps ending: port 7946 (udp) is in use by another program"},
 		{name: "container that ended once", pod: running(1, false, port)},
 		{name: "container that is ready again", pod: running(9, true, port)},
 		{name: "container that was stopped", pod: running(9, false, terminated("Completed", 0, ""))},
@@ -137,7 +137,7 @@ func TestProblemOf(t *testing.T) {
 			pod := placed(corev1.PodScheduled, corev1.PodReasonUnschedulable)
 			pod.Status.Conditions[0].Message += ": 1 node(s) didn't have free ports for the requested pod ports"
 			return pod
-		}(), want: "another pod on the node has one of the ports in spec.speaker.ports: choose other ports, or remove that pod: " +
+		}(), want: "another pod on the node uses one of the ports in spec.speaker.ports: choose other ports, or remove that pod: " +
 			"Unschedulable: 0/3 nodes are available: 1 node(s) didn't have free ports for the requested pod ports"},
 		{name: "a pod that the scheduler has to wait with has no problem", pod: placed(corev1.PodScheduled, corev1.PodReasonSchedulingGated)},
 		{name: "the scheduler alone reports pods that fit no node", pod: placed(corev1.PodReady, corev1.PodReasonUnschedulable)},

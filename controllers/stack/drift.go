@@ -41,7 +41,7 @@ type Drift struct {
 func NewDrift(registry prometheus.Registerer) *Drift {
 	d := &Drift{managers: map[string]bool{}, restored: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "lbstack_operator_restored_objects_total",
-		Help: "Objects of the stack that the operator restored after an edit or a deletion, by kind and by the field manager of the edit. The manager is empty for a deletion, and other beyond the first 16 managers.",
+		Help: "Objects of the stack that the operator restored after an edit or a deletion, by kind and by the field manager of the edit. The label manager is empty for a deletion, and has the value other for field managers beyond the first 16.",
 	}, []string{"kind", "manager"})}
 	registry.MustRegister(d.restored)
 	return d
@@ -78,7 +78,7 @@ func (r *Reconciler) reportDrift(stack *v1beta1.LoadBalancerStack, object *unstr
 		recorded := was == appliedNone && r.observed.applied == stack.Generation && slices.Contains(f.inventory, refOf(object))
 		if was == appliedSame || recorded {
 			r.Drift.countRestored(object.GetKind(), noManager)
-			note := fmt.Sprintf("the object was deleted, and the operator made it again, since the LoadBalancerStack %s asks for it: edit the LoadBalancerStack instead", stack.Name)
+			note := fmt.Sprintf("the object was deleted, and the operator made it again, since the LoadBalancerStack %s requests it: edit the LoadBalancerStack instead", stack.Name)
 			r.Events.Eventf(object, stack, corev1.EventTypeWarning, v1beta1.ReasonDeletionReverted, eventAction, "%s", bounded.Note(note))
 		}
 		return
@@ -130,11 +130,11 @@ func lastEditor(entries []metav1.ManagedFieldsEntry) (manager string) {
 
 // revertNote returns the note of an event about an edit that the operator has reverted.
 func revertNote(manager string, stack *v1beta1.LoadBalancerStack) string {
-	who := "the object"
+	what := "the object was edited"
 	if manager != "" {
-		who = "the field manager " + manager + " edited the object, and it"
+		what = "the field manager " + manager + " edited the object"
 	}
-	return fmt.Sprintf("%s was restored to what the LoadBalancerStack %s asks for: edit the LoadBalancerStack instead", who, stack.Name)
+	return fmt.Sprintf("%s, and the operator restored what the LoadBalancerStack %s requests: edit the LoadBalancerStack instead", what, stack.Name)
 }
 
 // templateChanges lists the fields of the pod template that differ between two states of a

@@ -191,11 +191,11 @@ func faultsOf(f findings) []fault {
 }
 
 func foreignSentence(ref v1beta1.ObjectReference) string {
-	advice := "delete or rename it"
+	advice := "delete the object"
 	if ref.Group == v1beta1.GroupVersion.Group {
-		advice += ", or use another name in the LoadBalancerStack"
+		advice += ", use another name in the LoadBalancerStack"
 	}
-	return fmt.Sprintf("the %s exists already: lbstack did not make it, and does not change it: %s, or hand it over with the label %s=%s",
+	return fmt.Sprintf("the %s exists already: lbstack did not make it, and does not change it: %s, or set the label %s=%s on the object so that lbstack manages it",
 		describeObject(ref), advice, v1beta1.LabelManagedBy, v1beta1.ManagedByOperator)
 }
 
@@ -210,15 +210,23 @@ func unavailableSentence(nodes []v1beta1.UnavailableNode) string {
 	if len(down) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("no address is announced from %s: the other nodes have the addresses, and only the other nodes receive changes: "+
-		"start the node again, or delete its Node object", listNames(down))
+	return fmt.Sprintf("no address is announced from %s: the other nodes announce the addresses, and only the other nodes receive changes: "+
+		"repair each of these nodes, or delete its Node object", listNames(down))
 }
 
 // maxListedNames bounds how many names a sentence lists.
 const maxListedNames = 5
 
-// listNames joins names: the first maxListedNames of them, and the number of the others.
-func listNames(names []string) string { return joinWords(names, ", ") }
+// listNames joins names as part of a sentence: the first maxListedNames of them, and the number of the others.
+func listNames(names []string) string { return bounded.Names(names, maxListedNames) }
+
+// speakersOn names the speakers on nodes.
+func speakersOn(nodes []string) string {
+	if len(nodes) == 1 {
+		return "the speaker on " + nodes[0]
+	}
+	return "the speakers on " + listNames(nodes)
+}
 
 func joinWords(words []string, by string) string {
 	if len(words) <= maxListedNames {
@@ -252,7 +260,7 @@ func (s serviceCounts) otherClassSentence() string {
 	class, how := "is not set", "without spec.loadBalancerClass"
 	if s.class != "" {
 		class = fmt.Sprintf("is %q", s.class)
-		how = "with this class"
+		how = fmt.Sprintf("with the class %q", s.class)
 	}
 	return fmt.Sprintf("spec.loadBalancerClass %s, and %d Services of another class keep their addresses: %s: create these Services again %s, since the class of a Service is immutable",
 		class, len(s.otherClass), bounded.Cut(listNames(s.otherClass), maxMessageBytes/4), how)
@@ -262,7 +270,7 @@ func (s serviceCounts) otherClassSentence() string {
 func (s serviceCounts) summary() string {
 	switch {
 	case s.addressed == 0:
-		return "controller and speakers run; no Service has an address"
+		return "the controller and the speakers run; no Service has an address"
 	case s.announced == s.addressed:
 		return fmt.Sprintf("all %d Services with an address are announced", s.addressed)
 	}

@@ -23,10 +23,10 @@ func TestFailuresOf(t *testing.T) {
 			want: []fault{{v1beta1.ReasonApplyFailed, "one", endsByRetry}, {v1beta1.ReasonApplyFailed, "two", endsByRetry}}},
 		{name: "a name of the spec that is taken can be changed there", found: findings{foreign: []v1beta1.ObjectReference{pool}},
 			want: []fault{{v1beta1.ReasonObjectNotOurs, "the IPAddressPool p exists already: lbstack did not make it, and does not change it: " +
-				"delete or rename it, or use another name in the LoadBalancerStack, or hand it over with the label " + label, endsByPerson}}},
+				"delete the object, use another name in the LoadBalancerStack, or set the label " + label + " on the object so that lbstack manages it", endsByPerson}}},
 		{name: "a name that is given cannot", found: findings{foreign: []v1beta1.ObjectReference{secret}},
 			want: []fault{{v1beta1.ReasonObjectNotOurs, "the Secret n/lbstack-mesh-keys exists already: lbstack did not make it, and does not change it: " +
-				"delete or rename it, or hand it over with the label " + label, endsByPerson}}},
+				"delete the object, or set the label " + label + " on the object so that lbstack manages it", endsByPerson}}},
 		{name: "invalid peer needs a person", found: findings{peers: []string{"why"}}, want: []fault{{v1beta1.ReasonPeerNotReady, "why", endsByPerson}}},
 		{name: "so does an advertisement", found: findings{advertisements: []string{"why"}}, want: []fault{{v1beta1.ReasonAdvertisementNotReady, "why", endsByPerson}}},
 		{name: "a pool that gives nothing needs a person", found: findings{pools: []string{"why"}}, want: []fault{{v1beta1.ReasonPoolNotReady, "why", endsByPerson}}},
@@ -37,8 +37,8 @@ func TestFailuresOf(t *testing.T) {
 				{ComponentStatus: v1beta1.ComponentStatus{Name: "controller"}, failing: []podProblem{{"no image", []string{"n2"}}}},
 				{ComponentStatus: v1beta1.ComponentStatus{Name: "speaker"}, failing: []podProblem{{"no image", []string{"n1", "n2"}}, {"a port", []string{"n3"}}}},
 			}},
-			want: []fault{{v1beta1.ReasonComponentFailing, "the controller and the speaker fail: on n1, n2: no image", endsByRetry},
-				{v1beta1.ReasonComponentFailing, "the speaker fails: on n3: a port", endsByRetry}}},
+			want: []fault{{v1beta1.ReasonComponentFailing, "the controller and the speaker fail on n1 and n2: no image", endsByRetry},
+				{v1beta1.ReasonComponentFailing, "the speaker fails on n3: a port", endsByRetry}}},
 		{name: "the heaviest comes first", want: []fault{
 			{v1beta1.ReasonRenderFailed, "render", endsByPerson}, {v1beta1.ReasonApplyFailed, "apply", endsByRetry}, {v1beta1.ReasonObjectNotOurs, foreignSentence(pool), endsByPerson},
 			{v1beta1.ReasonPoolNotReady, "pool", endsByPerson}, {v1beta1.ReasonComponentFailing, "the speaker fails: pod", endsByRetry}},

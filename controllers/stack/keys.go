@@ -129,11 +129,11 @@ func (s *clusterState) speakerKeys() map[lb.NodeName]keyring.SpeakerKeys {
 // invalidKeysSentence returns a sentence about entries of the Secret that are not valid keys.
 func invalidKeysSentence(ref v1beta1.ObjectReference, damaged error, valid int) string {
 	what := strings.ReplaceAll(damaged.Error(), "\n", "; ")
-	consequence := "a new key is made"
+	consequence := "makes a new key"
 	if valid > 0 {
-		consequence = "the other keys stay"
+		consequence = "keeps the valid keys: to replace them by a new key, change spec.speaker.keyRotation of the LoadBalancerStack"
 	}
-	return fmt.Sprintf("the %s: %s: the operator removes these entries, and %s: to make a new key, change spec.speaker.keyRotation of the LoadBalancerStack", describeObject(ref), what, consequence)
+	return fmt.Sprintf("the %s: %s: the operator removes these entries and %s", describeObject(ref), what, consequence)
 }
 
 // rotationReason returns the state of a rotation of the mesh keys; the reason is empty if there is none.
@@ -146,7 +146,7 @@ func rotationReason(plan keyring.RotationPlan) (reason, message string) {
 		nodes = append(nodes, string(node))
 	}
 	id, speakers := plan.Keys[0].ID, "the speakers on "+listNames(nodes)
-	former := "they still use keys that the Secret does not have any more"
+	former := "these speakers still use keys that the Secret does not have any more"
 	if len(plan.Keys) > 1 {
 		former = "the former key is removed at " + plan.Until.UTC().Format("2006-01-02 15:04:05 MST") + " at the latest, which isolates the speakers that do not accept the new key"
 	}
@@ -154,7 +154,7 @@ func rotationReason(plan keyring.RotationPlan) (reason, message string) {
 	case len(plan.Waiting) == 0:
 		return v1beta1.ReasonKeyRotating, fmt.Sprintf("all speakers accept the new key %s of the mesh: the former key is removed within a minute", id)
 	case plan.Late:
-		return v1beta1.ReasonKeyNotAccepted, fmt.Sprintf("%s do not accept the new key %s of the mesh: %s: look at their pods, and at the connections of the kubelets on these nodes to the API server", speakers, id, former)
+		return v1beta1.ReasonKeyNotAccepted, fmt.Sprintf("%s do not accept the new key %s of the mesh: %s: look at the pods of these speakers, and check that the kubelets of the nodes reach the API server", speakers, id, former)
 	}
-	return v1beta1.ReasonKeyRotating, fmt.Sprintf("%s do not accept the new key %s of the mesh yet: a kubelet takes up to two minutes to bring the key to its pods", speakers, id)
+	return v1beta1.ReasonKeyRotating, fmt.Sprintf("%s do not accept the new key %s of the mesh yet: a kubelet takes up to two minutes to update the key in its pods", speakers, id)
 }

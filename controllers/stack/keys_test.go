@@ -36,13 +36,13 @@ func TestRotation(t *testing.T) {
 		{name: "nothing was decided"},
 		{name: "one key that all speakers accept", plan: keyring.RotationPlan{Keys: []keyring.Entry{a}}},
 		{name: "speakers do not have the new key yet", plan: both(false, "n1", "n2"), reason: v1beta1.ReasonKeyRotating,
-			words: "the speakers on n1, n2 do not accept the new key " + b.ID + " of the mesh yet"},
+			words: "the speakers on n1 and n2 do not accept the new key " + b.ID + " of the mesh yet"},
 		{name: "all speakers have the new key", plan: both(false), reason: v1beta1.ReasonKeyRotating, words: "the former key is removed within a minute"},
 		{name: "speaker without the new key for long", plan: both(true, "n2"), reason: v1beta1.ReasonKeyNotAccepted,
 			words: "the speakers on n2 do not accept the new key " + b.ID + " of the mesh: the former key is removed at 2026-11-29 13:00:00 UTC at the latest, which isolates the speakers that do not accept the new key"},
 		{name: "key that replaced a deleted one", plan: keyring.RotationPlan{Keys: []keyring.Entry{b}, Waiting: []lb.NodeName{"n1"}}, reason: v1beta1.ReasonKeyRotating, words: "the speakers on n1 do not accept the new key"},
 		{name: "key that replaced a deleted one, for long", plan: keyring.RotationPlan{Keys: []keyring.Entry{b}, Waiting: []lb.NodeName{"n1"}, Late: true}, reason: v1beta1.ReasonKeyNotAccepted,
-			words: "they still use keys that the Secret does not have any more: look at their pods"},
+			words: "these speakers still use keys that the Secret does not have any more: look at the pods of these speakers"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -127,8 +127,8 @@ func TestNewKey_Random(t *testing.T) {
 func TestInvalidKeys_NamesEntriesAndConsequence(t *testing.T) {
 	secret := ref("", "v1", "Secret", "n", "lbstack-mesh-keys")
 	damaged := errors.Join(errors.New(`the entry "key-1": why`), errors.New(`the entry "x": why not`))
-	for valid, consequence := range map[int]string{0: "a new key is made", 1: "the other keys stay"} {
-		want := fmt.Sprintf(`the Secret n/lbstack-mesh-keys: the entry "key-1": why; the entry "x": why not: the operator removes these entries, and %s: `, consequence)
+	for valid, consequence := range map[int]string{0: "makes a new key", 1: "keeps the valid keys: to replace them"} {
+		want := fmt.Sprintf(`the Secret n/lbstack-mesh-keys: the entry "key-1": why; the entry "x": why not: the operator removes these entries and %s`, consequence)
 		if got := invalidKeysSentence(secret, damaged, valid); !strings.HasPrefix(got, want) {
 			t.Errorf("%d valid keys:\ngot  %s\nwant %s", valid, got, want)
 		}

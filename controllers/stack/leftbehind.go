@@ -48,7 +48,7 @@ func (r *Reconciler) deleteVacatedReports(ctx context.Context, around *clusterSt
 		case apierrors.IsConflict(err): // a speaker reports again, or the cache is old
 			f.leftBehind = shorterWait(f.leftBehind, gatherDelay)
 		case err != nil:
-			return fmt.Errorf("deleting the reports of the speaker on the node %s, which is to have no speaker any more: %w", state.Name, err)
+			return fmt.Errorf("deleting the reports of the former speaker on the node %s, on which no speaker is to run any more: %w", state.Name, err)
 		}
 	}
 	return nil
@@ -67,11 +67,11 @@ func (r *Reconciler) deleteSpeakerReports(ctx context.Context, state *v1beta1.Sp
 		object := &slices.Items[i]
 		object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("SpeakerRouteSlice")) // items of a list have none
 		if err := r.Client.Delete(ctx, object, preconditionsOf(&object.ObjectMeta)); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("the SpeakerRouteSlice %s: %w", object.GetName(), err)
+			return fmt.Errorf("deleting the SpeakerRouteSlice %s: %w", object.GetName(), err)
 		}
 	}
 	if err := r.Client.Delete(ctx, state.DeepCopy(), preconditionsOf(&state.ObjectMeta)); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("the SpeakerState: %w", err)
+		return fmt.Errorf("deleting the SpeakerState %s: %w", state.Name, err)
 	}
 	return nil
 }

@@ -24,14 +24,14 @@ func observeReasonOf(stack *v1beta1.LoadBalancerStack) *observeReason {
 	var r observeReason
 	switch {
 	case apiconv.IsPaused(stack):
-		r = observeReason{v1beta1.ReasonPaused, "the annotation " + v1beta1.AnnotationPause + " is set: the operator observes, and changes and restores nothing: remove the annotation when the work is done"}
+		r = observeReason{v1beta1.ReasonPaused, "the annotation " + v1beta1.AnnotationPause + " is set: the operator only observes, and neither changes nor restores objects: remove the annotation to resume"}
 	case stack.Spec.ManagementState == v1beta1.StackUnmanaged:
-		r = observeReason{v1beta1.ReasonUnmanaged, "spec.managementState is Unmanaged: the operator observes, and changes and restores nothing: set the field to Managed when the operator is to follow the spec again"}
+		r = observeReason{v1beta1.ReasonUnmanaged, "spec.managementState is Unmanaged: the operator only observes, and neither changes nor restores objects: set the field to Managed to resume"}
 	default:
 		return nil
 	}
 	if !stack.DeletionTimestamp.IsZero() {
-		r.message += "; the deletion of the stack waits for that"
+		r.message += "; until then, the LoadBalancerStack is not deleted"
 	}
 	return &r
 }

@@ -38,7 +38,7 @@ func TestRestraintOf(t *testing.T) {
 			if got == nil {
 				got = &observeReason{}
 			}
-			if got.reason != tt.want || strings.Contains(got.message, "deletion of the stack waits") != tt.deleted {
+			if got.reason != tt.want || strings.Contains(got.message, "until then, the LoadBalancerStack is not deleted") != tt.deleted {
 				t.Errorf("got %+v, want the reason %q, with the deletion: %v", *got, tt.want, tt.deleted)
 			}
 		})

@@ -46,7 +46,6 @@ type placement struct {
 	// selected is how many nodes the nodeSelector and the affinity select. It includes nodes that are down.
 	selected int
 	// lacking are the ready nodes that should have a pod of a speaker and have none.
-	// lacking are the ready nodes that should have a pod of a speaker and have none.
 	lacking []string
 }
 
@@ -89,16 +88,16 @@ func (p *placement) addNode(node *corev1.Node, pods []*corev1.Pod, silent bool, 
 	}
 	switch {
 	case os != "":
-		note(v1beta1.ReasonOtherOperatingSystem, "it runs "+os+", and the speaker runs on Linux")
+		note(v1beta1.ReasonOtherOperatingSystem, "the node runs "+os+", and speakers run only on Linux")
 	case !selected:
 	case taint != "" && !available:
-		note(v1beta1.ReasonUntoleratedTaint, fmt.Sprintf("it has the taint %s: add a toleration to spec.speaker.tolerations if addresses are to be announced from it", taint))
+		note(v1beta1.ReasonUntoleratedTaint, fmt.Sprintf("the node has the taint %s: to announce addresses from this node, add a toleration to spec.speaker.tolerations", taint))
 	case !ready:
 		p.addDown(node.Name, wanted)
 		note(v1beta1.ReasonNodeNotReady, whyNotReady(node))
 	case silent && available: // otherwise its pod shows why
 		p.addDown(node.Name, wanted)
-		note(v1beta1.ReasonSpeakerUnreachable, "no other speaker receives anything from its speaker")
+		note(v1beta1.ReasonSpeakerUnreachable, "no other speaker receives anything from the speaker on this node")
 	}
 }
 
@@ -139,9 +138,9 @@ func readyCondition(node *corev1.Node) *corev1.NodeCondition {
 func whyNotReady(node *corev1.Node) string {
 	c := readyCondition(node)
 	if c == nil {
-		return "it has no condition Ready"
+		return "the node has no condition Ready"
 	}
-	return strings.TrimSpace(fmt.Sprintf("Ready is %s since %s: %s", c.Status, c.LastTransitionTime.UTC().Format("2006-01-02 15:04:05 MST"), c.Message))
+	return strings.TrimSpace(fmt.Sprintf("the condition Ready has been %s since %s: %s", c.Status, c.LastTransitionTime.UTC().Format("2006-01-02 15:04:05 MST"), c.Message))
 }
 
 // selectsNode reports whether a node selector selects a node. If only the operating system does not match,
@@ -169,8 +168,8 @@ func matchesAffinity(affinity *corev1.Affinity, node *corev1.Node) bool {
 	return err == nil && selector.Match(node) // the API server refuses an invalid one
 }
 
-// daemonTolerations are the tolerations that the DaemonSet controller adds to every pod. The last one it adds
-// only to pods that use the network of the host.
+// daemonTolerations are the tolerations that the DaemonSet controller adds to every pod. It adds the last
+// one only to pods that use the network of the host.
 var daemonTolerations = []corev1.Toleration{
 	{Key: taintNotReady, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute},
 	{Key: taintUnreachable, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute},

@@ -144,7 +144,7 @@ func TestPlace_NodesThatLackAPod(t *testing.T) {
 
 func TestWhyNotReady(t *testing.T) {
 	n := node("a", dead)
-	if got, want := whyNotReady(&n), "Ready is Unknown since 2026-01-02 03:04:05 UTC: Kubelet stopped posting node status."; got != want {
+	if got, want := whyNotReady(&n), "the condition Ready has been Unknown since 2026-01-02 03:04:05 UTC: Kubelet stopped posting node status."; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

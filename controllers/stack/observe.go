@@ -143,7 +143,7 @@ func (r *Reconciler) readEvents(ctx context.Context, c *componentState, pods []c
 	}
 	note, err := r.lastWarning(ctx, fields.Set{"involvedObject.kind": "Pod", "involvedObject.name": pod, "type": corev1.EventTypeWarning}, now)
 	if note != "" {
-		c.failing = []podProblem{{"its container is not created: " + bounded.Cut(note, maxProblemBytes), []string{node}}}
+		c.failing = []podProblem{{"the container is not created: " + bounded.Cut(note, maxProblemBytes), []string{node}}}
 	}
 	return err
 }
@@ -204,9 +204,9 @@ func noNodesReason(p placement, spec v1beta1.ComponentSpec) string {
 	case p.selected > 0:
 		return fmt.Sprintf("all %d nodes that spec.speaker.nodeSelector selects have taints that speakers do not tolerate: %s: add tolerations to spec.speaker.tolerations", p.selected, consequence)
 	case spec.Affinity != nil && spec.Affinity.NodeAffinity != nil:
-		return "spec.speaker.nodeSelector and spec.speaker.affinity select no Linux node: " + consequence + ": correct them, or label nodes"
+		return "spec.speaker.nodeSelector and spec.speaker.affinity select no Linux node: " + consequence + ": correct these fields, or label nodes"
 	case len(selector) > 0:
-		return fmt.Sprintf("spec.speaker.nodeSelector (%s) selects no Linux node: %s: correct it, or label nodes", fields.Set(selector), consequence)
+		return fmt.Sprintf("spec.speaker.nodeSelector (%s) selects no Linux node: %s: correct the selector, or label nodes", fields.Set(selector), consequence)
 	}
 	return "the cluster has no Linux node: " + consequence
 }

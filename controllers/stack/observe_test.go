@@ -41,7 +41,7 @@ func TestCountServices(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(serviceCounts{})); diff != "" {
 		t.Errorf("counted (-want +got):\n%s", diff)
 	}
-	const sentence = "1 of 4 Services with an address are announced; 1 have no endpoint; not announced: shop/a (NoAdvertisement), shop/b (NoNode)"
+	const sentence = "1 of 4 Services with an address are announced; 1 have no endpoint; not announced: shop/a (NoAdvertisement) and shop/b (NoNode)"
 	if got.summary() != sentence || got.noneAnnouncedSentence() != "" {
 		t.Errorf("got  %q, %q\nwant %q and no fault", got.summary(), got.noneAnnouncedSentence(), sentence)
 	}
@@ -58,7 +58,7 @@ func TestCountServices_OfAnotherClass(t *testing.T) {
 	services := []corev1.Service{plain, classed, foreign}
 	for class, want := range map[string]string{
 		"":               `spec.loadBalancerClass is not set, and 1 Services of another class keep their addresses: shop/classed: create these Services again without spec.loadBalancerClass, since the class of a Service is immutable`,
-		"example.com/lb": `spec.loadBalancerClass is "example.com/lb", and 1 Services of another class keep their addresses: shop/plain: create these Services again with this class, since the class of a Service is immutable`,
+		"example.com/lb": `spec.loadBalancerClass is "example.com/lb", and 1 Services of another class keep their addresses: shop/plain: create these Services again with the class "example.com/lb", since the class of a Service is immutable`,
 	} {
 		if got := countServices(services, class, noon).otherClassSentence(); got != want {
 			t.Errorf("class %q:\ngot  %s\nwant %s", class, got, want)
@@ -79,9 +79,9 @@ func TestNoNodes(t *testing.T) {
 		want     string
 	}{
 		{name: "nodes that can run it", p: placement{able: 1, selected: 1}},
-		{name: "selector that selects none", selector: edge, want: "spec.speaker.nodeSelector (edge=yes) selects no Linux node: no address is announced: correct it, or label nodes"},
+		{name: "selector that selects none", selector: edge, want: "spec.speaker.nodeSelector (edge=yes) selects no Linux node: no address is announced: correct the selector, or label nodes"},
 		{name: "node affinity that selects none", selector: edge, affinity: requiring("edge", "no"),
-			want: "spec.speaker.nodeSelector and spec.speaker.affinity select no Linux node: no address is announced: correct them, or label nodes"},
+			want: "spec.speaker.nodeSelector and spec.speaker.affinity select no Linux node: no address is announced: correct these fields, or label nodes"},
 		{name: "taints on all of them", p: placement{selected: 2}, selector: edge,
 			want: "all 2 nodes that spec.speaker.nodeSelector selects have taints that speakers do not tolerate: no address is announced: add tolerations to spec.speaker.tolerations"},
 		{name: "no node at all", want: "the cluster has no Linux node: no address is announced"},
@@ -100,7 +100,7 @@ func TestOrphans(t *testing.T) {
 		claim("10.0.0.2", "gone", v1beta1.ClaimInUse), claim("10.0.0.1", "gone", v1beta1.ClaimInUse),
 		claim("10.0.0.3", "gone", v1beta1.ClaimReserved), claim("10.0.0.4", "there", v1beta1.ClaimInUse),
 	}, map[v1beta1.ObjectName]bool{"there": true})
-	if want := "2 addresses in use are from pools that do not exist: 10.0.0.1 (pool gone), 10.0.0.2 (pool gone): "; !strings.HasPrefix(got, want) {
+	if want := "2 addresses in use are from pools that do not exist: 10.0.0.1 (pool gone) and 10.0.0.2 (pool gone): "; !strings.HasPrefix(got, want) {
 		t.Errorf("got %q, want it to start with %q", got, want)
 	}
 }
@@ -126,7 +126,7 @@ func TestIsFinal(t *testing.T) {
 func TestDenied(t *testing.T) {
 	c := componentState{ComponentStatus: v1beta1.ComponentStatus{Name: "speaker"}, missing: 3}
 	for refusal, advice := range map[string]string{
-		`pods "x" is forbidden: violates PodSecurity "baseline:latest": host namespaces`: "label the namespace ns pod-security.kubernetes.io/enforce=privileged",
+		`pods "x" is forbidden: violates PodSecurity "baseline:latest": host namespaces`: "label the namespace ns with pod-security.kubernetes.io/enforce=privileged",
 		`pods "x" is forbidden: no PriorityClass with name high was found`:               "create the PriorityClass, or correct spec.speaker.priorityClassName",
 		`pods "x" is forbidden: error looking up service account ns/lbstack-speaker`:     "apply the manifests of the installation again",
 		`pods "x" is forbidden: exceeded quota: small`:                                   "raise the ResourceQuota of the namespace ns",
@@ -134,7 +134,7 @@ func TestDenied(t *testing.T) {
 		`something else`: "something else",
 	} {
 		c.refusal = refusal
-		if got := deniedProblem(&c, []string{"n1", "n2"}, "ns").String(); !strings.Contains(got, advice) || !strings.Contains(got, refusal) || !strings.HasPrefix(got, "on n1, n2: 3 of its pods are not made") {
+		if got := deniedProblem(&c, []string{"n1", "n2"}, "ns").String(); !strings.Contains(got, advice) || !strings.Contains(got, refusal) || !strings.HasPrefix(got, "on n1 and n2: 3 pods are not created") {
 			t.Errorf("%s: got %q, want the nodes, the number of pods, the words of the API server and %q", refusal, got, advice)
 		}
 	}
@@ -149,7 +149,7 @@ func TestSpeakerProblems(t *testing.T) {
 		state("n2", v1beta1.ReasonInterfaceFailed, "no NET_RAW"), state("n1", v1beta1.ReasonInterfaceFailed, "no NET_RAW"),
 		state("n3", v1beta1.ReasonPeersDown, "the peer reports it"), state("down", v1beta1.ReasonCheckpointFailed, "old"), {},
 	}, map[string]bool{"down": true})
-	if diff := cmp.Diff([]string{"the speaker on n1, n2: no NET_RAW"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"the speakers on n1 and n2: no NET_RAW"}, got); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
 }

@@ -39,7 +39,7 @@ type Reconciler struct {
 	// Client reads the stack from the cache and writes to the API server.
 	Client client.Client
 	// Reader reads from the API server itself: the cache lacks objects without
-	// the operator's label, and parts of the others.
+	// the operator's label, and has only parts of objects with this label.
 	Reader client.Reader
 	// Events records events on the stack and on objects of it.
 	Events events.EventRecorder
@@ -132,7 +132,7 @@ func (r *Reconciler) runPass(ctx context.Context, stack *v1beta1.LoadBalancerSta
 		return blind(err)
 	}
 	if f.unfit != nil {
-		ctrllog.FromContext(ctx).Info("nothing is done", "why", f.unfit.message)
+		ctrllog.FromContext(ctx).Info("the operator changes nothing in this cluster", "why", f.unfit.message)
 		r.observed.since = time.Time{} // the time does not count for a rollout
 		return nil
 	}

@@ -154,7 +154,7 @@ func TestRemove_FailuresAreReported(t *testing.T) {
 		{"deletion that fails", "delete", broken, true, map[string]string{"Ready": "False Removing", "Reconciling": "True Removing", "Degraded": "False Removing"}, "deleting the ConfigMap n/it"},
 		{"finalizer that may not be removed", "patch", forbidden, true, map[string]string{"Ready": "False Removing", "Stalled": "True Removing"}, "removing the finalizer"},
 		{"finalizer that is not removed", "patch", broken, false, map[string]string{"Ready": "False Removing", "Reconciling": "True Removing"}, "removing the finalizer"},
-		{"nothing", "", nil, false, map[string]string{"Ready": "True Removed"}, "nothing of lbstack runs"},
+		{"nothing", "", nil, false, map[string]string{"Ready": "True Removed"}, "the controller and the speakers do not run"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Finalizers: []string{v1beta1.StackFinalizer, "example.com/other"}}, Status: v1beta1.LoadBalancerStackStatus{Inventory: refs}}
@@ -225,13 +225,13 @@ func TestFaultsOf_HaveTheProblemOfAFailedRevisionOnce(t *testing.T) {
 		components []componentState
 		want       []string
 	}{
-		{"pod that still fails", sentence("the pod p: its speaker is not ready: " + cause), []componentState{speaker},
-			[]string{sentence("the pod p: its speaker is not ready"), "the speaker fails: on n2: " + cause}},
+		{"pod that still fails", sentence("the pod p: the speaker is not ready: " + cause), []componentState{speaker},
+			[]string{sentence("the pod p: the speaker is not ready"), "the speaker fails on n2: " + cause}},
 		{"controller that still fails", sentence("the controller is not ready: on n1: a; on n2: b"),
 			[]componentState{{ComponentStatus: v1beta1.ComponentStatus{Name: "controller"}, failing: []podProblem{{"a", []string{"n1"}}, {"b", []string{"n2"}}}}},
-			[]string{sentence("the controller is not ready"), "the controller fails: on n1: a; on n2: b"}},
-		{"pod that was replaced", sentence("the pod p: its speaker is not ready: " + cause), nil, []string{sentence("the pod p: its speaker is not ready: " + cause)}},
-		{"another problem", sentence("the pod p: its session is down"), []componentState{speaker}, []string{sentence("the pod p: its session is down"), "the speaker fails: on n2: " + cause}},
+			[]string{sentence("the controller is not ready"), "the controller fails on n1: a; on n2: b"}},
+		{"pod that was replaced", sentence("the pod p: the speaker is not ready: " + cause), nil, []string{sentence("the pod p: the speaker is not ready: " + cause)}},
+		{"another problem", sentence("the pod p: its session is down"), []componentState{speaker}, []string{sentence("the pod p: its session is down"), "the speaker fails on n2: " + cause}},
 	} {
 		for _, reason := range []string{v1beta1.ReasonRollingBack, v1beta1.ReasonHalted} {
 			t.Run(tt.name+" "+reason, func(t *testing.T) {

@@ -111,7 +111,7 @@ func (r *Reconciler) stopWorkloads(ctx context.Context, stack *v1beta1.LoadBalan
 	}
 	var nodes corev1.NodeList
 	if err := r.Client.List(ctx, &nodes); err != nil {
-		return "", fmt.Errorf("listing the nodes of the pods that end: %w", err)
+		return "", fmt.Errorf("listing the nodes on which pods are ending: %w", err)
 	}
 	return runningPodsMessage(pods, reportingNodes(nodes.Items), time.Now()), nil
 }
@@ -160,7 +160,7 @@ func (r *Reconciler) releaseServices(ctx context.Context, stack *v1beta1.LoadBal
 	}
 	services, err := paged.LoadBalancers(ctx, r.Reader)
 	if err != nil {
-		return "", fmt.Errorf("reading the Services to release: %w", err)
+		return "", fmt.Errorf("removing addresses of lbstack from Services: %w", err)
 	}
 	policy, held := stack.Spec.Removal.Addresses, addressesByService(claims.Items)
 	if policy == v1beta1.AddressesHandOver {
@@ -173,7 +173,7 @@ func (r *Reconciler) releaseServices(ctx context.Context, stack *v1beta1.LoadBal
 			continue
 		}
 		if err := r.Client.Status().Patch(ctx, next, optimisticPatch(svc)); client.IgnoreNotFound(err) != nil {
-			return "", fmt.Errorf("releasing the Service %s/%s: %w", svc.Namespace, svc.Name, err)
+			return "", fmt.Errorf("removing what lbstack wrote to the Service %s/%s: %w", svc.Namespace, svc.Name, err)
 		}
 	}
 	for i := range claims.Items {
@@ -196,13 +196,13 @@ func (r *Reconciler) releaseServices(ctx context.Context, stack *v1beta1.LoadBal
 func (r *Reconciler) removeConflictConditions(ctx context.Context) error {
 	services, err := paged.ServicesWithCondition(ctx, r.Reader, v1beta1.ServiceExternalIPConflict)
 	if err != nil {
-		return fmt.Errorf("reading the Services with conditions to remove: %w", err)
+		return fmt.Errorf("removing the condition %s from Services: %w", v1beta1.ServiceExternalIPConflict, err)
 	}
 	for i := range services {
 		next := services[i].DeepCopy()
 		meta.RemoveStatusCondition(&next.Status.Conditions, v1beta1.ServiceExternalIPConflict)
 		if err := r.Client.Status().Patch(ctx, next, optimisticPatch(&services[i])); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("removing a condition of the Service %s/%s: %w", next.Namespace, next.Name, err)
+			return fmt.Errorf("removing the condition %s from the Service %s/%s: %w", v1beta1.ServiceExternalIPConflict, next.Namespace, next.Name, err)
 		}
 	}
 	return nil

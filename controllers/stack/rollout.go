@@ -108,7 +108,7 @@ func (c *changePlan) decideRollout(state rollout.State) error {
 		// The next decision starts from the state as it can be read from the status.
 		state.Stored = apiconv.ParseRolloutStatus(apiconv.RolloutStatus(c.Next, c.Progress, ""))
 	}
-	return fmt.Errorf("the decision about the rollout of the revision %s does not settle: %+v", state.Wanted, c.Next)
+	return fmt.Errorf("the decision about the rollout of the revision %s has changed %d times in one pass, which is an error in the operator: the last decision is %+v", state.Wanted, maxDecisions, c.Next)
 }
 
 // retryToken returns the token that requests another try.
@@ -178,7 +178,7 @@ func (r *Reconciler) storeRollout(ctx context.Context, stack *v1beta1.LoadBalanc
 	if err := r.Client.Status().Patch(ctx, stack, optimisticPatch(before)); err != nil {
 		return stackWriteError{fmt.Errorf("storing the state of the rollout in the LoadBalancerStack %s: %w", stack.Name, err)}
 	}
-	ctrllog.FromContext(ctx).Info("rollout", "phase", status.Phase, "revision", status.Revision, "message", status.Message)
+	ctrllog.FromContext(ctx).Info("the state of the rollout has changed", "phase", status.Phase, "revision", status.Revision, "message", status.Message)
 	r.observed.stored = stored
 	return nil
 }
@@ -265,7 +265,7 @@ func (r *Reconciler) deleteReplacedPods(ctx context.Context, c *changePlan, step
 		err := r.Client.Delete(ctx, pod, client.Preconditions{UID: &uid})
 		switch {
 		case err == nil:
-			ctrllog.FromContext(ctx).Info("replacing the speaker of a node", "node", d.Node, "pod", pod.Name)
+			ctrllog.FromContext(ctx).Info("deleted the pod of a speaker, so that the DaemonSet makes a new one", "node", d.Node, "pod", pod.Name)
 		case apierrors.IsNotFound(err) || apierrors.IsConflict(err): // the pod is gone already
 		default: // the pod may be deleted or not: the next pass reads that from the API server
 			r.observed.informed = false

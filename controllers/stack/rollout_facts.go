@@ -19,8 +19,8 @@ import (
 	"github.com/lbstack/lbstack/internal/rollout"
 )
 
-// startSlack bounds how much earlier than its container a speaker may have started according to its report:
-// both times are from the clock of the node, in full seconds.
+// startSlack is how much earlier than the start of its container the start of a speaker may be in its report.
+// Both times are from the clock of the node, in full seconds.
 const startSlack = time.Second
 
 // meshPortName is the name of the port of the mesh in the pod template of the speakers.

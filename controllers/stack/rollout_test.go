@@ -281,25 +281,25 @@ func TestChangePlan_Words(t *testing.T) {
 	two, second := revisionOfTest(t, "v0.2.0", "")
 	c := changePlan{revisions: map[rollout.Revision]podTemplates{one: first, two: second}}
 	c.Next = rollout.Stored{Phase: rollout.PhaseSpeakers, Revision: two, Good: one}
-	c.Progress = rollout.Progress{Updated: 3, Total: 7, Target: two, Waiting: []rollout.NodeNote{{Node: "node4", Text: "its speaker is not ready"}},
+	c.Progress = rollout.Progress{Updated: 3, Total: 7, Target: two, Waiting: []rollout.NodeNote{{Node: "node4", Text: "the speaker is not ready"}},
 		Following: []lb.NodeName{"node5"}, Skipped: []rollout.NodeNote{{Node: "node9", Text: "NotReady"}}}
 	f := c.finding()
-	if want := "3 of 7 speakers are ready on v0.2.0; waiting for node4: its speaker is not ready; node5 next; node9 is NotReady and skipped"; f.status.Message != want || !f.moving || f.version != "v0.2.0" {
+	if want := "3 of 7 speakers run v0.2.0 and are ready; waiting for node4: the speaker is not ready; next to be replaced: the speaker on node5; the node node9 is skipped: it is NotReady"; f.status.Message != want || !f.moving || f.version != "v0.2.0" {
 		t.Errorf("got %q, moving %t to %q, want %q, moving to v0.2.0", f.status.Message, f.moving, f.version, want)
 	}
-	if c.Next.Unverified = true; !strings.Contains(c.finding().status.Message, "is not checked") {
+	if c.Next.Unverified = true; !strings.Contains(c.finding().status.Message, "the rollout does not check whether speakers announce") {
 		t.Errorf("announcements that are no evidence: got %q, want that they are not checked", c.finding().status.Message)
 	}
 	c.Progress.Unproven = []lb.NodeName{"node2"}
-	if !strings.Contains(c.finding().status.Message, "no evidence on node2 that the revision announces addresses, so one more node is tried alone") {
+	if !strings.Contains(c.finding().status.Message, "no address is announced by the speaker on node2, so nothing shows yet that the revision works: the speaker of one more node is replaced before the others") {
 		t.Errorf("canary that shows nothing: got %q, want that it does not show", c.finding().status.Message)
 	}
 	c.Progress.Waiting, c.Progress.Following = nil, nil
-	if got := c.finding().status.Message; !strings.Contains(got, "no evidence on node2") || strings.Contains(got, "one more node") {
+	if got := c.finding().status.Message; !strings.Contains(got, "no address is announced by the speaker on node2") || strings.Contains(got, "one more node") {
 		t.Errorf("canary that shows nothing, and no other node: got %q, want that it does not show, and no other node", got)
 	}
 	c.Next = rollout.Stored{Phase: rollout.PhaseRollingBack, Revision: two, Good: one, Failure: rollout.Failure{Node: "node4", Why: "why", Unreceived: true}}
-	if f := c.finding(); f.reason != v1beta1.ReasonRollingBack || !strings.Contains(f.failure, "if nodes receive no announcements from that revision either, the failed one is tried again") {
+	if f := c.finding(); f.reason != v1beta1.ReasonRollingBack || !strings.Contains(f.failure, "if nodes do not receive the announcements of that revision either, the operator tries the failed revision again") {
 		t.Errorf("failure of announcements alone: got %s, %q, want that it may be tried again", f.reason, f.failure)
 	}
 	c.Next = rollout.Stored{Phase: rollout.PhaseRolledBack, Revision: two, Good: one, Failure: rollout.Failure{Node: "node4", Why: "the pod p: it keeps ending"}}

@@ -83,19 +83,19 @@ func isMoving(s rollout.Stored) bool {
 // on each node.
 func (c *changePlan) progressMessage(brief bool) string {
 	p := c.Progress
-	words := []string{fmt.Sprintf("%d of %d speakers are ready on %s", p.Updated, p.Total, c.targetName())}
+	words := []string{fmt.Sprintf("%d of %d speakers run %s and are ready", p.Updated, p.Total, c.targetName())}
 	if c.Next.Phase == rollout.PhaseController {
 		words = append(words, "the controller is replaced first")
 	}
 	if c.isUnverified() {
-		words = append(words, "whether speakers announce their addresses is not checked: with the last good revision the nodes received no announcements of each other, as with a private VLAN or isolated ports")
+		words = append(words, "the rollout does not check whether speakers announce their addresses: with the last good revision, a node already received no announcements of another node, as in a private VLAN or with isolated switch ports")
 	}
 	if len(p.Unproven) > 0 {
 		tail := ""
 		if len(p.Waiting) > 0 || len(p.Following) > 0 {
-			tail = ", so one more node is tried alone"
+			tail = ": the speaker of one more node is replaced before the others"
 		}
-		words = append(words, "no evidence on "+listNames(nodeNames(p.Unproven))+" that the revision announces addresses"+tail)
+		words = append(words, "no address is announced by "+speakersOn(nodeNames(p.Unproven))+", so nothing shows yet that the revision works"+tail)
 	}
 	var late []string
 	for _, note := range p.Waiting {
@@ -109,14 +109,14 @@ func (c *changePlan) progressMessage(brief bool) string {
 		words = append(words, "waiting for "+joinWords(late, "; "))
 	}
 	if len(p.Following) > 0 {
-		words = append(words, listNames(nodeNames(p.Following))+" next")
+		words = append(words, "next to be replaced: "+speakersOn(nodeNames(p.Following)))
 	}
 	if p.Blocked != "" {
-		words = append(words, "nothing is replaced now: "+p.Blocked)
+		words = append(words, "no speaker is replaced now: "+p.Blocked)
 	}
 	var skipped []string
 	for _, note := range p.Skipped {
-		skipped = append(skipped, fmt.Sprintf("%s is %s and skipped", note.Node, note.Text))
+		skipped = append(skipped, fmt.Sprintf("the node %s is skipped: it is %s", note.Node, note.Text))
 	}
 	if len(skipped) > 0 {
 		words = append(words, joinWords(skipped, "; "))
@@ -166,12 +166,12 @@ func (c *changePlan) failureSentence() (reason, sentence string) {
 		where = fmt.Sprintf(" on %s", c.Next.Failure.Node)
 	}
 	what := fmt.Sprintf("the revision %s (%s) failed%s: %s", failed, c.version(failed), where, c.Next.Failure.Why)
-	const remedy = "correct the spec or the image of the operator, or change the annotation " + v1beta1.AnnotationRetry + " of the LoadBalancerStack to try the revision again"
+	const remedy = "correct the spec or the image of the operator, or change the annotation " + v1beta1.AnnotationRetry + " of the LoadBalancerStack to try the failed revision again"
 	switch c.Next.Phase {
 	case rollout.PhaseRollingBack:
 		again := ""
 		if c.Next.Failure.Unreceived {
-			again = "; if nodes receive no announcements from that revision either, the failed one is tried again"
+			again = "; if nodes do not receive the announcements of that revision either, the operator tries the failed revision again"
 		}
 		return v1beta1.ReasonRollingBack, fmt.Sprintf("%s: the components go back to the revision %s (%s)%s", what, c.Next.Good, c.version(c.Next.Good), again)
 	case rollout.PhaseRolledBack:

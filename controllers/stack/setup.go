@@ -121,8 +121,8 @@ func emptyObject(scheme *runtime.Scheme, kind manifests.Kind) (client.Object, er
 	return object.(client.Object), nil
 }
 
-// hasStackChanged reports whether an update of the stack requires a pass. Changes of the status, which the
-// operator makes, and of annotations that are not lbstack's do not.
+// hasStackChanged reports whether an update of the stack requires a pass. An update that changes only the
+// status, which the operator writes, or annotations of other programs requires none.
 func hasStackChanged(e event.UpdateEvent) bool {
 	return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
 		e.ObjectOld.GetAnnotations()[v1beta1.AnnotationRetry] != e.ObjectNew.GetAnnotations()[v1beta1.AnnotationRetry] ||

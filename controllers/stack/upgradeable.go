@@ -32,9 +32,9 @@ func upgradeableCondition(conditions []metav1.Condition) metav1.Condition {
 	degraded := meta.FindStatusCondition(conditions, v1beta1.ConditionDegraded)
 	fails := degraded != nil && degraded.Status == metav1.ConditionTrue && degraded.Reason != v1beta1.ReasonReportFailed
 	if progressing == nil || progressing.Status != metav1.ConditionTrue || fails {
-		return metav1.Condition{Type: conditionUpgradeable, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonAsExpected, Message: "nothing is under way"}
+		return metav1.Condition{Type: conditionUpgradeable, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonAsExpected, Message: "the operator can be updated"}
 	}
-	message := "the LoadBalancerStack is being changed"
+	message := "an installation, a change or the removal of lbstack is under way"
 	if ready := meta.FindStatusCondition(conditions, v1beta1.ConditionReady); ready != nil {
 		message += ": " + ready.Message
 	}

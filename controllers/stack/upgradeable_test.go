@@ -23,11 +23,11 @@ func TestUpgradeable(t *testing.T) {
 		conditions []metav1.Condition
 		want       metav1.Condition
 	}{
-		{name: "no stack", want: metav1.Condition{Status: yes, Reason: "AsExpected", Message: "nothing is under way"}},
-		{name: "nothing is under way", conditions: of(no, no, "AsExpected"), want: metav1.Condition{Status: yes, Reason: "AsExpected", Message: "nothing is under way"}},
-		{name: "pods are replaced", conditions: of(yes, no, "ComponentsNotReady"), want: metav1.Condition{Status: no, Reason: "ComponentsNotReady", Message: "the LoadBalancerStack is being changed: 2 of 3 pods"}},
-		{name: "removal", conditions: of(yes, no, "Removing"), want: metav1.Condition{Status: no, Reason: "Removing", Message: "the LoadBalancerStack is being changed: 2 of 3 pods"}},
-		{name: "change that fails, which an update can end", conditions: of(yes, yes, "ComponentsNotReady"), want: metav1.Condition{Status: yes, Reason: "AsExpected", Message: "nothing is under way"}},
+		{name: "no stack", want: metav1.Condition{Status: yes, Reason: "AsExpected", Message: "the operator can be updated"}},
+		{name: "nothing is under way", conditions: of(no, no, "AsExpected"), want: metav1.Condition{Status: yes, Reason: "AsExpected", Message: "the operator can be updated"}},
+		{name: "pods are replaced", conditions: of(yes, no, "ComponentsNotReady"), want: metav1.Condition{Status: no, Reason: "ComponentsNotReady", Message: "an installation, a change or the removal of lbstack is under way: 2 of 3 pods"}},
+		{name: "removal", conditions: of(yes, no, "Removing"), want: metav1.Condition{Status: no, Reason: "Removing", Message: "an installation, a change or the removal of lbstack is under way: 2 of 3 pods"}},
+		{name: "change that fails, which an update can end", conditions: of(yes, yes, "ComponentsNotReady"), want: metav1.Condition{Status: yes, Reason: "AsExpected", Message: "the operator can be updated"}},
 		{name: "change of which only the report fails", conditions: func() []metav1.Condition {
 			list := of(yes, yes, "RollingOut")
 			for i := range list {
@@ -36,7 +36,7 @@ func TestUpgradeable(t *testing.T) {
 				}
 			}
 			return list
-		}(), want: metav1.Condition{Status: no, Reason: "RollingOut", Message: "the LoadBalancerStack is being changed: 2 of 3 pods"}},
+		}(), want: metav1.Condition{Status: no, Reason: "RollingOut", Message: "an installation, a change or the removal of lbstack is under way: 2 of 3 pods"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

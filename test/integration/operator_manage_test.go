@@ -94,7 +94,7 @@ func TestStack_RestrainedOperatorWritesOnlyStatus(t *testing.T) {
 	t.Run("deletion waits", func(t *testing.T) {
 		b.annotate(v1beta1.AnnotationPause, new(""))
 		remove(t, b.Client, &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}})
-		b.shows(v1beta1.ConditionReady, "the deletion of the stack waits for that")
+		b.shows(v1beta1.ConditionReady, "until then, the LoadBalancerStack is not deleted")
 		b.exists(speakerDaemonSet())
 		b.annotate(v1beta1.AnnotationPause, nil)
 		b.isGone(speakerDaemonSet())

@@ -108,7 +108,7 @@ func TestStack_FailingPodsAreExplainedOnce(t *testing.T) {
 	if err := b.Status().Update(context.Background(), p); err != nil {
 		t.Fatal(err)
 	}
-	b.shows(v1beta1.ConditionReady, "the speaker fails: on taken: it keeps ending: "+words)
+	b.shows(v1beta1.ConditionReady, "the speaker fails on taken: the container keeps ending: "+words)
 	stack := b.hasCondition(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonComponentFailing)
 	if n := strings.Count(fmt.Sprintf("%+v", stack.Status), words); n != 1 {
 		t.Errorf("the status has the reason %d times, want once: %s", n, conditions(stack))
@@ -163,7 +163,7 @@ func TestStack_VolumeThatCannotBeMountedIsExplained(t *testing.T) {
 			return err
 		}
 		c := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
-		if c == nil || c.Status != metav1.ConditionFalse || !strings.Contains(c.Message, "the speaker fails: on broken: its container is not created: "+words) {
+		if c == nil || c.Status != metav1.ConditionFalse || !strings.Contains(c.Message, "the speaker fails on broken: the container is not created: "+words) {
 			return errors.New(conditions(stack))
 		}
 		return nil
@@ -190,7 +190,7 @@ func TestStack_PodsThatAreNotMadeAreExplained(t *testing.T) {
 	if err := b.Status().Update(context.Background(), d); err != nil {
 		t.Fatal(err)
 	}
-	b.shows(v1beta1.ConditionReady, "3 of its pods are not made: "+refusal, "label the namespace "+systemNamespace+" pod-security.kubernetes.io/enforce=privileged")
+	b.shows(v1beta1.ConditionReady, "3 pods are not created: "+refusal, "label the namespace "+systemNamespace+" with pod-security.kubernetes.io/enforce=privileged")
 	b.hasCondition(v1beta1.ConditionAvailable, metav1.ConditionFalse, v1beta1.ReasonComponentsNotReady)
 }
 
@@ -290,10 +290,10 @@ func TestStack_EditOfAGeneratedObjectIsReverted(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.becomes(p, func(client.Object) bool { return p.Spec.Addresses[0] == "192.168.1.240-192.168.1.250" })
-	b.hasEvent(p, v1beta1.ReasonEditReverted, "the field manager vendor-tool edited the object, and it was restored to what the LoadBalancerStack default asks for: edit the LoadBalancerStack instead")
+	b.hasEvent(p, v1beta1.ReasonEditReverted, "the field manager vendor-tool edited the object, and the operator restored what the LoadBalancerStack default requests: edit the LoadBalancerStack instead")
 	remove(t, b.Client, ad)
 	b.exists(ad)
-	b.hasEvent(ad, v1beta1.ReasonDeletionReverted, "the object was deleted, and the operator made it again, since the LoadBalancerStack default asks for it")
+	b.hasEvent(ad, v1beta1.ReasonDeletionReverted, "the object was deleted, and the operator made it again, since the LoadBalancerStack default requests it")
 	b.restoredCounts(metrics, scraper, `{kind="IPAddressPool",manager="vendor-tool"} 1`, `{kind="L2Advertisement",manager=""} 1`)
 }
 
@@ -352,7 +352,7 @@ func TestStack_ChangedTemplateIsNamedInAnEvent(t *testing.T) {
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	b.refresh(stack)
 	b.hasEvent(stack, v1beta1.ReasonTemplateChanged,
-		"the pod template of the Deployment "+systemNamespace+"/lbstack-controller changes: spec.containers[controller].args: its pods are replaced")
+		"the pods of the Deployment "+systemNamespace+"/lbstack-controller are replaced, since these fields of the pod template change: spec.containers[controller].args")
 }
 
 // hasEvent waits for an event about an object whose note has some words.

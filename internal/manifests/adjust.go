@@ -51,7 +51,7 @@ func applySpec(object *unstructured.Unstructured, o Options) error {
 
 	pod, found, err := unstructured.NestedMap(object.Object, "spec", "template", "spec")
 	if err != nil || !found {
-		return errors.Join(err, errors.New("it has no pod template"))
+		return errors.Join(err, errors.New("the manifest has no pod template"))
 	}
 	if err := adjustPodMetadata(object, component, account); err != nil {
 		return err
@@ -92,7 +92,7 @@ func adjustPolicy(object *unstructured.Unstructured, namespace string) error {
 		}
 	}
 	if named != 1 {
-		return fmt.Errorf("its match conditions contain the namespace %d times instead of once", named)
+		return fmt.Errorf("the match conditions of the policy contain the namespace %s %d times instead of once", defaultNamespace, named)
 	}
 	return unstructured.SetNestedSlice(object.Object, conditions, "spec", "matchConditions")
 }

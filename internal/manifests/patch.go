@@ -44,7 +44,7 @@ func applyPatches(objects []*unstructured.Unstructured, patches []v1beta1.Patch)
 		path := fmt.Sprintf("spec.patches[%d]", i)
 		matches := slices.DeleteFunc(slices.Clone(objects), func(o *unstructured.Unstructured) bool { return !isTarget(patch.Target, o) })
 		if len(matches) == 0 {
-			invalid = append(invalid, &FieldError{path + ".target", fmt.Sprintf("lbstack makes no %s", describeObject(patch.Target.Kind, patch.Target.Name)), "correct kind or name"})
+			invalid = append(invalid, &FieldError{path + ".target", fmt.Sprintf("lbstack makes no %s", describeObject(patch.Target.Kind, patch.Target.Name)), "correct the kind or the name"})
 		}
 		for _, object := range matches {
 			patched, err := applyPatch(object, patch.Patch)
@@ -74,12 +74,12 @@ func isTarget(target v1beta1.PatchTarget, object *unstructured.Unstructured) boo
 func applyPatch(object *unstructured.Unstructured, text string) (patched map[string]any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("it is invalid: %v", r)
+			err = fmt.Errorf("the patch is invalid: %v", r)
 		}
 	}()
 	patch, err := yaml.YAMLToJSONStrict([]byte(text))
 	if err != nil {
-		return nil, fmt.Errorf("it is neither YAML nor JSON: %w", err)
+		return nil, fmt.Errorf("the patch is neither YAML nor JSON: %w", err)
 	}
 	before, err := object.MarshalJSON()
 	if err != nil {
@@ -92,14 +92,14 @@ func applyPatch(object *unstructured.Unstructured, text string) (patched map[str
 	case bytes.HasPrefix(patch, []byte("{")):
 		after, err = strategicpatch.StrategicMergePatch(before, patch, patchTarget(object.GetKind()))
 	default:
-		err = errors.New("it is neither an object (strategic merge patch) nor a list of operations (JSON patch, RFC 6902)")
+		err = errors.New("the patch is neither an object (strategic merge patch) nor a list of operations (JSON patch, RFC 6902)")
 	}
 	if err != nil {
 		return nil, err
 	}
 	result := &unstructured.Unstructured{}
 	if err := result.UnmarshalJSON(after); err != nil {
-		return nil, fmt.Errorf("the result is no object: %w", err)
+		return nil, fmt.Errorf("the patched object is invalid: %w", err)
 	}
 	if err := checkPatched(object, result); err != nil {
 		return nil, err
@@ -110,19 +110,19 @@ func applyPatch(object *unstructured.Unstructured, text string) (patched map[str
 func applyOperations(before, patch []byte) ([]byte, error) {
 	operations, err := jsonpatch.DecodePatch(patch)
 	if err != nil {
-		return nil, fmt.Errorf("it is no JSON patch: %w", err)
+		return nil, fmt.Errorf("the patch is not a list of operations of a JSON patch (RFC 6902): %w", err)
 	}
 	return operations.ApplyWithOptions(before, &jsonpatch.ApplyOptions{AccumulatedCopySizeLimit: maxCopiedBytes})
 }
 
-// fixedFields are the fields that a patch must not change. The text because is the reason in the error.
+// fixedFields are the fields that a patch must not change. The field because has the reason for the error.
 var fixedFields = []struct{ path, because string }{
-	{"apiVersion", "it would be another object"},
-	{"kind", "it would be another object"},
-	{"metadata.name", "it would be another object"},
-	{"metadata.namespace", "it would be another object"},
+	{"apiVersion", "the object would become another one"},
+	{"kind", "the object would become another one"},
+	{"metadata.name", "the object would become another one"},
+	{"metadata.namespace", "the object would become another one"},
 	{"spec.selector", "the operator would no longer find the running pods"},
-	{"spec.updateStrategy", "the operator rolls out changes"},
+	{"spec.updateStrategy", "the operator itself decides which pods are replaced, and when"},
 	{"spec.template.spec.serviceAccountName", "the component would have other rights"},
 }
 
@@ -135,7 +135,7 @@ func checkPatched(before, after *unstructured.Unstructured) error {
 		was, _, _ := unstructured.NestedFieldNoCopy(before.Object, path...)
 		is, _, _ := unstructured.NestedFieldNoCopy(after.Object, path...)
 		if !reflect.DeepEqual(was, is) {
-			return fmt.Errorf("it changes %s: %s", field.path, field.because)
+			return fmt.Errorf("the patch changes %s: %s", field.path, field.because)
 		}
 	}
 	for _, path := range []string{"metadata.labels", "spec.template.metadata.labels"} {
@@ -143,18 +143,18 @@ func checkPatched(before, after *unstructured.Unstructured) error {
 		is, _, _ := unstructured.NestedStringMap(after.Object, strings.Split(path, ".")...)
 		for _, key := range slices.Sorted(maps.Keys(was)) {
 			if is[key] != was[key] {
-				return fmt.Errorf("it changes the label %s in %s: lbstack finds its objects by this label", key, path)
+				return fmt.Errorf("the patch changes the label %s in %s: lbstack finds its objects by this label", key, path)
 			}
 		}
 	}
 	metadata, _, _ := unstructured.NestedMap(after.Object, "metadata")
 	for _, key := range slices.Sorted(maps.Keys(metadata)) {
 		if !slices.Contains([]string{"name", "namespace", "labels", "annotations"}, key) {
-			return fmt.Errorf("it sets metadata.%s: a patch can set only labels and annotations in metadata", key)
+			return fmt.Errorf("the patch sets metadata.%s: a patch can set only labels and annotations in metadata", key)
 		}
 	}
 	if _, has := after.Object["status"]; has {
-		return errors.New("it sets status: a patch cannot set the status")
+		return errors.New("the patch sets status: a patch cannot set the status")
 	}
 	return runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(after.Object, patchTarget(after.GetKind()), true)
 }

@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -156,11 +157,11 @@ func adjustContainer(pod map[string]any, component v1beta1.ComponentSpec, o Opti
 		return err
 	}
 	if len(containers) != 1 {
-		return errors.New("its pod template has not exactly one container")
+		return fmt.Errorf("the pod template has %d containers instead of one", len(containers))
 	}
 	container, ok := containers[0].(map[string]any)
 	if !ok {
-		return errors.New("its container is not an object")
+		return errors.New("the container in the pod template is not an object")
 	}
 	container["image"] = withRegistry(o.Image, o.Spec.Images.Registry)
 	if policy := o.Spec.Images.PullPolicy; policy != "" {

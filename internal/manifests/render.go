@@ -91,12 +91,12 @@ func buildObjects() (objects []*unstructured.Unstructured, err error) {
 	for _, component := range []string{componentController, componentSpeaker, "removal", "monitoring"} {
 		resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(disk, component)
 		if err != nil {
-			return nil, fmt.Errorf("building the manifests of the %s: %w", component, err)
+			return nil, fmt.Errorf("building the manifests in config/%s: %w", component, err)
 		}
 		for _, resource := range resources.Resources() {
 			object, err := toUnstructured(resource)
 			if err != nil {
-				return nil, fmt.Errorf("reading the built %s: %w", resource.CurId(), err)
+				return nil, fmt.Errorf("reading the manifest of %s: %w", resource.CurId(), err)
 			}
 			objects = append(objects, object)
 		}

@@ -230,7 +230,7 @@ func TestStack_InvalidPatchChangesNothing(t *testing.T) {
 	stack := b.hasCondition(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonSpecInvalid)
 	b.hasCondition(v1beta1.ConditionStalled, metav1.ConditionTrue, v1beta1.ReasonSpecInvalid)
 	b.hasCondition(v1beta1.ConditionAvailable, metav1.ConditionTrue, v1beta1.ReasonAsExpected)
-	want := "spec.patches[1].target: lbstack makes no DaemonSet speaker; nothing in the cluster is changed: correct kind or name"
+	want := "spec.patches[1].target: lbstack makes no DaemonSet speaker; nothing in the cluster is changed: correct the kind or the name"
 	if got := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady).Message; got != want {
 		t.Errorf("Ready: got the message %q, want %q", got, want)
 	}

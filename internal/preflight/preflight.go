@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/blang/semver/v4"
+
+	"github.com/lbstack/lbstack/internal/bounded"
 )
 
 // Problem is a check that failed.
@@ -57,7 +59,7 @@ func Check(f Facts) (Problem, string) {
 	}
 	if ran := NewerVersion(f.Ran, f.Version); ran != "" && f.AllowedDowngrade != f.Version {
 		return Downgrade, fmt.Sprintf("the operator has version %s, and the newer version %s ran in the cluster. An older version can misread what a newer version stored, so the operator changes nothing. "+
-			"Upgrade the operator to %s or newer, or permit the downgrade with the annotation %s=%s", f.Version, ran, ran, f.Permit, f.Version)
+			"Upgrade the operator to %s or newer, or permit the downgrade with the annotation %s=%s of the LoadBalancerStack", f.Version, ran, ran, f.Permit, f.Version)
 	}
 	if absent := absentKinds(f.Served, f.Needed); len(absent) > 0 {
 		return OldSchema, fmt.Sprintf("the cluster lacks CustomResourceDefinitions of lbstack %s, for the kinds %s, so the operator changes nothing: "+
@@ -97,12 +99,7 @@ func parseRelease(version string) (semver.Version, error) {
 	return v, err
 }
 
-// maxListedFields bounds how many fields a sentence lists.
+// maxListedFields bounds how many fields or kinds a sentence lists.
 const maxListedFields = 5
 
-func listNames(names []string) string {
-	if len(names) <= maxListedFields {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:maxListedFields], ", "), len(names)-maxListedFields)
-}
+func listNames(names []string) string { return bounded.Names(names, maxListedFields) }

@@ -83,10 +83,10 @@ func parseEntry(name string, content []byte) (Entry, error) {
 	digits, isKey := strings.CutPrefix(name, namePrefix)
 	number, err := strconv.ParseUint(digits, 10, 64)
 	if !isKey || err != nil || number == 0 || number > maxEntryNumber || EntryName(number) != name {
-		return Entry{}, errors.New("its name is not key-1, key-2 and so on")
+		return Entry{}, errors.New("its name does not have the form key-1, key-2 and so on")
 	}
 	if len(content) != KeySize {
-		return Entry{}, fmt.Errorf("it has %d bytes, and a key has %d", len(content), KeySize)
+		return Entry{}, fmt.Errorf("it has %d bytes instead of %d", len(content), KeySize)
 	}
 	if [KeySize]byte(content) == [KeySize]byte{} {
 		return Entry{}, errors.New("all its bytes are zero")
@@ -100,9 +100,9 @@ func distinctKeys(keys []Entry) (left []Entry, ignored []error) {
 		newer := slices.IndexFunc(left, func(k Entry) bool { return k.Bytes == key.Bytes })
 		switch {
 		case newer >= 0:
-			ignored = append(ignored, fmt.Errorf("the entry %q: the entry %q has the same key", EntryName(key.Number), EntryName(left[newer].Number)))
+			ignored = append(ignored, fmt.Errorf("the entry %q: the newer entry %q has the same key", EntryName(key.Number), EntryName(left[newer].Number)))
 		case len(left) == MaxKeys:
-			ignored = append(ignored, fmt.Errorf("the entry %q: there are %d newer keys, and no more are used", EntryName(key.Number), MaxKeys))
+			ignored = append(ignored, fmt.Errorf("the entry %q: only the %d newest keys are used", EntryName(key.Number), MaxKeys))
 		default:
 			left = append(left, key)
 		}

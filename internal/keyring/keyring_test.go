@@ -28,7 +28,7 @@ func TestParse(t *testing.T) {
 			want: []Entry{entry(10, "b"), entry(9, "a")}},
 		{name: "names of the kubelet are ignored", files: map[string][]byte{"..data": nil, "..2026_11_29": nil, "key-1": content("a")}, want: []Entry{entry(1, "a")}},
 		{name: "damaged entry leaves the other", files: map[string][]byte{"key-1": content("a"), "key-2": []byte("short")},
-			want: []Entry{entry(1, "a")}, err: []string{`the entry "key-2": it has 5 bytes, and a key has 32`}},
+			want: []Entry{entry(1, "a")}, err: []string{`the entry "key-2": it has 5 bytes instead of 32`}},
 		{name: "only damaged entries have no key", files: map[string][]byte{"key-1": append(content("a"), 'a')},
 			err: []string{`the entry "key-1": it has 33 bytes`, ErrNoKey.Error()}},
 		{name: "key of zeros is refused", files: map[string][]byte{"key-1": make([]byte, KeySize)}, err: []string{"all its bytes are zero"}},
@@ -36,10 +36,10 @@ func TestParse(t *testing.T) {
 			"secretkey": content("a"), "key-0": content("b"), "key-01": content("c"), "key-": content("d"), "key-+1": content("e"), "key-99999999999999999999": content("f"), "key-9007199254740992": content("h"), "KEY-1": content("g"),
 		}, err: []string{`"secretkey": its name`, `"key-0": its name`, `"key-01": its name`, `"key-": its name`, `"key-+1": its name`, `"key-99999999999999999999": its name`, `"key-9007199254740992": its name`, `"KEY-1": its name`}},
 		{name: "same key twice counts once, as the newer", files: map[string][]byte{"key-1": content("a"), "key-2": content("a")},
-			want: []Entry{entry(2, "a")}, err: []string{`the entry "key-1": the entry "key-2" has the same key`}},
+			want: []Entry{entry(2, "a")}, err: []string{`the entry "key-1": the newer entry "key-2" has the same key`}},
 		{name: "more than four keys leave the newest", files: map[string][]byte{
 			"key-1": content("a"), "key-2": content("b"), "key-3": content("c"), "key-4": content("d"), "key-5": content("e"),
-		}, want: []Entry{entry(5, "e"), entry(4, "d"), entry(3, "c"), entry(2, "b")}, err: []string{`the entry "key-1": there are 4 newer keys, and no more are used`}},
+		}, want: []Entry{entry(5, "e"), entry(4, "d"), entry(3, "c"), entry(2, "b")}, err: []string{`the entry "key-1": only the 4 newest keys are used`}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -52,13 +52,13 @@ type lease struct {
 func newLease(o Options, config *rest.Config) (*lease, error) {
 	host, err := os.Hostname()
 	if err != nil {
-		return nil, fmt.Errorf("naming the holder of the lease: %w", err)
+		return nil, fmt.Errorf("reading the host name, which identifies this instance in the leader election: %w", err)
 	}
 	config = rest.AddUserAgent(rest.CopyConfig(config), "leader-election")
 	config.Timeout = writeDuration / 2 // after a request that hangs, there is time for another one
 	client, err := coordinationv1client.NewForConfig(config)
 	if err != nil {
-		return nil, fmt.Errorf("preparing to hold the lease: %w", err)
+		return nil, fmt.Errorf("preparing the client of the leader election: %w", err)
 	}
 	return &lease{
 		Interface: &resourcelock.LeaseLock{
@@ -117,7 +117,7 @@ func restartProcess(log logr.Logger, holder string) {
 	if err == nil {
 		err = syscall.Exec(program, os.Args, os.Environ())
 	}
-	log.Error(err, "restarting this program")
+	log.Error(err, "restarting this program failed: the process ends, and Kubernetes restarts the container")
 	os.Exit(1)
 }
 
@@ -142,7 +142,7 @@ var unguardedPaths = []string{"/apis/authentication.k8s.io/", "/apis/authorizati
 func (l leaderTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	for isWrite(request) && !l.lease.isValid() {
 		if err := waitFor(request.Context(), leasePollInterval); err != nil {
-			return nil, fmt.Errorf("waiting for the lease of the leader: %w", err)
+			return nil, fmt.Errorf("waiting until this instance is the leader and may write: %w", err)
 		}
 	}
 	return l.next.RoundTrip(request)

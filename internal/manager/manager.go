@@ -45,7 +45,7 @@ type Options struct {
 func NewScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1beta1.AddToScheme(scheme)); err != nil {
-		return nil, fmt.Errorf("registering the kinds: %w", err)
+		return nil, fmt.Errorf("registering the API kinds: %w", err)
 	}
 	return scheme, nil
 }
@@ -55,7 +55,7 @@ func NewScheme() (*runtime.Scheme, error) {
 func RESTConfig(program string) (*rest.Config, error) {
 	config, err := ctrl.GetConfig()
 	if err != nil {
-		return nil, fmt.Errorf("finding the cluster: %w", err)
+		return nil, fmt.Errorf("reading the configuration of the connection to the API server: %w", err)
 	}
 	config.UserAgent = program + "/" + version.Version
 	// The API server would compress each event of a watch separately, and again for each client. With a speaker

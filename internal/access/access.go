@@ -99,7 +99,7 @@ func (g *Gate) Handler(path string, inner http.Handler) http.Handler {
 			http.Error(w, "the user of this token may not get "+path+": bind the user to the ClusterRole lbstack-metrics-reader", http.StatusForbidden)
 		case Limited:
 			w.Header().Set("Retry-After", "1")
-			http.Error(w, "too many tokens to review: try again", http.StatusServiceUnavailable)
+			http.Error(w, "the number of token reviews per second is limited: try again later", http.StatusServiceUnavailable)
 		default:
 			http.Error(w, "the API server did not answer whether this token is valid: try again", http.StatusServiceUnavailable)
 		}
@@ -129,7 +129,7 @@ func (g *Gate) decide(ctx context.Context, from, token, path string) Decision {
 	g.metrics.reviews.Inc()
 	decision, err := g.reviewer.Review(ctx, token, path)
 	if err != nil {
-		g.log.V(1).Info("reviewing a token", "from", from, "problem", err.Error())
+		g.log.V(1).Info("a client's token could not be reviewed", "from", from, "problem", err.Error())
 		return Failed
 	}
 	g.store(key, from, decision)

@@ -96,6 +96,6 @@ type debugWriter struct{ logger logr.Logger }
 
 // Write implements io.Writer.
 func (l debugWriter) Write(line []byte) (int, error) {
-	l.logger.V(1).Info("serving HTTP", "problem", string(line))
+	l.logger.V(1).Info("the HTTP server reported a problem with a connection", "problem", string(line))
 	return len(line), nil
 }

@@ -41,5 +41,5 @@ func parseLevel(level string) (zapcore.Level, error) {
 	case "debug":
 		return zapcore.Level(-2), nil // logr's V(2) and below
 	}
-	return 0, fmt.Errorf("log level %q is none of error, info and debug", level)
+	return 0, fmt.Errorf("the log level %q is invalid: use error, info or debug", level)
 }

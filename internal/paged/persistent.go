@@ -54,7 +54,7 @@ func retryRequest(ctx context.Context, request func() error) error {
 			return err
 		}
 		if now := time.Now(); now.Sub(logged) >= logInterval {
-			klog.FromContext(ctx).Error(err, "Listing or watching failed; trying again every two seconds")
+			klog.FromContext(ctx).Error(err, "Listing or watching objects of the API server failed; trying again every two seconds")
 			logged = now
 		}
 		select {

@@ -2,9 +2,9 @@
 // (highest random weight, Thaler and Ravishankar 1998; bounded loads, Mirrokni, Thorup and Zadimoghaddam
 // 2016). All nodes compute the same owner from the same candidates and loads, without messages.
 //
-// It is pure, and part of the protocol between speakers: two versions that hash
-// differently would both claim an address while an upgrade rolls, so the hash
-// never changes within an API version.
+// The choice is part of the protocol between speakers: if the speakers of two versions hashed differently,
+// two nodes would own an address during an upgrade. The hash therefore never changes within an API version.
+// The package is pure: it reads no clock, sockets or objects.
 package election
 
 import (
@@ -18,11 +18,11 @@ import (
 
 // Candidate is a node that can own an address.
 type Candidate struct {
-	// Node is its name.
+	// Node is the name of the node.
 	Node lb.NodeName
 	// Preference ranks the candidates: only those with the highest preference can be chosen.
 	Preference int32
-	// Load is how many addresses it owns.
+	// Load is how many addresses the node owns.
 	Load int
 }
 

@@ -121,17 +121,17 @@ func (m *Metrics) SetNotAnnounced(count func() map[string]int) {
 
 var (
 	servicesPendingDesc = prometheus.NewDesc("lbstack_services_pending",
-		"Services that lack an address that they request, by the reason of their condition lbstack.io/AddressAllocated.", []string{"reason"}, nil)
+		"Services that request an address and do not have it, by the reason of their condition lbstack.io/AddressAllocated.", []string{"reason"}, nil)
 	poolAddressesDesc = prometheus.NewDesc("lbstack_pool_addresses",
-		"Addresses that a pool gives, free or not.", []string{"pool", "family"}, nil)
+		"Addresses that a pool can give, in use or free.", []string{"pool", "family"}, nil)
 	poolUsedDesc = prometheus.NewDesc("lbstack_pool_addresses_in_use",
 		"Addresses of a pool that are claimed.", []string{"pool", "family"}, nil)
 	poolConflictsDesc = prometheus.NewDesc("lbstack_pool_conflicts",
-		"Ranges of a pool that are not given because they belong to something else.", []string{"pool"}, nil)
+		"Ranges of a pool whose addresses are not given, because they belong to another pool, to a node, to a network of the cluster or to another host.", []string{"pool"}, nil)
 	notAnnouncedDesc = prometheus.NewDesc("lbstack_announcement_services_not_announced",
 		"Services with an address that no node announces, by the reason of their condition lbstack.io/Announced.", []string{"reason"}, nil)
 	poolOutsideDesc = prometheus.NewDesc("lbstack_pool_addresses_outside",
-		"Addresses of Services that come from the pool and are not in it any more.", []string{"pool"}, nil)
+		"Addresses of Services that were given from the pool and are no longer in it.", []string{"pool"}, nil)
 )
 
 // Describe implements prometheus.Collector.

@@ -49,7 +49,7 @@ func Upgrade(ctx context.Context, c client.Client, files fs.FS, version string) 
 			return fmt.Errorf("reading the CRD file %s of this version: %w", name, err)
 		}
 		if err := createOrReplace(ctx, c, crd); err != nil {
-			failed = append(failed, fmt.Errorf("CustomResourceDefinition %s: %w", crd.GetName(), err))
+			failed = append(failed, err)
 		}
 	}
 	return errors.Join(failed...)
@@ -72,7 +72,7 @@ func checkDowngrade(ctx context.Context, c client.Client, version string) error 
 		return fmt.Errorf("reading which version of lbstack runs: %w", err)
 	}
 	if ran := preflight.NewerVersion([]string{complete, target}, version); ran != "" && stack.GetAnnotations()[v1beta1.AnnotationAllowDowngrade] != version {
-		return fmt.Errorf("the components run lbstack %[1]s. The CustomResourceDefinitions of %[2]s lack fields of %[1]s, which objects would lose, so that nothing was changed. "+
+		return fmt.Errorf("the components run lbstack %[1]s. The CustomResourceDefinitions of %[2]s may lack fields of %[1]s, and objects would lose these fields, so nothing was changed. "+
 			"Stay with %[1]s, or permit the downgrade with `kubectl annotate lbs default %[3]s=%[2]s --overwrite` and try again", ran, version, v1beta1.AnnotationAllowDowngrade)
 	}
 	return nil
@@ -85,17 +85,17 @@ func createOrReplace(ctx context.Context, c client.Client, crd *unstructured.Uns
 		err := c.Get(ctx, client.ObjectKeyFromObject(crd), present)
 		if apierrors.IsNotFound(err) {
 			if err := c.Create(ctx, crd.DeepCopy()); err != nil {
-				return fmt.Errorf("creating it: %w", err)
+				return fmt.Errorf("creating the CustomResourceDefinition %s: %w", crd.GetName(), err)
 			}
 			return nil
 		} else if err != nil {
-			return fmt.Errorf("reading it: %w", err)
+			return fmt.Errorf("reading the CustomResourceDefinition %s: %w", crd.GetName(), err)
 		}
 		present.Object["spec"] = crd.Object["spec"]
 		present.SetAnnotations(mergeMetadata(present.GetAnnotations(), crd.GetAnnotations()))
 		present.SetLabels(mergeMetadata(present.GetLabels(), crd.GetLabels()))
 		if err := c.Update(ctx, present); err != nil {
-			return fmt.Errorf("replacing its spec: %w", err)
+			return fmt.Errorf("replacing the spec of the CustomResourceDefinition %s: %w", crd.GetName(), err)
 		}
 		return nil
 	})

@@ -39,7 +39,7 @@ func TestUpgrade(t *testing.T) {
 		{"CRDs that do not exist are created", nil, "", map[string]any{"as": spec("Cluster"), "bs": spec("Cluster")}, ""},
 		{"the spec of one that exists is replaced as a whole", []client.Object{crd("as", map[string]any{"scope": "Namespaced", "gone": true})}, "", map[string]any{"as": spec("Cluster"), "bs": spec("Cluster")}, ""},
 		{"one that is refused stops no other", []client.Object{crd("as", spec("Namespaced")), crd("bs", spec("Namespaced"))}, "as", map[string]any{"as": spec("Namespaced"), "bs": spec("Cluster")},
-			"CustomResourceDefinition as: replacing its spec: no"},
+			"replacing the spec of the CustomResourceDefinition as: no"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -41,7 +41,7 @@ func Check(ctx context.Context, c client.Reader, namespace string) error {
 	ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
 	switch {
 	case ready == nil || stack.Status.ObservedGeneration != stack.Generation:
-		return fmt.Errorf("the operator has not yet reported the state of the present generation of the LoadBalancerStack %s", stack.Name)
+		return fmt.Errorf("the operator has not yet reported the state of the LoadBalancerStack %s for its current spec", stack.Name)
 	case ready.Status != metav1.ConditionTrue:
 		return fmt.Errorf("the LoadBalancerStack %s is not Ready: %s: %s", stack.Name, ready.Reason, ready.Message)
 	}

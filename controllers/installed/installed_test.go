@@ -37,7 +37,7 @@ func TestCheck(t *testing.T) {
 		{"a pod of the former template", []client.Object{deployment(3, 1, 2)}, "1 updated"},
 		{"a pod that is not available", []client.Object{deployment(3, 2, 1)}, "1 available"},
 		{"the operator alone", []client.Object{deployment(3, 2, 2)}, ""},
-		{"a stack that the operator has not seen", []client.Object{deployment(3, 2, 2), stack(3, metav1.ConditionTrue)}, "has not yet reported the state of the present generation"},
+		{"a stack that the operator has not seen", []client.Object{deployment(3, 2, 2), stack(3, metav1.ConditionTrue)}, "has not yet reported the state of the LoadBalancerStack default for its current spec"},
 		{"a stack that is not Ready", []client.Object{deployment(3, 2, 2), stack(4, metav1.ConditionFalse)}, "Some: pod x is not ready"},
 		{"a stack that is Ready", []client.Object{deployment(3, 2, 2), stack(4, metav1.ConditionTrue)}, ""},
 	}

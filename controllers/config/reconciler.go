@@ -93,7 +93,7 @@ func (r *Reconciler[T]) addToManager(mgr ctrl.Manager, object T) error {
 		b = b.Watches(w.Object, request.OnAnyChange(), builder.WithPredicates(w.Changed))
 	}
 	if err := b.WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).Complete(r); err != nil {
-		return fmt.Errorf("adding the controller of %ss: %w", r.Kind, err)
+		return fmt.Errorf("adding the controller of the kind %s: %w", r.Kind, err)
 	}
 	return nil
 }

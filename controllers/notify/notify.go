@@ -20,8 +20,8 @@ const (
 	// repetitionWindow is the time after an event during which another event about the same object, with the
 	// same reason and note, counts as a repetition.
 	repetitionWindow = time.Minute
-	// eventBurst is how many events about one object can be sent at once. It and budgetRefill are the
-	// values of the spam filter that client-go has for core/v1 events, and lacks for events.k8s.io.
+	// eventBurst is how many events about one object can be sent at once. eventBurst and budgetRefill are
+	// the values of client-go's spam filter for core/v1 events; client-go has no such filter for events.k8s.io.
 	eventBurst = 25
 	// budgetRefill is the time after which one more event about the object can be sent.
 	budgetRefill = 5 * time.Minute

@@ -23,8 +23,8 @@ import (
 func main() {
 	o := manager.Options{Name: "lbstack-operator", QPS: 100}
 	logLevel := flag.String("log-level", "info", "how much to log: error, info or debug")
-	upgradeCRDs := flag.Bool("upgrade-crds", false, "bring the CustomResourceDefinitions of the cluster to this version, and exit")
-	checks := flag.Bool("check", false, "wait until the operator runs and the LoadBalancerStack, if there is one, is Ready, and exit; an error after two minutes")
+	upgradeCRDs := flag.Bool("upgrade-crds", false, "replace the CustomResourceDefinitions of lbstack in the cluster by those of this version, and exit")
+	checks := flag.Bool("check", false, "wait until the operator runs and the LoadBalancerStack, if it exists, is Ready, then exit; after two minutes, exit with an error")
 	image := flag.String("image", os.Getenv("RELATED_IMAGE_LBSTACK"), "image of the components (default: $RELATED_IMAGE_LBSTACK)")
 	flag.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the operator, where the components run (default: $POD_NAMESPACE)")
 	o.AddFlags(flag.CommandLine, ":8081", ":8443")
@@ -60,7 +60,7 @@ func run(ctx context.Context, o manager.Options, logLevel, image string) (err er
 	if o.Namespace == "" {
 		return errors.New("no namespace for the components: set --namespace or POD_NAMESPACE")
 	}
-	o.Log.Info("starting", "version", version.Version, "image", image)
+	o.Log.Info("starting the operator", "version", version.Version, "image", image)
 	scheme, err := manager.NewScheme()
 	if err != nil {
 		return err

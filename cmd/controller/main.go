@@ -19,7 +19,7 @@ import (
 func main() {
 	o := manager.Options{Name: "lbstack-controller", QPS: 1000}
 	logLevel := flag.String("log-level", "info", "how much to log: error, info or debug")
-	class := flag.String("load-balancer-class", "", "serve Services of this spec.loadBalancerClass; empty: Services without one")
+	class := flag.String("load-balancer-class", "", "spec.loadBalancerClass of the Services that get addresses; empty: the Services without this field")
 	flag.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the leader election lease and of the Secrets with passwords (default: $POD_NAMESPACE)")
 	o.AddFlags(flag.CommandLine, ":8081", ":8443")
 	version.AddFlag(flag.CommandLine)
@@ -40,7 +40,7 @@ func run(ctx context.Context, o manager.Options, logLevel, class string) (err er
 		return err
 	}
 	ctrl.SetLogger(o.Log)
-	o.Log.Info("starting", "version", version.Version, "loadBalancerClass", class)
+	o.Log.Info("starting the controller", "version", version.Version, "loadBalancerClass", class)
 	scheme, err := manager.NewScheme()
 	if err != nil {
 		return err

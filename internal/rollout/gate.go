@@ -116,8 +116,8 @@ func (d *decision) setUnverified() {
 }
 
 // recordCovered records which speaker reports that the speaker of a step does not announce its addresses. The
-// record stays until a later report of the same process no longer has that. If the process restarts, may be
-// isolated or does not report, that shows nothing about the revision, and the record stays.
+// record stays until a later report of the same process no longer lists the node of the step. It also stays
+// if the process restarts, may be isolated or does not report, since that shows nothing about the revision.
 func (d *decision) recordCovered(step Step) Step {
 	node := d.Nodes[step.Node]
 	if !d.isAnnouncingTested() || !d.hasTarget(node) {

@@ -88,9 +88,9 @@ func (d *decision) nextTry(step Step, node Node) Step {
 
 // adoptSteps adds a step for each node without a step whose pod is missing or ending, or whose speaker has
 // the new revision and is not ready or has not reported: somebody else replaced the speaker, or it is older
-// than the rollout. It is not known what the node announced before, so that such a step is not compared with
-// that. A speaker that has passed its step and then does not announce an address that it has taken gets
-// another step.
+// than the rollout. What the node announced before is not known, so the gates of such a step do not compare
+// it with the present state. A speaker that has passed its step and then does not announce an address that it
+// has taken gets another step.
 func (d *decision) adoptSteps() {
 	if d.next.Phase == PhaseController {
 		return

@@ -87,7 +87,7 @@ func (s *Source) readFolder() {
 		s.given, s.problem = nil, ""
 	case err.Error() != s.problem:
 		s.problem = err.Error()
-		s.log.Error(err, "the certificate for metrics is not valid: the last valid one stays in use")
+		s.log.Error(err, "the certificate for metrics is not valid: the last valid certificate or, without one, a self-signed certificate is used")
 	}
 }
 

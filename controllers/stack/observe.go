@@ -25,7 +25,7 @@ const (
 	// announceDelay is how long the condition Announced of a Service may be False before the Service counts
 	// as not announced.
 	announceDelay = 3 * time.Second
-	// creationTimeout is how long a container may take to be created before its events are read.
+	// creationTimeout is how long a container may take to be created before the events of its pod are read.
 	creationTimeout = 20 * time.Second
 	// maxEventAge is the age up to which an event explains a present problem: a controller that backs off
 	// tries again within a quarter of an hour.

@@ -32,7 +32,7 @@ type unfitReason struct{ reason, message string }
 // checkPreflight returns why this version cannot work in the cluster; nil: it can. It checks until all checks
 // have passed once. revisions are the stored ones: they alone show the version of a rollout that has not
 // ended. A revision that was rolled back everywhere does not count, so that an administrator can go back to
-// the release before it. checkPreflight returns an error if no check fails and one could not be made.
+// the release before it. checkPreflight returns an error if no check fails, but a check could not be made.
 func (r *Reconciler) checkPreflight(ctx context.Context, stack *v1beta1.LoadBalancerStack, revisions map[rollout.Revision]podTemplates) (*unfitReason, error) {
 	if r.fits {
 		return nil, nil

@@ -26,7 +26,7 @@ const conditionUpgradeable = "Upgradeable"
 
 // upgradeableCondition returns the condition for OLM. OLM may not update the operator while an installation,
 // a change or the removal is under way. If one of these fails, OLM may, since an update can end the failure.
-// A report that fails is no such failure.
+// A report that could not be written does not count as such a failure.
 func upgradeableCondition(conditions []metav1.Condition) metav1.Condition {
 	progressing := meta.FindStatusCondition(conditions, v1beta1.ConditionProgressing)
 	degraded := meta.FindStatusCondition(conditions, v1beta1.ConditionDegraded)

@@ -97,7 +97,7 @@ func (a *Adopter) Load(ctx context.Context) error {
 	}
 	a.done = true
 	a.enqueueHolders()
-	log.FromContext(ctx).Info("adopted the pools, claims and addresses of the cluster", "pools", len(found.pools), "claims", len(claimed), "addressesWithoutClaim", adopted, "servicesWithoutAddress", decided)
+	log.FromContext(ctx).Info("read the pools, claims and Services of the cluster", "pools", len(found.pools), "claims", len(claimed), "addressesWithoutClaim", adopted, "servicesWithoutAddress", decided)
 	return nil
 }
 
@@ -126,7 +126,7 @@ func (a *Adopter) fillView(ctx context.Context) (f clusterState, claimed []alloc
 			return f, claimed, nil
 		}
 	}
-	return clusterState{}, nil, fmt.Errorf("reading the IPAddressClaims to adopt: IPAddressClaims changed during each of %d reads", maxClusterReads)
+	return clusterState{}, nil, fmt.Errorf("reading the IPAddressClaims: some of them changed during each of %d reads", maxClusterReads)
 }
 
 // NoteClaimChange records that a changed claim is about to be passed to the view.
@@ -143,15 +143,15 @@ type clusterState struct {
 func (a *Adopter) readCluster(ctx context.Context) (clusterState, error) {
 	pools, err := a.Pools(ctx, a.Reader)
 	if err != nil {
-		return clusterState{}, fmt.Errorf("reading the pools to adopt: %w", err)
+		return clusterState{}, fmt.Errorf("reading the pools and the addresses that they must not give: %w", err)
 	}
 	var claims v1beta1.IPAddressClaimList
 	if err := a.Reader.List(ctx, &claims); err != nil {
-		return clusterState{}, fmt.Errorf("listing the IPAddressClaims to adopt: %w", err)
+		return clusterState{}, fmt.Errorf("listing the IPAddressClaims: %w", err)
 	}
 	services, err := paged.LoadBalancers(ctx, a.Reader)
 	if err != nil {
-		return clusterState{}, fmt.Errorf("reading the Services to adopt: %w", err)
+		return clusterState{}, fmt.Errorf("reading the Services of type LoadBalancer: %w", err)
 	}
 	var namespaces corev1.NamespaceList
 	if err := a.Reader.List(ctx, &namespaces); err != nil {

@@ -51,7 +51,7 @@ func TestServicesOfAnotherClassStayUnchanged(t *testing.T) {
 				}
 				return
 			}
-			if c == nil || c.Reason != v1beta1.ReasonAllocated || !strings.Contains(c.Message, "spec.loadBalancerClass is not set, and lbstack serves another class now") {
+			if c == nil || c.Reason != v1beta1.ReasonAllocated || !strings.Contains(c.Message, "spec.loadBalancerClass is not set, but lbstack serves another class now") {
 				t.Errorf("condition: got %+v, want Allocated, with the class", c)
 			}
 			if list := api.svc.Status.LoadBalancer.Ingress; len(list) != 1 || list[0].IP != at || api.claims[at] == nil {

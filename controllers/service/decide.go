@@ -69,10 +69,10 @@ func (d serviceDecision) withStatusAddresses(l *allocations.View, svc *corev1.Se
 			d.leave = append(d.leave, address)
 		case len(holders) == 0:
 			d.lost = append(d.lost, address)
-			d.taken = append(d.taken, fmt.Sprintf("the status of the Service had %s, which an IPAddressClaim reserves", address))
+			d.taken = append(d.taken, fmt.Sprintf("lbstack removed %s from the status of the Service, since an IPAddressClaim reserves the address", address))
 		default:
 			d.lost = append(d.lost, address)
-			d.taken = append(d.taken, fmt.Sprintf("the status of the Service had %s, which belongs to %s", address, holders[0].Service.DescribeTo(svc.Namespace)))
+			d.taken = append(d.taken, fmt.Sprintf("lbstack removed %s from the status of the Service, since the address belongs to %s", address, holders[0].Service.DescribeTo(svc.Namespace)))
 		}
 	}
 	if len(d.Keep) > 0 {

@@ -151,11 +151,11 @@ func TestAddressThatAServiceShowsWithoutHoldingIt(t *testing.T) {
 		{name: "and while its request is invalid", svc: shows(service(addressKey, "x"), "192.0.2.7"), want: []string{"192.0.2.7"}},
 		{name: "and is replaced when there is", svc: shows(service(), "192.0.2.7"), keep: list{holding("10.0.0.1", "auto", web)}, want: []string{"10.0.0.1"}},
 		{name: "an address that is another Service's does not stay", svc: shows(service(poolKey, "nope"), "10.0.0.0", "192.0.2.7"), want: []string{"192.0.2.7"},
-			taken: []string{"the status of the Service had 10.0.0.0, which belongs to the Service default/other"}},
+			taken: []string{"lbstack removed 10.0.0.0 from the status of the Service, since the address belongs to the Service default/other"}},
 		{name: "an address that is reserved does not stay", svc: shows(service(poolKey, "nope"), "2001:db8::3"),
-			taken: []string{"the status of the Service had 2001:db8::3, which an IPAddressClaim reserves"}},
+			taken: []string{"lbstack removed 2001:db8::3 from the status of the Service, since an IPAddressClaim reserves the address"}},
 		{name: "each loss is reported", svc: shows(service(), "10.0.0.0", "2001:db8::3"), keep: list{holding("10.0.0.1", "auto", web)}, want: []string{"10.0.0.1"},
-			taken: []string{"the status of the Service had 10.0.0.0, which belongs to the Service default/other", "the status of the Service had 2001:db8::3, which an IPAddressClaim reserves"}},
+			taken: []string{"lbstack removed 10.0.0.0 from the status of the Service, since the address belongs to the Service default/other", "lbstack removed 2001:db8::3 from the status of the Service, since an IPAddressClaim reserves the address"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

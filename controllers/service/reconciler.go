@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -145,7 +146,7 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 	}
 	if changed {
 		r.sendEvents(svc, d)
-		log.FromContext(ctx).Info("wrote the Service's status", "addresses", joinAddresses(d.Keep), "reason", allocatedCondition(svc, d).Reason, "poolsNotUsed", joinResults(d.PassedPools))
+		log.FromContext(ctx).Info("wrote the Service's status", "addresses", strings.Join(addressStrings(d.Keep), ", "), "reason", allocatedCondition(svc, d).Reason, "poolsNotUsed", joinResults(d.PassedPools))
 	}
 	for _, h := range d.Drop {
 		if err := r.releaseClaim(ctx, h, false); err != nil {

@@ -61,7 +61,7 @@ func (r *Reconciler) releaseClaim(ctx context.Context, h ipam.Holding, gone bool
 	} else {
 		r.Allocations.Release(h.Address, h.Service)
 	}
-	log.FromContext(ctx).Info("released an address", "address", h.Address.String(), "kept", kept)
+	log.FromContext(ctx).Info("released an address", "address", h.Address.String(), "reservedForService", kept)
 	return nil
 }
 

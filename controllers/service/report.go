@@ -85,7 +85,7 @@ func allocatedCondition(svc *corev1.Service, d serviceDecision) metav1.Condition
 	case d.Refusal != nil:
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(d.Refusal.Reason), bounded.Cut(d.Refusal.Message, maxRefusalBytes)
 		if len(d.Keep) > 0 {
-			c.Message += fmt.Sprintf("; until then the Service keeps %s", joinAddresses(d.Keep))
+			c.Message += fmt.Sprintf("; meanwhile the Service keeps %s", joinAddresses(d.Keep))
 		}
 	case d.Missing != nil:
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonPartlyAllocated
@@ -96,7 +96,7 @@ func allocatedCondition(svc *corev1.Service, d serviceDecision) metav1.Condition
 	}
 	c.Message += unknownAnnotationsMessage(svc)
 	if d.otherClass {
-		c.Message += fmt.Sprintf("; spec.loadBalancerClass is %s, and lbstack serves another class now: the Service keeps its addresses; create the Service again with the served class, since the field is immutable", serviceClass(svc))
+		c.Message += fmt.Sprintf("; spec.loadBalancerClass is %s, but lbstack serves another class now: the Service keeps its addresses; since the field is immutable, create the Service again with the class that lbstack serves", serviceClass(svc))
 	}
 	if d.overwriter != "" {
 		if c.Status == metav1.ConditionTrue {
@@ -169,12 +169,18 @@ func addressesWithPools(holdings []ipam.Holding) string {
 	return strings.Join(words, " and ")
 }
 
+// joinAddresses lists addresses as part of a sentence.
 func joinAddresses(holdings []ipam.Holding) string {
+	words := addressStrings(holdings)
+	return bounded.Names(words, len(words))
+}
+
+func addressStrings(holdings []ipam.Holding) []string {
 	words := make([]string, 0, len(holdings))
 	for _, h := range holdings {
 		words = append(words, h.Address.String())
 	}
-	return strings.Join(words, ", ")
+	return words
 }
 
 func joinResults(results []ipam.PoolResult) string {
@@ -217,7 +223,7 @@ func (r *Reconciler) sendEvents(svc *corev1.Service, d serviceDecision) {
 		r.sendWarning(svc, v1beta1.ReasonAddressLost, fmt.Sprintf("the Service lost %s of the pool %q: %s", l.Address, l.Pool, l.Why))
 	}
 	for _, f := range d.Fled {
-		r.sendWarning(svc, v1beta1.ReasonAddressConflict, fmt.Sprintf("the Service left %[1]s of the pool %[2]q, since %[3]s. The Service has %[4]s now. Free %[1]s there, or add it to spec.excludeAddresses of the pool", f.Address, f.Pool, f.Why, joinAddresses(d.Keep)))
+		r.sendWarning(svc, v1beta1.ReasonAddressConflict, fmt.Sprintf("the Service gave up %[1]s of the pool %[2]q, since %[3]s. The Service has %[4]s now. Remove %[1]s from that host, or add the address to spec.excludeAddresses of the pool", f.Address, f.Pool, f.Why, joinAddresses(d.Keep)))
 	}
 	for _, sentence := range d.taken {
 		r.Metrics.CountConflict()
@@ -246,7 +252,7 @@ func (r *Reconciler) sendEvents(svc *corev1.Service, d serviceDecision) {
 	}
 	message := now.Message
 	if len(d.PassedPools) > 0 {
-		message += "; not used: " + joinResults(d.PassedPools)
+		message += "; pools tried before: " + joinResults(d.PassedPools)
 	}
 	r.Events.Eventf(svc, nil, corev1.EventTypeNormal, now.Reason, eventAction, "%s", bounded.Note(message))
 }

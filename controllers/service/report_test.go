@@ -92,11 +92,11 @@ func TestCondition(t *testing.T) {
 	}{
 		{name: "a Service with an address names the address and its pool", decision: kept(one), want: metav1.Condition{Status: yes, Reason: v1beta1.ReasonAllocated, Message: `the Service has 10.0.0.1 from the pool "auto"`}},
 		{name: "what it lets go is not its address any more", decision: dropping, want: metav1.Condition{Status: yes, Reason: v1beta1.ReasonAllocated, Message: `the Service has 10.0.0.1 from the pool "auto"`}},
-		{name: "addresses stand with their pool", decision: kept(one, two, six), want: metav1.Condition{Status: yes, Reason: v1beta1.ReasonAllocated, Message: `the Service has 10.0.0.1, 2001:db8::1 from the pool "auto" and 10.0.1.2 from the pool "manual"`}},
+		{name: "addresses stand with their pool", decision: kept(one, two, six), want: metav1.Condition{Status: yes, Reason: v1beta1.ReasonAllocated, Message: `the Service has 10.0.0.1 and 2001:db8::1 from the pool "auto" and 10.0.1.2 from the pool "manual"`}},
 		{name: "a Service that prefers two families has the reason for one", decision: partly, want: metav1.Condition{Status: yes, Reason: v1beta1.ReasonPartlyAllocated,
 			Message: `the Service has 10.0.0.1 from the pool "auto"; the Service prefers addresses of both families, but no pool gives the Service an IPv6 address`}},
 		{name: "a refusal is reported unchanged", decision: refused(refusal), want: metav1.Condition{Status: no, Reason: v1beta1.ReasonUnknownPool, Message: "no such pool: name another"}},
-		{name: "a refusal names the addresses that stay", decision: refused(refusal, one, two), want: metav1.Condition{Status: no, Reason: v1beta1.ReasonUnknownPool, Message: "no such pool: name another; until then the Service keeps 10.0.0.1, 10.0.1.2"}},
+		{name: "a refusal names the addresses that stay", decision: refused(refusal, one, two), want: metav1.Condition{Status: no, Reason: v1beta1.ReasonUnknownPool, Message: "no such pool: name another; meanwhile the Service keeps 10.0.0.1 and 10.0.1.2"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

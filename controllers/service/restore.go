@@ -46,8 +46,8 @@ func (r *Reconciler) planWrite(ctx context.Context, svc *corev1.Service, d *serv
 
 // overwrittenMessage returns the message that another writer (who) overwrites the addresses in the status.
 func overwrittenMessage(who string) string {
-	return fmt.Sprintf("%s overwrites status.loadBalancer; kube-proxy forwards only the addresses in that field, so that connections fail until lbstack has restored them: "+
-		"turn the other controller off, or create the Service again with a spec.loadBalancerClass that only one of the two serves", who)
+	return fmt.Sprintf("%s overwrites status.loadBalancer; kube-proxy forwards only the addresses in that field, so that connections fail until lbstack has restored the addresses: "+
+		"turn the other controller off, or create the Service again with a spec.loadBalancerClass that only one of the two controllers serves", who)
 }
 
 // statusFingerprint returns one text with everything that this reconciler writes to a Service: the addresses, the

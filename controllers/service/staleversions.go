@@ -42,7 +42,7 @@ func (o *staleVersions) isStale(svc *corev1.Service) bool {
 	return has && version == svc.ResourceVersion
 }
 
-// forget forgets a Service that does not exist any more.
+// forget removes the record of a Service that does not exist any more.
 func (o *staleVersions) forget(key lb.ServiceKey) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -81,11 +81,11 @@ func (r *Reconciler) refuseTakeOver(ctx context.Context, h ipam.Holding, have *v
 	key := claimWrite{claim: have.Name, service: h.Service, what: kindGiveBack}
 	err := r.writeClaim(key, named.String(), have, func() error { return r.Client.Update(ctx, want) })
 	if err != nil {
-		return false, fmt.Errorf("giving the IPAddressClaim %s back to %s: %w", have.Name, h.Service, err)
+		return false, fmt.Errorf("giving the IPAddressClaim %s back to the Service %s: %w", have.Name, h.Service, err)
 	}
 	log.FromContext(ctx).Info("refused a take-over by a Service that does not exist", "address", h.Address.String(), "service", named.String())
 	r.Events.Eventf(have, nil, corev1.EventTypeWarning, v1beta1.ReasonClaimHolderMissing, "TakeOver", "%s", bounded.Note(fmt.Sprintf(
-		"the claim %s has takeOver set and names the Service %s, which does not exist or is not of type LoadBalancer; the Service %s keeps the address: create the Service, or correct spec.holders, and set takeOver: true again",
+		"the claim %[1]s has takeOver set and names the Service %[2]s, which does not exist or is not of type LoadBalancer; the Service %[3]s keeps the address: create the Service %[2]s or correct spec.holders, then set takeOver: true again",
 		have.Name, named, h.Service)))
 	return true, nil
 }

@@ -35,7 +35,7 @@ func TestReportEvents(t *testing.T) {
 	partly.Missing = &ipam.Refusal{Reason: ipam.ReasonPoolExhausted, Message: "no IPv6"}
 	passed.PassedPools = []ipam.PoolResult{{Pool: "a", Why: `"a" is draining`}, {Pool: "b", Why: `"b" is full`}}
 	losing.Lost = []ipam.OutsideHolding{{Holding: gone, Why: "it is excluded"}, {Holding: holding("10.0.0.3", "auto", web), Why: "it conflicts"}}
-	losing.taken = []string{"the status of the Service had 10.0.0.9, which belongs to the Service default/other"}
+	losing.taken = []string{"lbstack removed 10.0.0.9 from the status of the Service, since the address belongs to the Service default/other"}
 	annotated := with(same(kept(mine)))
 	metav1.SetMetaDataAnnotation(&annotated.ObjectMeta, "lbstack.io/loadBalancerIPs", "10.0.0.7")
 	misspelt := with()
@@ -43,7 +43,7 @@ func TestReportEvents(t *testing.T) {
 	overwritten := kept(mine)
 	overwritten.overwriter, overwritten.restoredFrom = "the field manager", "the field manager"
 	fled := kept(mine)
-	fled.Fled = []ipam.OutsideHolding{{Holding: gone, Why: "a foreign host with the MAC m uses it"}}
+	fled.Fled = []ipam.OutsideHolding{{Holding: gone, Why: "a foreign host with the MAC m uses the address"}}
 	tests := []struct {
 		name string
 		svc  *corev1.Service
@@ -51,7 +51,7 @@ func TestReportEvents(t *testing.T) {
 		want []string
 	}{
 		{name: "that it left an address to a foreign host, and for which", svc: with(same(kept(gone))), d: fled, want: []string{
-			`Warning AddressConflict AllocateAddress: the Service left 10.0.0.2 of the pool "auto", since a foreign host with the MAC m uses it. The Service has 10.0.0.1 now. Free 10.0.0.2 there, or add it to spec.excludeAddresses of the pool`,
+			`Warning AddressConflict AllocateAddress: the Service gave up 10.0.0.2 of the pool "auto", since a foreign host with the MAC m uses the address. The Service has 10.0.0.1 now. Remove 10.0.0.2 from that host, or add the address to spec.excludeAddresses of the pool`,
 			`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"`,
 		}},
 		{name: "nothing of a new Service that gets what it asks for", svc: with(), d: kept(mine)},
@@ -59,7 +59,7 @@ func TestReportEvents(t *testing.T) {
 		{name: "an annotation of a new Service that is unknown", svc: misspelt, d: kept(mine), want: []string{
 			`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"; the annotation "lbstack.io/loadBalancerIPs" is unknown and has no effect: rename it, perhaps to "lbstack.io/load-balancer-ips", or remove it`,
 		}},
-		{name: "which pools were passed", svc: with(), d: passed, want: []string{`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"; not used: "a" is draining; "b" is full`}},
+		{name: "which pools were passed", svc: with(), d: passed, want: []string{`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"; pools tried before: "a" is draining; "b" is full`}},
 		{name: "nothing, if nothing changed", svc: with(same(kept(mine))), d: kept(mine)},
 		{name: "nothing, if the pools that were passed changed alone", svc: with(same(kept(mine))), d: passed},
 		{name: "another address", svc: with(old), d: kept(mine), want: []string{`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"`}},
@@ -68,7 +68,7 @@ func TestReportEvents(t *testing.T) {
 		{name: "a refusal has no second event", svc: with(same(refused(refusal))), d: refused(refusal)},
 		{name: "a refusal for another reason is", svc: with(same(refused(&ipam.Refusal{Reason: ipam.ReasonNoPool, Message: refusal.Message}))), d: refused(refusal), want: []string{`Warning UnknownPool AllocateAddress: no such pool (100% sure)`}},
 		{name: "a condition of another does not count", svc: with(metav1.Condition{Type: "example.com/Other", Reason: old.Reason, Message: same(kept(mine)).Message}), d: passed,
-			want: []string{`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"; not used: "a" is draining; "b" is full`}},
+			want: []string{`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"; pools tried before: "a" is draining; "b" is full`}},
 		{name: "an annotation that is unknown, once", svc: annotated, d: kept(mine), want: []string{
 			`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"; the annotation "lbstack.io/loadBalancerIPs" is unknown and has no effect: rename it, perhaps to "lbstack.io/load-balancer-ips", or remove it`,
 		}},
@@ -77,7 +77,7 @@ func TestReportEvents(t *testing.T) {
 		{name: "each loss by itself, before what there is now", svc: with(same(kept(gone))), d: losing, want: []string{
 			`Warning AddressLost AllocateAddress: the Service lost 10.0.0.2 of the pool "auto": it is excluded`,
 			`Warning AddressLost AllocateAddress: the Service lost 10.0.0.3 of the pool "auto": it conflicts`,
-			`Warning AddressLost AllocateAddress: the status of the Service had 10.0.0.9, which belongs to the Service default/other`,
+			`Warning AddressLost AllocateAddress: lbstack removed 10.0.0.9 from the status of the Service, since the address belongs to the Service default/other`,
 			`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"`,
 		}},
 	}

@@ -34,7 +34,7 @@ func TestServicesStayOnTheirAddressesWhenTheClassChanges(t *testing.T) {
 			return b.claimed(ctx, address, svc)
 		})
 	}
-	const other = "create the Service again with the served class, since the field is immutable"
+	const other = "since the field is immutable, create the Service again with the class that lbstack serves"
 
 	controller.stop(syscall.SIGTERM)
 	controller = b.controller("--load-balancer-class=" + class)

@@ -25,7 +25,7 @@ func TestOwnerHasItsAddressThroughRestartsWhileOthersWait(t *testing.T) {
 	for range 3 {
 		crash(controller)
 		controller = b.controller()
-		b.logged(controller, "adopted the pools, claims and addresses of the cluster")
+		b.logged(controller, "read the pools, claims and Services of the cluster")
 		b.keeps("z-owner", "10.9.0.1")
 	}
 	b.remove("z-owner")
@@ -123,7 +123,7 @@ func TestSharersOfTwoNamespacesStayOnTheirAddressWhenThePoolChanges(t *testing.T
 			}
 			eventually.Stays(t, 2*time.Second, "both have the address", both)
 			crash(controller)
-			b.logged(b.controller(), "adopted the pools, claims and addresses of the cluster")
+			b.logged(b.controller(), "read the pools, claims and Services of the cluster")
 			eventually.Stays(t, 2*time.Second, "both have the address after a restart", both)
 		})
 	}

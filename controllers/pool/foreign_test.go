@@ -126,9 +126,9 @@ func TestPoolConditionOfForeignHosts(t *testing.T) {
 	used := foreignConflict
 	used.InUse = true
 	const (
-		rest = ": the pool gives such an address again 10 minutes after the host was last reported; turn the host off, or, if the host is a node, turn off another load balancer, such as MetalLB, that announces the address from there, or else remove the address from the node's interfaces, or add the address to spec.excludeAddresses"
+		rest = ": the pool gives an address again 10 minutes after the last report about its host; turn the host off, or add the address to spec.excludeAddresses; if the host is a node, turn off another load balancer, such as MetalLB, that announces the address from there, or else remove the address from the interfaces of the node"
 		by   = `10.0.0.1 is used by a foreign host with the MAC 02:00:00:00:00:99 (reported by the node "node1" on eth0)`
-		node = `10.0.0.2 belongs to the node "n": the pool gives only its other addresses; remove these from spec.addresses, or add them to spec.excludeAddresses`
+		node = `10.0.0.2 belongs to the node "n": the pool gives no address that belongs to something else; correct spec.addresses, or add these addresses to spec.excludeAddresses`
 	)
 	tests := []struct {
 		name            string

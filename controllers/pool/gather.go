@@ -89,7 +89,7 @@ func readAnnouncementObjects(ctx context.Context, reader client.Reader) (validit
 	var nodes corev1.NodeList
 	for _, list := range []client.ObjectList{&layer2, &bgp, &peers, &communities, &states, &nodes} {
 		if err := reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return validity.Network{}, fmt.Errorf("listing %T: %w", list, err)
+			return validity.Network{}, fmt.Errorf("listing the advertisements, BGPPeers, Communities, SpeakerStates and nodes: %w", err)
 		}
 	}
 	o := &validity.Objects{L2Advertisements: layer2.Items, BGPAdvertisements: bgp.Items, Peers: peers.Items, Communities: communities.Items, States: states.Items}

@@ -40,7 +40,7 @@ import (
 )
 
 const (
-	// usageDelay delays a reconcile after a change of a claim, so that several changes cause one.
+	// usageDelay delays a reconcile after a change of a claim, so that several changes cause one reconcile.
 	usageDelay = time.Second
 	// recheckDelay is how long until the next reconcile if no watched object changes: the labels
 	// of Services and namespaces, which decide whether Services may keep their addresses, are
@@ -52,7 +52,7 @@ const (
 type Reconciler struct {
 	// Client reads from the cache and writes to the API server.
 	Client client.Client
-	// Events records what changed, on the pool.
+	// Events sends events about pools.
 	Events events.EventRecorder
 	// Allocations is the view that gets the pools.
 	Allocations *allocations.View
@@ -64,7 +64,7 @@ type Reconciler struct {
 	Now func() time.Time
 
 	// hosts are the foreign hosts that use addresses of the pools; nil before the first reconcile. The status
-	// of the pools in the cache may lack the last write of them.
+	// of the pools in the cache may lack the last write.
 	hosts map[netip.Addr]foreignHost
 	// losses are the addresses that pools lost to foreign hosts; nil before the first reconcile.
 	losses ipam.Losses
@@ -98,7 +98,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	case err == nil:
 		b = b.Watches(&networkingv1.ServiceCIDR{}, onAny, changed)
 	case !meta.IsNoMatchError(err):
-		return fmt.Errorf("asking the API server whether it has ServiceCIDRs: %w", err)
+		return fmt.Errorf("finding out whether the API server has the kind ServiceCIDR: %w", err)
 	}
 	return b.WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).Complete(r)
 }

@@ -63,7 +63,7 @@ func desiredStatus(object *v1beta1.IPAddressPool, result validity.PoolResult, st
 	set(v1beta1.ConditionConflict, is, reason, message)
 	if n := len(state.OutsidePool); n > 0 {
 		set(v1beta1.ConditionAddressesOutsidePool, true, v1beta1.ReasonKept,
-			fmt.Sprintf("the pool no longer gives %d addresses that Services have: the Services keep these addresses until they request others or are deleted: see status.impact, or set spec.outsidePoolPolicy to Evict to take the addresses away", n))
+			fmt.Sprintf("the pool no longer gives %d addresses that Services have: each Service keeps its address until the Service requests another one or is deleted: see status.impact, or set spec.outsidePoolPolicy to Evict to take the addresses away", n))
 	} else {
 		set(v1beta1.ConditionAddressesOutsidePool, false, v1beta1.ReasonNoneOutside, "no Service has an address that the pool no longer gives")
 	}
@@ -107,16 +107,16 @@ func conflictCondition(conflicts []ipam.Conflict) (is bool, reason, message stri
 	}
 	var sentences []string
 	if len(hosts) > 0 {
-		sentences = append(sentences, fmt.Sprintf("%s: the pool gives such an address again 10 minutes after the host was last reported; turn the host off, or, if the host is a node, turn off another load balancer, such as MetalLB, that announces the address from there, or else remove the address from the node's interfaces, or add the address to spec.excludeAddresses", joinItems(hosts)))
+		sentences = append(sentences, fmt.Sprintf("%s: the pool gives an address again 10 minutes after the last report about its host; turn the host off, or add the address to spec.excludeAddresses; if the host is a node, turn off another load balancer, such as MetalLB, that announces the address from there, or else remove the address from the interfaces of the node", joinItems(hosts)))
 	}
 	if len(given) > 0 {
-		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since a pool loses at most %d addresses, and at most half of its addresses, to foreign hosts within an hour; while the host answers, an address that is not in use yet is not announced; turn the host off, or set spec.layer2.conflictDetection of the LoadBalancerStack to Report", joinItems(given), ipam.MaxLosses))
+		sentences = append(sentences, fmt.Sprintf("%s: the pool gives these addresses nevertheless, since a pool loses at most %d addresses, and at most half of its addresses, to foreign hosts within an hour. While a host answers for an address that is not in use yet, the address is not announced. Turn the host off, or set spec.layer2.conflictDetection of the LoadBalancerStack to Report", joinItems(given), ipam.MaxLosses))
 	}
 	if len(overlaps) > 0 {
-		sentences = append(sentences, fmt.Sprintf("%s: the pool gives only its other addresses; remove these from spec.addresses, or add them to spec.excludeAddresses", joinItems(overlaps)))
+		sentences = append(sentences, fmt.Sprintf("%s: the pool gives no address that belongs to something else; correct spec.addresses, or add these addresses to spec.excludeAddresses", joinItems(overlaps)))
 	}
 	if len(unconfirmed) > 0 {
-		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since the podCIDRs and addresses of other nodes do not confirm this podCIDR; correct spec.podCIDRs of the Node, or, if the podCIDR is right, add the addresses to spec.excludeAddresses", joinItems(unconfirmed)))
+		sentences = append(sentences, fmt.Sprintf("%s: the pool gives these addresses nevertheless, since other nodes do not confirm this podCIDR, or the pool is older than the Node; correct spec.podCIDRs of the Node, or, if the podCIDR is right, add the addresses to spec.excludeAddresses", joinItems(unconfirmed)))
 	}
 	if len(edges) > 0 {
 		sentences = append(sentences, fmt.Sprintf("%s: no host can have such an address, and no Service gets one", joinItems(edges)))

@@ -154,13 +154,13 @@ func TestPoolStatus(t *testing.T) {
 		{name: "a pool that is wrong is not", result: validity.PoolResult{Reason: v1beta1.ReasonInvalidAddresses, Message: "wrong"}, want: map[string]string{"Ready": "False InvalidAddresses: wrong"}},
 		{name: "a conflict", result: validity.PoolResult{Reason: v1beta1.ReasonPoolReady, Conflicts: one}, want: map[string]string{
 			"Ready":    "True PoolReady: ",
-			"Conflict": "True Overlap: " + one[0].Range.String() + " belongs to x: the pool gives only its other addresses; remove these from spec.addresses, or add them to spec.excludeAddresses"}},
+			"Conflict": "True Overlap: " + one[0].Range.String() + " belongs to x: the pool gives no address that belongs to something else; correct spec.addresses, or add these addresses to spec.excludeAddresses"}},
 		{name: "addresses that no host can have are reported and no conflict", result: validity.PoolResult{Reason: v1beta1.ReasonPoolReady, Conflicts: []ipam.Conflict{{Range: one[0].Range, With: "the subnet", As: "the broadcast address"}}}, want: map[string]string{
 			"Conflict": "False SubnetAddresses: " + one[0].Range.String() + " is the broadcast address of the subnet: no host can have such an address, and no Service gets one"}},
 		{name: "addresses outside", result: ready, state: ipam.PoolState{OutsidePool: keep(64)}, impact: 64, want: map[string]string{
-			"AddressesOutsidePool": "True Kept: the pool no longer gives 64 addresses that Services have: the Services keep these addresses until they request others or are deleted: see status.impact, or set spec.outsidePoolPolicy to Evict to take the addresses away"}},
+			"AddressesOutsidePool": "True Kept: the pool no longer gives 64 addresses that Services have: each Service keeps its address until the Service requests another one or is deleted: see status.impact, or set spec.outsidePoolPolicy to Evict to take the addresses away"}},
 		{name: "more addresses outside than the message can name", result: ready, state: ipam.PoolState{OutsidePool: keep(65)}, impact: 64, want: map[string]string{
-			"AddressesOutsidePool": "True Kept: the pool no longer gives 65 addresses that Services have: the Services keep these addresses until they request others or are deleted: see status.impact, or set spec.outsidePoolPolicy to Evict to take the addresses away"}},
+			"AddressesOutsidePool": "True Kept: the pool no longer gives 65 addresses that Services have: each Service keeps its address until the Service requests another one or is deleted: see status.impact, or set spec.outsidePoolPolicy to Evict to take the addresses away"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

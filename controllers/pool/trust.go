@@ -57,7 +57,7 @@ func readTrustRules(ctx context.Context, reader client.Reader, pools []v1beta1.I
 	var objects v1beta1.L2AdvertisementList
 	for _, list := range []client.ObjectList{&nodes, &objects} {
 		if err := reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return reports.TrustRules{}, fmt.Errorf("listing %T: %w", list, err)
+			return reports.TrustRules{}, fmt.Errorf("listing the nodes and the L2Advertisements: %w", err)
 		}
 	}
 	labels := map[lb.NodeName]map[string]string{}

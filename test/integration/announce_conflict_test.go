@@ -200,7 +200,7 @@ func TestConflict_HostThatAnswersForAll(t *testing.T) {
 	b.has("next", "10.9.0.4")
 	pool := b.poolCondition("pool", v1beta1.ConditionConflict, v1beta1.ReasonForeignHost)
 	message := meta.FindStatusCondition(pool.Status.Conditions, v1beta1.ConditionConflict).Message
-	for _, part := range []string{"the host with the MAC " + foreignMAC + " uses 3 of the 3 addresses in status.foreign", "10.9.0.3", "given all the same", "conflictDetection"} {
+	for _, part := range []string{"the host with the MAC " + foreignMAC + " uses 3 of the 3 addresses in status.foreign", "10.9.0.3", "the pool gives these addresses nevertheless", "conflictDetection"} {
 		if !strings.Contains(message, part) {
 			t.Errorf("the pool has the message %q, want %q", message, part)
 		}

@@ -254,7 +254,7 @@ func readyCondition(claim *v1beta1.IPAddressClaim, f claimFacts) metav1.Conditio
 		c.Message = fmt.Sprintf("no pool gives %s any more, and the address is still in use by %s: add the address to a pool, or let the Service request another address", claim.Spec.Address, serviceNames(f.holders))
 	case f.pool != "" && f.pool != lb.PoolName(claim.Spec.Pool) && len(f.holders) == len(f.reserved):
 		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimWrongPool
-		c.Message = fmt.Sprintf("%s is an address of the pool %q, and spec.pool is %q: the address stays reserved: correct spec.pool", claim.Spec.Address, f.pool, claim.Spec.Pool)
+		c.Message = fmt.Sprintf("%s is an address of the pool %q, but spec.pool is %q: the address stays reserved: correct spec.pool", claim.Spec.Address, f.pool, claim.Spec.Pool)
 	case len(f.holders) > len(f.reserved):
 		c.Reason, c.Message = v1beta1.ReasonClaimInUse, "the address is in use by "+serviceNames(f.holders)
 	case f.pool == "":

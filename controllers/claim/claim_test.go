@@ -51,7 +51,7 @@ func TestJudge(t *testing.T) {
 		{name: "a Service has it, of a pool that is gone", facts: claimFacts{holders: keys("a")}, status: no, reason: v1beta1.ReasonClaimOutsidePools,
 			message: "no pool gives 10.0.0.1 any more, and the address is still in use by the Service n/a: add the address to a pool, or let the Service request another address"},
 		{name: "it names a pool that is not the address's", facts: claimFacts{pool: "q"}, status: no, reason: v1beta1.ReasonClaimWrongPool,
-			message: `10.0.0.1 is an address of the pool "q", and spec.pool is "p": the address stays reserved: correct spec.pool`},
+			message: `10.0.0.1 is an address of the pool "q", but spec.pool is "p": the address stays reserved: correct spec.pool`},
 		{name: "two have it", facts: claimFacts{pool: "p", holders: keys("a", "b")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a and the Service n/b"},
 		{name: "one has it and it is kept for another", facts: claimFacts{pool: "p", holders: keys("a", "b"), reserved: keys("b")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a and the Service n/b"},
 		{name: "no pool gives it", status: no, reason: v1beta1.ReasonClaimOutsidePools,

@@ -70,7 +70,7 @@ func conflictCondition(f serviceFacts) *metav1.Condition {
 		return nil
 	}
 	if f.more {
-		sentences = append(sentences, fmt.Sprintf("spec.externalIPs has more than %d items: the items after the first %d are not compared with the pools: remove some", apiconv.MaxExternalIPs, apiconv.MaxExternalIPs))
+		sentences = append(sentences, fmt.Sprintf("spec.externalIPs has more than %d items: the items after the first %d are not compared with the pools: remove some of the items", apiconv.MaxExternalIPs, apiconv.MaxExternalIPs))
 	}
 	if f.over {
 		sentences = append(sentences, fmt.Sprintf("spec.externalIPs is not compared with the pools: at most %d addresses of all Services are compared, and the Services of this namespace list the most: remove some of these addresses", maxIndexedAddresses))
@@ -81,13 +81,13 @@ func conflictCondition(f serviceFacts) *metav1.Condition {
 
 func (l listedAddress) sentence(namespace string) string {
 	if len(l.holders) == 0 {
-		return fmt.Sprintf("spec.externalIPs: %s is an address of the pool %q, which a Service of type LoadBalancer can get: kube-proxy then sends its connections to the Pods of either Service: remove the address from spec.externalIPs", l.address, l.pool)
+		return fmt.Sprintf("spec.externalIPs: %s is an address of the pool %q: if a Service of type LoadBalancer gets the address, kube-proxy sends connections for this address to the Pods of either Service: remove the address from spec.externalIPs", l.address, l.pool)
 	}
-	return fmt.Sprintf("spec.externalIPs: %s is an address of the pool %q and in use by %s: kube-proxy sends its connections to the Pods of either Service: remove the address from spec.externalIPs", l.address, l.pool, describeServices(l.holders, namespace))
+	return fmt.Sprintf("spec.externalIPs: %s is an address of the pool %q and in use by %s: kube-proxy sends connections for this address to the Pods of either Service: remove the address from spec.externalIPs", l.address, l.pool, describeServices(l.holders, namespace))
 }
 
 func (s sharedAddress) sentence(namespace string) string {
-	return fmt.Sprintf("%s is also in spec.externalIPs of %s: kube-proxy sends its connections to the Pods of either Service: remove the address from spec.externalIPs there; a ValidatingAdmissionPolicy can forbid such externalIPs", s.address, describeServices(s.by, namespace))
+	return fmt.Sprintf("%s is also in spec.externalIPs of %s: kube-proxy sends connections for this address to the Pods of either Service: remove the address from that field; a ValidatingAdmissionPolicy can forbid such externalIPs", s.address, describeServices(s.by, namespace))
 }
 
 // describeServices names the Services of the namespace, and counts the others.

@@ -19,7 +19,7 @@ func TestDecide(t *testing.T) {
 	for i := range many {
 		many[i] = listedAddress{address: a1, pool: "first"}
 	}
-	const either = "kube-proxy sends its connections to the Pods of either Service"
+	const either = "kube-proxy sends connections for this address to the Pods of either Service"
 	for name, tt := range map[string]struct {
 		facts  serviceFacts
 		status metav1.ConditionStatus // empty: no condition
@@ -29,7 +29,7 @@ func TestDecide(t *testing.T) {
 		"nothing listed": {serviceFacts{}, "", "", nil},
 		"free address of a pool": {
 			serviceFacts{listed: []listedAddress{{a1, "first", nil}}}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool,
-			[]string{`spec.externalIPs: 10.9.0.1 is an address of the pool "first", which a Service of type LoadBalancer can get`, "remove the address from spec.externalIPs"},
+			[]string{`spec.externalIPs: 10.9.0.1 is an address of the pool "first": if a Service of type LoadBalancer gets the address, kube-proxy sends connections`, "remove the address from spec.externalIPs"},
 		},
 		"address of a Service of the same namespace": {
 			serviceFacts{listed: []listedAddress{{a1, "first", []lb.ServiceKey{web}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool,
@@ -41,7 +41,7 @@ func TestDecide(t *testing.T) {
 		},
 		"own address listed by others": {
 			serviceFacts{shared: []sharedAddress{{a1, []lb.ServiceKey{elsewhere, old}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressInExternalIPs,
-			[]string{"10.9.0.1 is also in spec.externalIPs of the Service shop/old and a Service of another namespace: " + either + ": remove the address from spec.externalIPs there"},
+			[]string{"10.9.0.1 is also in spec.externalIPs of the Service shop/old and a Service of another namespace: " + either + ": remove the address from that field"},
 		},
 		"own address listed by several of other namespaces": {
 			serviceFacts{shared: []sharedAddress{{a1, []lb.ServiceKey{elsewhere, {Namespace: "other", Name: "x"}}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressInExternalIPs,

@@ -142,7 +142,8 @@ func (x *serviceIndex) hasRoomFor(e serviceEntry) bool {
 	return x.count+e.over <= x.most
 }
 
-// largestNamespace returns the namespace with the most addresses, as if the namespace own had so many more.
+// largestNamespace returns the namespace with the most addresses. The namespace own counts as if it had more further
+// addresses.
 func (x *serviceIndex) largestNamespace(own string, more int) string {
 	most, count := own, more
 	if s := x.namespaces[own]; s != nil {

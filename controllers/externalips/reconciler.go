@@ -1,6 +1,6 @@
 // Package externalips compares spec.externalIPs of all Services with the pools. An address of
-// a pool in that field is a conflict: kube-proxy also sends its connections to the Pods of the Service
-// that lists it. The package is the only writer of the condition lbstack.io/ExternalIPConflict.
+// a pool in that field is a conflict: kube-proxy also sends connections for the address to the Pods of
+// the Service that lists it. The package is the only writer of the condition lbstack.io/ExternalIPConflict.
 //
 // A conflict never takes an address from a Service or a pool: otherwise a tenant could use up a
 // pool by listing its addresses.

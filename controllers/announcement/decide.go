@@ -91,11 +91,11 @@ func announcedCondition(svc *corev1.Service, list []addressFacts) metav1.Conditi
 func (f addressFacts) result() addressResult {
 	switch {
 	case f.isOccupied() && !f.routed.exists():
-		return addressResult{v1beta1.ReasonAddressConflict, fmt.Sprintf("%s is not announced since %s uses it: %s, or have the Service request another address", f.address, f.Host.Describe(false), f.Host.Remedy())}
+		return addressResult{v1beta1.ReasonAddressConflict, fmt.Sprintf("%s is not announced because %s uses the address: %s, or have the Service request another address", f.address, f.Host.Describe(false), f.Host.Remedy())}
 	case f.isAnnounced() || f.routed.exists():
 		return addressResult{v1beta1.ReasonAnnounced, f.announcersMessage()}
 	case f.isRefused():
-		return addressResult{v1beta1.ReasonAddressRefused, fmt.Sprintf("%s is not announced: %s, and no node has announced it before: add the address to the pool, or have its IPAddressClaim deleted", f.address, f.plan.Refused)}
+		return addressResult{v1beta1.ReasonAddressRefused, fmt.Sprintf("%s is not announced: %s, and no node has announced it before: add the address to the pool, or have the IPAddressClaim of the address deleted", f.address, f.plan.Refused)}
 	}
 	return f.router.joinReasons(f.address, f.whyNotAtLayer2())
 }
@@ -121,7 +121,7 @@ func (f addressFacts) whyNotAtLayer2() addressResult {
 		if f.plan.Reason == "" {
 			others = "none of the nodes that may announce it can do so now: " + f.candidateNames()
 		}
-		return addressResult{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s is not announced: its owner %s is not ready, or the speaker there does not run; %s; bring the node and its speaker back, or permit other nodes to announce the address", f.address, f.Owner.Node, others)}
+		return addressResult{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s is not announced: the node %s, which owns the address, is not ready, or its speaker does not run; %s; bring the node and its speaker back, or permit other nodes to announce the address", f.address, f.Owner.Node, others)}
 	case f.plan.Reason != "":
 		return addressResult{string(f.plan.Reason), f.whyNoNodeMay()}
 	case len(f.unable) > 0 && len(f.unable) == len(f.plan.Candidates):
@@ -170,10 +170,10 @@ func (f addressFacts) announcersMessage() string {
 		s += f.whyOwnerStays()
 	}
 	if f.Unreachable && f.isAnnounced() && !f.routed.exists() {
-		s += fmt.Sprintf(", but no node has an interface in a subnet of the address: hosts reach the address only through a router that forwards its traffic to %s; give the nodes an address of that subnet, or announce the address by BGP", f.Owner.Node)
+		s += fmt.Sprintf(", but no node has an interface in a subnet that contains the address: hosts reach the address only through a router that forwards its traffic to the node %s; give the nodes an address of such a subnet, or announce the address by BGP", f.Owner.Node)
 	}
 	if f.Foreign {
-		s += fmt.Sprintf(", but %s uses it as well, so that traffic can go to either: %s", f.Host.Describe(false), f.Host.Remedy())
+		s += fmt.Sprintf(", but %s uses the address as well, so that traffic can reach that host instead of the Service: %s", f.Host.Describe(false), f.Host.Remedy())
 	}
 	return s
 }
@@ -200,7 +200,7 @@ func (f addressFacts) whyOwnerStays() string {
 func (f addressFacts) whyNoNodeMay() string {
 	s := fmt.Sprintf("%s is not announced: %s", f.address, f.plan.Why)
 	if f.plan.Reason == eligibility.NoAdvertisement && len(f.invalid) > 0 {
-		s += "; invalid and not in effect: " + strings.Join(f.invalid, "; ")
+		s += "; not in effect: " + strings.Join(f.invalid, "; ")
 	}
 	return s
 }

@@ -269,6 +269,6 @@ func (r *Reconciler) noteUnavailable(nodes []eligibility.Node, node lb.NodeName,
 	case r.Reports.isStopped(node):
 		why[node] = "its speaker was stopped"
 	case r.Reports.IsSilent(node):
-		why[node] = "the other speakers receive nothing from its speaker"
+		why[node] = "its speaker does not run, according to the other speakers or the kubelet"
 	}
 }

@@ -132,7 +132,7 @@ func (r bgpFacts) invalidObjectsMessage() string {
 	if len(r.invalid) == 0 {
 		return ""
 	}
-	return "; invalid and not in effect: " + strings.Join(r.invalid, "; ")
+	return "; not in effect: " + strings.Join(r.invalid, "; ")
 }
 
 // candidatesMessage returns the sentence for an address of the family that nodes may announce to routers and none
@@ -151,13 +151,13 @@ func (r bgpFacts) candidatesMessage(f lb.Family) string {
 	}
 	nodes := "nodes that may announce it to routers: " + listNames(names)
 	if len(able) == 0 {
-		return "no router has it; " + nodes + "; look at these nodes, and at the speaker's pods"
+		return "no router has received the address; " + nodes + "; look at these nodes, and at the speaker's pods"
 	}
 	with := func(is func(reports.Session) bool) int {
 		return slices.IndexFunc(able, func(a core.Announcer) bool { return slices.ContainsFunc(r.sessionsOf(a), is) })
 	}
 	if with(func(s reports.Session) bool { return s.Carries(f) }) >= 0 {
-		return "no router has it yet; " + nodes
+		return "no router has received the address yet; " + nodes
 	}
 	if i := with(func(s reports.Session) bool { return s.Established }); i >= 0 {
 		return fmt.Sprintf("no session carries %s routes; %s; sessions of the node %s", f, nodes, r.sessionsMessage(able[i], f))
@@ -173,7 +173,7 @@ func (r bgpFacts) sessionsMessage(a core.Announcer, f lb.Family) string {
 	for _, s := range sessions {
 		why := s.WhyDown()
 		if peer := r.peers[s.Peer]; peer != nil && !peer.HasFamily(f) {
-			why = fmt.Sprintf("is not for %s routes: set spec.dualStackAddressFamily of the BGPPeer", f)
+			why = fmt.Sprintf("the session is not for %s routes: set spec.dualStackAddressFamily of the BGPPeer", f)
 		}
 		words = append(words, fmt.Sprintf("%s (%s)", s.Peer, why))
 	}
@@ -195,7 +195,7 @@ func (r bgpFacts) sessionsOf(a core.Announcer) []reports.Session {
 	for _, peer := range peers {
 		s, known := has[peer]
 		if !known {
-			s = reports.Session{Peer: peer, State: "the speaker does not report it"}
+			s = reports.Session{Peer: peer, State: "the speaker does not report this session"}
 		}
 		list = append(list, s)
 	}

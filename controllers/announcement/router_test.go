@@ -109,9 +109,9 @@ func TestDecideWithRouters(t *testing.T) {
 		{"in both ways", routedFacts(one, nil, withRoute(speakerReport{Report: owns("n1", 1, one)}, "192.168.1.240/32", "tor-a")), yes, v1beta1.ReasonAnnounced,
 			layer2 + ", and by BGP from n1 to the peer tor-a"},
 		{"in both ways, and a foreign host uses it", routedFacts(one, nil, withRoute(speakerReport{Report: withHost(owns("n1", 1, one), true, one)}, "192.168.1.240/32", "tor-a")), yes, v1beta1.ReasonAnnounced,
-			layer2 + ", and by BGP from n1 to the peer tor-a, but " + foreign + " uses it as well, so that traffic can go to either: turn that host off or give it another address"},
+			layer2 + ", and by BGP from n1 to the peer tor-a, but " + foreign + " uses the address as well, so that traffic can reach that host instead of the Service: turn that host off or give it another address"},
 		{"a foreign host keeps it from the local network only", routedFacts(one, nil, withRoute(speakerReport{Report: withHost(owns("n1", 1, one), false, one)}, "192.168.1.240/32", "tor-a")), yes, v1beta1.ReasonAnnounced,
-			"192.168.1.240 is announced by BGP from n1 to the peer tor-a, but " + foreign + " uses it as well, so that traffic can go to either: turn that host off or give it another address"},
+			"192.168.1.240 is announced by BGP from n1 to the peer tor-a, but " + foreign + " uses the address as well, so that traffic can reach that host instead of the Service: turn that host off or give it another address"},
 		{"only an L2Advertisement applies to it", unrouted(may(factsOf(one), "n1"), eligibility.NoAdvertisement, "no BGP"), no, v1beta1.ReasonNotAnnounced, "192.168.1.240 is not announced yet; nodes that may announce it: n1"},
 		{"none of either kind is", unrouted(not(), eligibility.NoAdvertisement, "no BGP"), no, v1beta1.ReasonNoAdvertisement, "192.168.1.240 is not announced: no L2; no BGP"},
 		{"only a BGPAdvertisement is, and no pod serves", unrouted(not(), eligibility.NoEndpoints, "no pod"), no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
@@ -119,18 +119,18 @@ func TestDecideWithRouters(t *testing.T) {
 		{"and no session is up", session(session(session(mayRoute(not(), "n1", "n2"), "n1", "tor-a", "Connect", ""), "n2", "tor-a", "Active", "connection refused"), "n2", "tor-b", "Idle", ""), no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 is not announced: no session is established; nodes that may announce it to routers: n1 and n2; sessions of the node n2: tor-a (connection refused) and tor-b (Idle)"},
 		{"and no session is known", mayRoute(not(), "n1"), no, v1beta1.ReasonNotAnnounced,
-			"192.168.1.240 is not announced: no session is established; nodes that may announce it to routers: n1; sessions of the node n1: tor-a (the speaker does not report it) and tor-b (the speaker does not report it)"},
+			"192.168.1.240 is not announced: no session is established; nodes that may announce it to routers: n1; sessions of the node n1: tor-a (the speaker does not report this session) and tor-b (the speaker does not report this session)"},
 		{"and a session has just come up", session(mayRoute(not(), "n1", "n2 not ready"), "n1", "tor-b", "Established", ""), no, v1beta1.ReasonNotAnnounced,
-			"192.168.1.240 is not announced: no router has it yet; nodes that may announce it to routers: n1 and n2 (not ready)"},
+			"192.168.1.240 is not announced: no router has received the address yet; nodes that may announce it to routers: n1 and n2 (not ready)"},
 		{"and no session carries routes of the family", session(session(session(mayRoute(not(), "n1", "n2"), "n1", "tor-a", "Active", "connection refused"), "n2", "tor-a", "Established", "no IPv4 next hop: give eth0 an address"), "n2", "tor-b", "Idle", ""), no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 is not announced: no session carries IPv4 routes; nodes that may announce it to routers: n1 and n2; sessions of the node n2: tor-a (no IPv4 next hop: give eth0 an address) and tor-b (Idle)"},
 		{"and the peers are for the other family", of6(session(mayRoute(not(), "n1"), "n1", "tor-a", "Established", "closed")), no, v1beta1.ReasonNotAnnounced,
-			"192.168.1.240 is not announced: no session carries IPv4 routes; nodes that may announce it to routers: n1; sessions of the node n1: tor-a (is not for IPv4 routes: set spec.dualStackAddressFamily of the BGPPeer) and tor-b (the speaker does not report it)"},
+			"192.168.1.240 is not announced: no session carries IPv4 routes; nodes that may announce it to routers: n1; sessions of the node n1: tor-a (the session is not for IPv4 routes: set spec.dualStackAddressFamily of the BGPPeer) and tor-b (the speaker does not report this session)"},
 		{"and no node can", mayRoute(not(), "n1 not ready"), no, v1beta1.ReasonNotAnnounced,
-			"192.168.1.240 is not announced: no router has it; nodes that may announce it to routers: n1 (not ready); look at these nodes, and at the speaker's pods"},
+			"192.168.1.240 is not announced: no router has received the address; nodes that may announce it to routers: n1 (not ready); look at these nodes, and at the speaker's pods"},
 		{"both are, and no pod serves", unrouted(refused(factsOf(one), eligibility.NoEndpoints, "no pod"), eligibility.NoEndpoints, "no pod"), no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
 		{"both are, and BGP is closer", mayRoute(refused(factsOf(one), eligibility.NoNode, "no node"), "n1 not ready"), no, v1beta1.ReasonNotAnnounced,
-			"192.168.1.240 is not announced: no node; by BGP: no router has it; nodes that may announce it to routers: n1 (not ready); look at these nodes, and at the speaker's pods"},
+			"192.168.1.240 is not announced: no node; by BGP: no router has received the address; nodes that may announce it to routers: n1 (not ready); look at these nodes, and at the speaker's pods"},
 		{"both are, and BGP is further away", unrouted(may(factsOf(one), "n1"), eligibility.NoNode, "no peer"), no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 is not announced yet; nodes that may announce it: n1; by BGP: no peer"},
 	}
@@ -147,7 +147,7 @@ func TestDecideWithRouters(t *testing.T) {
 func TestMessageNamesInvalidObjectsLeftOut(t *testing.T) {
 	f := unrouted(refused(factsOf(one), eligibility.NoAdvertisement, "no L2"), eligibility.NoNode, "no peer")
 	f.router.invalid = []string{`the BGPPeer "x", whose spec is wrong`}
-	want := `192.168.1.240 is not announced: no peer; invalid and not in effect: the BGPPeer "x", whose spec is wrong`
+	want := `192.168.1.240 is not announced: no peer; not in effect: the BGPPeer "x", whose spec is wrong`
 	if got := f.result().message; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -159,10 +159,10 @@ func TestNoAdvertisementOfEitherKind(t *testing.T) {
 		layer2, bgp bool
 		want        string
 	}{
-		"there is none at all":             {false, false, none + "; invalid and not in effect: x; y"},
-		"there are only L2Advertisements":  {true, false, "192.168.1.240 is not announced: no L2; invalid and not in effect: x"},
-		"there are only BGPAdvertisements": {false, true, "192.168.1.240 is not announced: no BGP; invalid and not in effect: x; y"},
-		"there are both":                   {true, true, "192.168.1.240 is not announced: no L2; invalid and not in effect: x; no BGP; invalid and not in effect: y"},
+		"there is none at all":             {false, false, none + "; not in effect: x; y"},
+		"there are only L2Advertisements":  {true, false, "192.168.1.240 is not announced: no L2; not in effect: x"},
+		"there are only BGPAdvertisements": {false, true, "192.168.1.240 is not announced: no BGP; not in effect: x; y"},
+		"there are both":                   {true, true, "192.168.1.240 is not announced: no L2; not in effect: x; no BGP; not in effect: y"},
 	} {
 		f := unrouted(refused(factsOf(one), eligibility.NoAdvertisement, "no L2"), eligibility.NoAdvertisement, "no BGP")
 		f.invalid, f.router.invalid = []string{"x"}, []string{"y"}

@@ -51,7 +51,7 @@ func TestServiceReportsMissingInterfaces(t *testing.T) {
 	}
 	b.announced("web", v1beta1.ReasonNoInterface, "node1 (has no interface eth7 to announce on, only eth0 (192.168.1.0/24))")
 	node1.owns(1, "10.9.0.1")
-	b.announced("web", v1beta1.ReasonAnnounced, "no node has an interface in a subnet of the address")
+	b.announced("web", v1beta1.ReasonAnnounced, "no node has an interface in a subnet that contains the address")
 	pool := b.poolReady("pool", v1beta1.ReasonNoSubnet)
 	if c := meta.FindStatusCondition(pool.Status.Conditions, v1beta1.ConditionReady); c.Status != metav1.ConditionTrue {
 		t.Errorf("the pool without a subnet: got %+v, want it Ready", c)

@@ -83,7 +83,7 @@ func TestServiceReportsTheNewNodeOfItsAddress(t *testing.T) {
 	b.announced("web", v1beta1.ReasonAnnounced, "by node1") // node2 could take over, and does not
 	b.ready("node2", corev1.ConditionUnknown)
 	b.ready("node1", corev1.ConditionFalse)
-	b.announced("web", v1beta1.ReasonNotAnnounced, "its owner node1 is not ready")
+	b.announced("web", v1beta1.ReasonNotAnnounced, "the node node1, which owns the address, is not ready")
 	b.warned("web", v1beta1.ReasonNotAnnounced)
 	b.ready("node1", corev1.ConditionTrue)
 	b.announced("web", v1beta1.ReasonAnnounced, "by node1")

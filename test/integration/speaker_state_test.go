@@ -95,7 +95,7 @@ func TestSpeakerState_TheOnlyNodeDies(t *testing.T) {
 	b.announced("web", v1beta1.ReasonAnnounced, "by node1")
 	b.ready("node1", corev1.ConditionUnknown)
 	node1.current(metav1.ConditionFalse, v1beta1.ReasonNodeNotReady)
-	b.announced("web", v1beta1.ReasonNotAnnounced, "10.9.0.1 is not announced: its owner node1 is not ready")
+	b.announced("web", v1beta1.ReasonNotAnnounced, "10.9.0.1 is not announced: the node node1, which owns the address, is not ready")
 }
 
 // One speaker, which may have been taken over, reports what is not so.
@@ -176,7 +176,7 @@ func TestSpeakerState_TheOnlySpeakerEnds(t *testing.T) {
 
 	setContainerState(killed, corev1.ContainerState{})
 	node1.current(metav1.ConditionFalse, v1beta1.ReasonSpeakerEnded)
-	b.announced("web", v1beta1.ReasonNotAnnounced, "10.9.0.1 is not announced: its owner node1 is not ready")
+	b.announced("web", v1beta1.ReasonNotAnnounced, "10.9.0.1 is not announced: the node node1, which owns the address, is not ready")
 	setContainerState(corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}, killed)
 	if c := node1.condition(v1beta1.ConditionCurrent, metav1.ConditionFalse, v1beta1.ReasonSpeakerEnded); !strings.Contains(c.Message, words) {
 		t.Errorf("got the message %q, want one with %q", c.Message, words)
@@ -246,7 +246,7 @@ func TestSpeakerState_TwoOfThreeNodesDieAtOnce(t *testing.T) {
 	speakers[0].current(metav1.ConditionFalse, v1beta1.ReasonSpeakerMissing)
 	speakers[1].current(metav1.ConditionFalse, v1beta1.ReasonSpeakerMissing)
 	speakers[2].current(metav1.ConditionTrue, v1beta1.ReasonReporting)
-	b.announced("web", v1beta1.ReasonNotAnnounced, "10.9.0.1 is not announced: its owner node1 is not ready", "node3 (its speaker lost all other speakers at once and announces nothing)")
+	b.announced("web", v1beta1.ReasonNotAnnounced, "10.9.0.1 is not announced: the node node1, which owns the address, is not ready", "node3 (its speaker lost all other speakers at once and announces nothing)")
 	b.sessions("tor", 1, 3)
 	if took := time.Since(reported); took > 5*time.Second {
 		t.Errorf("it took %s to show that two nodes died, want 5s at most", took)

@@ -110,11 +110,13 @@ type clusterState struct {
 	silent   map[lb.NodeName]bool // speakers from which no other speaker receives anything
 	left     map[lb.NodeName]bool // speakers that were stopped, and are not missed by another speaker
 	profiles map[string]*v1beta1.BFDProfile
-	secrets  map[string]*corev1.Secret
+	// namespace is the namespace of secrets.
+	namespace string
+	secrets   map[string]*corev1.Secret
 }
 
 func (r *Reconciler) gatherState(ctx context.Context) (clusterState, error) {
-	s := clusterState{speakers: map[lb.NodeName]reports.Report{}, profiles: map[string]*v1beta1.BFDProfile{}, secrets: map[string]*corev1.Secret{}}
+	s := clusterState{namespace: r.Namespace, speakers: map[lb.NodeName]reports.Report{}, profiles: map[string]*v1beta1.BFDProfile{}, secrets: map[string]*corev1.Secret{}}
 	var states v1beta1.SpeakerStateList
 	var profiles v1beta1.BFDProfileList
 	for _, list := range []client.ObjectList{&states, &profiles} {
@@ -151,7 +153,7 @@ func (r *Reconciler) gatherState(ctx context.Context) (clusterState, error) {
 func (s clusterState) factsOf(object *v1beta1.BGPPeer) peerFacts {
 	f := peerFacts{all: len(s.nodes)}
 	if f.peer, f.wrong = apiconv.ParseBGPPeer(object); f.wrong == nil {
-		f.profile, f.secret = validity.CheckBFDProfile(&f.peer, s.profiles), secretResult(&f.peer, s.secrets)
+		f.profile, f.secret = validity.CheckBFDProfile(&f.peer, s.profiles), secretResult(&f.peer, s.namespace, s.secrets)
 	}
 	for _, n := range s.nodes {
 		report, reported := s.speakers[n.Name]

@@ -75,7 +75,7 @@ func (n peerNode) isFlapping() bool { return n.session.IsFlapping() && !n.down &
 func (n peerNode) sessionProblemMessage(ready string) string {
 	switch {
 	case n.isFlapping():
-		return fmt.Sprintf("flapping, ended %d times without staying established for %d minutes; last error: %s",
+		return fmt.Sprintf("the session is flapping: it ended %d times without staying established for %d minutes; last error: %s",
 			n.session.Flaps, int(bgp.StableAfter.Minutes()), bounded.Cut(n.session.WhyDown(), maxErrorBytes))
 	case n.isEstablished():
 		return ""
@@ -84,7 +84,7 @@ func (n peerNode) sessionProblemMessage(ready string) string {
 	case n.silent:
 		return "the other speakers receive nothing from the speaker of this node: look at the speaker's pod"
 	case !n.reported:
-		return "the speaker has no such session, see its SpeakerState"
+		return "the speaker does not report this session: see the SpeakerState of the node"
 	case n.session.Problem.Reason != "" && !n.session.Problem.Reason.IsAboutRoutes() && string(n.session.Problem.Reason) == ready:
 		return ready + ", see the condition Ready"
 	}
@@ -193,7 +193,7 @@ func (f peerFacts) establishedCondition(generation int64) metav1.Condition {
 		return c
 	case len(f.nodes) == 0:
 		c.Reason = v1beta1.ReasonNoSpeaker
-		c.Message = fmt.Sprintf("the peer selects %d nodes, and no speaker on them reports: look at the speaker's pods", f.selected-len(f.duplicates))
+		c.Message = fmt.Sprintf("the peer selects %d nodes, but no speaker on these nodes reports: look at the speaker's pods", f.selected-len(f.duplicates))
 		return c
 	case f.isFlapping():
 		c.Reason = v1beta1.ReasonFlapping
@@ -217,7 +217,7 @@ func (f peerFacts) sessionsMessage(up int32) string {
 	if len(f.nodes) == 1 {
 		word = "node"
 	}
-	parts := []string{fmt.Sprintf("%d of %d %s", up, len(f.nodes), word)}
+	parts := []string{fmt.Sprintf("the session is established on %d of %d %s", up, len(f.nodes), word)}
 	var reasons []string
 	nodes, retry, ready := map[string][]lb.NodeName{}, map[string]time.Duration{}, f.readyResult().Reason
 	for _, n := range f.nodes {
@@ -243,13 +243,13 @@ func (f peerFacts) sessionsMessage(up int32) string {
 		parts = append(parts, part)
 	}
 	if more > 0 {
-		parts = append(parts, fmt.Sprintf("%d more", more))
+		parts = append(parts, fmt.Sprintf("%d more nodes", more))
 	}
 	return strings.Join(parts, "; ")
 }
 
-// secretResult returns what is wrong with the Secret that a peer names.
-func secretResult(peer *apiconv.BGPPeer, secrets map[string]*corev1.Secret) validity.Result {
+// secretResult returns what is wrong with the Secret that a peer names. secrets are the Secrets of the namespace.
+func secretResult(peer *apiconv.BGPPeer, namespace string, secrets map[string]*corev1.Secret) validity.Result {
 	const consequence = "an established session stays, and no new one begins"
 	if peer.PasswordSecret == "" {
 		return validity.Result{}
@@ -257,12 +257,12 @@ func secretResult(peer *apiconv.BGPPeer, secrets map[string]*corev1.Secret) vali
 	object := secrets[peer.PasswordSecret]
 	if object == nil {
 		return validity.Result{Reason: v1beta1.ReasonPasswordMissing, Message: fmt.Sprintf(
-			"the Secret %q of spec.passwordSecret does not exist in the namespace of the components: %s: create it, of type %s with an entry %q",
-			peer.PasswordSecret, consequence, corev1.SecretTypeBasicAuth, corev1.BasicAuthPasswordKey)}
+			"the Secret %q of spec.passwordSecret does not exist in the namespace %s: %s: create it with the type %s and an entry %q",
+			peer.PasswordSecret, namespace, consequence, corev1.SecretTypeBasicAuth, corev1.BasicAuthPasswordKey)}
 	}
 	if _, err := apiconv.ParsePassword(object); err != nil {
 		return validity.Result{Reason: v1beta1.ReasonSecretInvalid, Message: fmt.Sprintf(
-			"the Secret %q of spec.passwordSecret %v: %s: create it again, of type %s with an entry %q",
+			"the Secret %q of spec.passwordSecret %v: %s: create it again with the type %s and an entry %q",
 			peer.PasswordSecret, err, consequence, corev1.SecretTypeBasicAuth, corev1.BasicAuthPasswordKey)}
 	}
 	return validity.Result{}

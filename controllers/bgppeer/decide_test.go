@@ -24,7 +24,7 @@ import (
 // attempt is within 32 s). "!" before the name: the node is down; "-": it may not
 // announce; "?": all others miss its speaker; "=": it was stopped, and no speaker misses it.
 func cluster(nodes ...string) clusterState {
-	s := clusterState{speakers: map[lb.NodeName]reports.Report{}, silent: map[lb.NodeName]bool{}, left: map[lb.NodeName]bool{}, profiles: map[string]*v1beta1.BFDProfile{
+	s := clusterState{namespace: "lbstack-system", speakers: map[lb.NodeName]reports.Report{}, silent: map[lb.NodeName]bool{}, left: map[lb.NodeName]bool{}, profiles: map[string]*v1beta1.BFDProfile{
 		"fast": {}, "odd": {Spec: v1beta1.BFDProfileSpec{DetectMultiplier: 1}},
 	}}
 	for _, text := range nodes {
@@ -79,7 +79,7 @@ func TestReady_SecretOfThePassword(t *testing.T) {
 		part   string
 	}{
 		{"a valid one", object(corev1.SecretTypeBasicAuth, "x"), v1beta1.ReasonPeerValid, "in effect"},
-		{"none", nil, v1beta1.ReasonPasswordMissing, `the Secret "key" of spec.passwordSecret does not exist in the namespace of the components: an established session stays, and no new one begins`},
+		{"none", nil, v1beta1.ReasonPasswordMissing, `the Secret "key" of spec.passwordSecret does not exist in the namespace lbstack-system: an established session stays, and no new one begins`},
 		{"one of another type", object(corev1.SecretTypeOpaque, "x"), v1beta1.ReasonSecretInvalid, `is of type "Opaque" and not kubernetes.io/basic-auth: an established session stays`},
 		{"one without password", object(corev1.SecretTypeBasicAuth, ""), v1beta1.ReasonSecretInvalid, `its entry "password" is missing or empty`},
 		{"one with a password that is too long", object(corev1.SecretTypeBasicAuth, strings.Repeat("x", 81)), v1beta1.ReasonSecretInvalid, "at most 80 bytes are allowed"},
@@ -148,31 +148,31 @@ func TestEstablished(t *testing.T) {
 		reason    string
 		message   string
 	}{
-		{"all", cluster("n1 Established", "n2 Established", "n3 Established"), 3, 3, v1beta1.ReasonAllEstablished, "3 of 3 nodes"},
-		{"the only one", cluster("n1 Established"), 1, 1, v1beta1.ReasonAllEstablished, "1 of 1 node"},
+		{"all", cluster("n1 Established", "n2 Established", "n3 Established"), 3, 3, v1beta1.ReasonAllEstablished, "the session is established on 3 of 3 nodes"},
+		{"the only one", cluster("n1 Established"), 1, 1, v1beta1.ReasonAllEstablished, "the session is established on 1 of 1 node"},
 		{"some", cluster("n3 Idle", "n2 Active connection refused", "n1 Established", "n4 silent"), 1, 4, v1beta1.ReasonNotEstablished,
-			"1 of 4 nodes; n2: connection refused; n3: Idle; n4: the speaker has no such session, see its SpeakerState"},
-		{"attempts back off", cluster("n1 Active@128 connection refused", "n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "1 of 2 nodes; n1: connection refused (next attempt within 2m8s)"},
+			"the session is established on 1 of 4 nodes; n2: connection refused; n3: Idle; n4: the speaker does not report this session: see the SpeakerState of the node"},
+		{"attempts back off", cluster("n1 Active@128 connection refused", "n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "the session is established on 1 of 2 nodes; n1: connection refused (next attempt within 2m8s)"},
 		{"one reason is named once, with the latest attempt", cluster("n1 Active@8 refused", "n2 Active@32 refused", "n3 Active timeout"), 0, 3, v1beta1.ReasonNoSession,
-			"0 of 3 nodes; n1 and n2: refused (next attempt within 32s); n3: timeout"},
+			"the session is established on 0 of 3 nodes; n1 and n2: refused (next attempt within 32s); n3: timeout"},
 		{"many reasons", cluster("n1 Active a", "n2 Active b", "n3 Active c", "n4 Active d", "n5 Active e", "n6 Active f", "n7 Active f"), 0, 7, v1beta1.ReasonNoSession,
-			"0 of 7 nodes; n1: a; n2: b; n3: c; n4: d; n5: e; 2 more"},
-		{"the condition Ready has the sentence", cluster("n1 Idle PortClosed: why", "n2 Idle PortClosed: why"), 0, 2, v1beta1.ReasonNoSession, "0 of 2 nodes; n1 and n2: PortClosed, see the condition Ready"},
-		{"a problem with routes is no reason for no session", cluster("n1 Active NoNextHop: why"), 0, 1, v1beta1.ReasonNoSession, "0 of 1 node; n1: NoNextHop: why"},
+			"the session is established on 0 of 7 nodes; n1: a; n2: b; n3: c; n4: d; n5: e; 2 more nodes"},
+		{"the condition Ready has the sentence", cluster("n1 Idle PortClosed: why", "n2 Idle PortClosed: why"), 0, 2, v1beta1.ReasonNoSession, "the session is established on 0 of 2 nodes; n1 and n2: PortClosed, see the condition Ready"},
+		{"a problem with routes is no reason for no session", cluster("n1 Active NoNextHop: why"), 0, 1, v1beta1.ReasonNoSession, "the session is established on 0 of 1 node; n1: NoNextHop: why"},
 		{"the condition Ready has another sentence", cluster("n1 Idle PasswordMissing: x", "n2 Idle PortClosed: why"), 0, 2, v1beta1.ReasonNoSession,
-			"0 of 2 nodes; n1: PasswordMissing, see the condition Ready; n2: PortClosed: why"},
-		{"none", cluster("n1 Connect"), 0, 1, v1beta1.ReasonNoSession, "0 of 1 node; n1: Connect"},
-		{"many", cluster(many...), 0, 9, v1beta1.ReasonNoSession, "0 of 9 nodes; n0, n1, n2 and 6 more: Idle"},
-		{"so is the report of a speaker that the others miss", cluster("n1 Established", "?n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "1 of 2 nodes; n2: the other speakers receive nothing from the speaker of this node: look at the speaker's pod"},
-		{"a node whose speaker was stopped for good needs no session", cluster("n1 Established", "=n2 Idle stopped"), 1, 1, v1beta1.ReasonAllEstablished, "1 of 1 node"},
-		{"the report of a dead node does not count", cluster("n1 Established", "!n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "1 of 2 nodes; n2: the node is not ready"},
-		{"nodes without a speaker do not count", cluster("n1 Established", "n2"), 1, 1, v1beta1.ReasonAllEstablished, "1 of 1 node"},
-		{"no speaker reports", cluster("n1", "n2"), 0, 0, v1beta1.ReasonNoSpeaker, "the peer selects 2 nodes, and no speaker on them reports: look at the speaker's pods"},
+			"the session is established on 0 of 2 nodes; n1: PasswordMissing, see the condition Ready; n2: PortClosed: why"},
+		{"none", cluster("n1 Connect"), 0, 1, v1beta1.ReasonNoSession, "the session is established on 0 of 1 node; n1: Connect"},
+		{"many", cluster(many...), 0, 9, v1beta1.ReasonNoSession, "the session is established on 0 of 9 nodes; n0, n1, n2 and 6 more: Idle"},
+		{"so is the report of a speaker that the others miss", cluster("n1 Established", "?n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "the session is established on 1 of 2 nodes; n2: the other speakers receive nothing from the speaker of this node: look at the speaker's pod"},
+		{"a node whose speaker was stopped for good needs no session", cluster("n1 Established", "=n2 Idle stopped"), 1, 1, v1beta1.ReasonAllEstablished, "the session is established on 1 of 1 node"},
+		{"the report of a dead node does not count", cluster("n1 Established", "!n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "the session is established on 1 of 2 nodes; n2: the node is not ready"},
+		{"nodes without a speaker do not count", cluster("n1 Established", "n2"), 1, 1, v1beta1.ReasonAllEstablished, "the session is established on 1 of 1 node"},
+		{"no speaker reports", cluster("n1", "n2"), 0, 0, v1beta1.ReasonNoSpeaker, "the peer selects 2 nodes, but no speaker on these nodes reports: look at the speaker's pods"},
 		{"there is no node", cluster(), 0, 0, v1beta1.ReasonNoNodes, "no node should have a session: see the condition Ready"},
-		{"a node that may not announce and has a session", cluster("-n1 Idle", "-n2 silent"), 0, 1, v1beta1.ReasonNoSession, "0 of 1 node; n1: Idle"},
-		{"another peer is in effect on some nodes", cluster("n1 Established", "n2 Idle DuplicatePeer: why"), 1, 1, v1beta1.ReasonAllEstablished, "1 of 1 node"},
+		{"a node that may not announce and has a session", cluster("-n1 Idle", "-n2 silent"), 0, 1, v1beta1.ReasonNoSession, "the session is established on 0 of 1 node; n1: Idle"},
+		{"another peer is in effect on some nodes", cluster("n1 Established", "n2 Idle DuplicatePeer: why"), 1, 1, v1beta1.ReasonAllEstablished, "the session is established on 1 of 1 node"},
 		{"another peer is in effect on all nodes", cluster("n1 Idle DuplicatePeer: why"), 0, 0, v1beta1.ReasonNoNodes, "no node should have a session: see the condition Ready"},
-		{"a long error is cut", cluster("n1 Idle " + strings.Repeat("x", 300)), 0, 1, v1beta1.ReasonNoSession, "0 of 1 node; n1: " + strings.Repeat("x", 197) + "..."},
+		{"a long error is cut", cluster("n1 Idle " + strings.Repeat("x", 300)), 0, 1, v1beta1.ReasonNoSession, "the session is established on 0 of 1 node; n1: " + strings.Repeat("x", 197) + "..."},
 	} {
 		f := tt.cluster.factsOf(tor())
 		f.down = time.Hour
@@ -196,18 +196,18 @@ func TestEstablished_ReasonFollowsHowLongNoSessionIsEstablished(t *testing.T) {
 		next    time.Duration
 		message string
 	}{
-		{"sessions begin", cluster("n1 Active"), s, v1beta1.ReasonConnecting, 2 * s, "0 of 1 node; n1: Active"},
-		{"sessions are late", cluster("n1 Active"), 3 * s, v1beta1.ReasonNoSession, 0, "0 of 1 node; n1: Active"},
-		{"two ends are not flapping", cluster("n1 Established*2 closed"), 0, v1beta1.ReasonAllEstablished, 0, "1 of 1 node"},
+		{"sessions begin", cluster("n1 Active"), s, v1beta1.ReasonConnecting, 2 * s, "the session is established on 0 of 1 node; n1: Active"},
+		{"sessions are late", cluster("n1 Active"), 3 * s, v1beta1.ReasonNoSession, 0, "the session is established on 0 of 1 node; n1: Active"},
+		{"two ends are not flapping", cluster("n1 Established*2 closed"), 0, v1beta1.ReasonAllEstablished, 0, "the session is established on 1 of 1 node"},
 		{"an established session is flapping", cluster("n1 Established", "n2 Established*4 closed"), 0, v1beta1.ReasonFlapping, 0,
-			"2 of 2 nodes; n2: flapping, ended 4 times without staying established for 10 minutes; last error: closed"},
+			"the session is established on 2 of 2 nodes; n2: the session is flapping: it ended 4 times without staying established for 10 minutes; last error: closed"},
 		{"a flapping session is between two attempts", cluster("n1 Active*3 closed"), 5 * s, v1beta1.ReasonFlapping, 55 * s,
-			"0 of 1 node; n1: flapping, ended 3 times without staying established for 10 minutes; last error: closed"},
+			"the session is established on 0 of 1 node; n1: the session is flapping: it ended 3 times without staying established for 10 minutes; last error: closed"},
 		{"attempts back off after flapping", cluster("n1 Active*3@8 closed"), 5 * s, v1beta1.ReasonFlapping, 55 * s,
-			"0 of 1 node; n1: flapping, ended 3 times without staying established for 10 minutes; last error: closed (next attempt within 8s)"},
+			"the session is established on 0 of 1 node; n1: the session is flapping: it ended 3 times without staying established for 10 minutes; last error: closed (next attempt within 8s)"},
 		{"a session that was flapping is down for good", cluster("n1 Active*3 closed"), 60 * s, v1beta1.ReasonNoSession, 0,
-			"0 of 1 node; n1: flapping, ended 3 times without staying established for 10 minutes; last error: closed"},
-		{"a dead node is not flapping", cluster("n1 Established", "!n2 Established*3 closed"), 0, v1beta1.ReasonNotEstablished, 0, "1 of 2 nodes; n2: the node is not ready"},
+			"the session is established on 0 of 1 node; n1: the session is flapping: it ended 3 times without staying established for 10 minutes; last error: closed"},
+		{"a dead node is not flapping", cluster("n1 Established", "!n2 Established*3 closed"), 0, v1beta1.ReasonNotEstablished, 0, "the session is established on 1 of 2 nodes; n2: the node is not ready"},
 	} {
 		f := tt.cluster.factsOf(tor())
 		f.down = tt.down
@@ -228,9 +228,9 @@ func TestInvalidPeer_SessionsThatStayedCount(t *testing.T) {
 		up      int32
 		message string
 	}{
-		{"all have one", cluster("n1 Established", "n2 Established"), 2, "2 of 2 nodes"},
-		{"one has, one began since", cluster("n1 Established", "n2 silent", "n3"), 1, "1 of 1 node"},
-		{"one lost its", cluster("n1 Established", "n2 Idle hold timer expired"), 1, "1 of 2 nodes; n2: hold timer expired"},
+		{"all have one", cluster("n1 Established", "n2 Established"), 2, "the session is established on 2 of 2 nodes"},
+		{"one has, one began since", cluster("n1 Established", "n2 silent", "n3"), 1, "the session is established on 1 of 1 node"},
+		{"one lost its", cluster("n1 Established", "n2 Idle hold timer expired"), 1, "the session is established on 1 of 2 nodes; n2: hold timer expired"},
 		{"nobody has", cluster("n1 silent", "n2"), 0, "no node should have a session: see the condition Ready"},
 	} {
 		f := tt.cluster.factsOf(tor(func(s *v1beta1.BGPPeerSpec) { s.PeerAddress = "router" }))

@@ -51,9 +51,9 @@ func TestReconcile_SessionsThatEndAndComeBack(t *testing.T) {
 	}{
 		{"a session begins", 0, nil, v1beta1.ReasonConnecting, 3 * s, []string{"Normal PeerValid the peer is in effect"}},
 		{"it is late", 4 * s, nil, v1beta1.ReasonNoSession, 0, nil},
-		{"it is established", s, report(v1beta1.BGPEstablished, 0), v1beta1.ReasonAllEstablished, 0, []string{"Normal Established 1 of 1 node"}},
-		{"it ends", s, report(v1beta1.BGPActive, 1), v1beta1.ReasonConnecting, 3 * s, []string{"Warning SessionLost 0 of 1 node; n1: closed"}},
-		{"it is back", s, report(v1beta1.BGPEstablished, 1), v1beta1.ReasonAllEstablished, 0, []string{"Normal Established 1 of 1 node"}},
+		{"it is established", s, report(v1beta1.BGPEstablished, 0), v1beta1.ReasonAllEstablished, 0, []string{"Normal Established the session is established on 1 of 1 node"}},
+		{"it ends", s, report(v1beta1.BGPActive, 1), v1beta1.ReasonConnecting, 3 * s, []string{"Warning SessionLost the session is established on 0 of 1 node; n1: closed"}},
+		{"it is back", s, report(v1beta1.BGPEstablished, 1), v1beta1.ReasonAllEstablished, 0, []string{"Normal Established the session is established on 1 of 1 node"}},
 		{"it ends for the third time", s, report(v1beta1.BGPActive, 3), v1beta1.ReasonFlapping, 60 * s, []string{"Warning Flapping "}},
 		{"it is back again", s, report(v1beta1.BGPEstablished, 3), v1beta1.ReasonFlapping, 0, nil},
 		{"it ends again", s, report(v1beta1.BGPActive, 4), v1beta1.ReasonFlapping, 60 * s, nil},

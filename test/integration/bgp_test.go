@@ -171,7 +171,7 @@ func TestRouterReportsItsSessions(t *testing.T) {
 	b.controller()
 	b.peer("tor", func(s *v1beta1.BGPPeerSpec) { s.BFDProfile = "fast" })
 	b.hasCondition("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionReady, v1beta1.ReasonUnknownBFDProfile, `"fast"`)
-	b.hasCondition("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionEstablished, v1beta1.ReasonNoSpeaker, "no speaker on them reports")
+	b.hasCondition("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionEstablished, v1beta1.ReasonNoSpeaker, "no speaker on these nodes reports")
 	create(t, b.Client, &v1beta1.BFDProfile{ObjectMeta: metav1.ObjectMeta{Name: "fast"}})
 	b.hasCondition("fast", &v1beta1.BFDProfile{}, v1beta1.ConditionReady, v1beta1.ReasonProfileValid, "900ms")
 	b.hasCondition("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionReady, v1beta1.ReasonPeerValid)

@@ -16,7 +16,7 @@ import (
 const (
 	// answerTimeout is how long a kubelet may take to answer.
 	answerTimeout = 2 * time.Second
-	// answerLifetime is how long an answer counts before the kubelet is asked again.
+	// answerLifetime is how long an answer counts before the kubelet is checked again.
 	answerLifetime = 5 * time.Second
 	// maxOpenChecks bounds how many checks are open at once.
 	maxOpenChecks = 64
@@ -45,9 +45,9 @@ func newKubeletChecker() *kubeletChecker {
 	return &kubeletChecker{answers: completesHandshake, ended: make(chan event.GenericEvent, 1), questions: map[lb.NodeName]kubeletCheck{}}
 }
 
-// ask returns which of these kubelets answered when they were last asked. In the background it asks again
-// each kubelet whose answer is older than answerLifetime. It forgets all other kubelets. An event is sent to
-// ended after each answer.
+// ask returns which of these kubelets answered their last check. In the background it checks each kubelet
+// again whose answer is older than answerLifetime. It removes the answers of all other kubelets. An event is
+// sent to ended after each check.
 func (k *kubeletChecker) ask(now time.Time, about map[lb.NodeName]netip.AddrPort) (answers map[lb.NodeName]bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -73,7 +73,7 @@ func (k *kubeletChecker) ask(now time.Time, about map[lb.NodeName]netip.AddrPort
 	return answers
 }
 
-// checkKubelet asks one kubelet.
+// checkKubelet checks one kubelet.
 func (k *kubeletChecker) checkKubelet(node lb.NodeName, kubelet netip.AddrPort) {
 	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
 	defer cancel()

@@ -38,7 +38,7 @@ type absenceFinder struct {
 
 // findAbsent returns the nodes on which no speaker runs, with the reason as part of a sentence. again is how long
 // until the result can change although nothing else happens; 0: it cannot. If a kubelet does not report, as
-// on a dead node, find does not notice that the speaker ended: only the other speakers do.
+// on a dead node, findAbsent does not notice that the speaker ended: only the other speakers do.
 func (a *absenceFinder) findAbsent(now time.Time, states []v1beta1.SpeakerState, pods []corev1.Pod) (why map[lb.NodeName]string, again time.Duration) {
 	runs, ended := speakerContainers(pods)
 	why, unstarted := map[lb.NodeName]string{}, map[lb.NodeName]time.Time{}

@@ -74,7 +74,7 @@ func parseLengths(spec *v1beta1.BGPAdvertisementSpec, ad *routes.Advertisement) 
 			return specError(v1beta1.ReasonInvalidAdvertisement, length.field, fmt.Errorf("%d is not a length from 1 to %d", value, length.whole))
 		}
 		if value != length.whole && len(spec.ServiceSelectors)+len(spec.NamespaceSelectors) > 0 {
-			return specError(v1beta1.ReasonInvalidAdvertisement, length.field, fmt.Errorf("must be %d with serviceSelectors or namespaceSelectors: a wider prefix also holds addresses of other Services", length.whole))
+			return specError(v1beta1.ReasonInvalidAdvertisement, length.field, fmt.Errorf("must be %d if serviceSelectors or namespaceSelectors are set, since a shorter prefix also contains addresses of other Services", length.whole))
 		}
 		*length.to = uint8(value)
 	}

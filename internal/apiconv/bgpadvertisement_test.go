@@ -67,7 +67,7 @@ func TestInvalidFieldOfABGPAdvertisementIsNamed(t *testing.T) {
 		{"a selector of nodes", v1beta1.BGPAdvertisementSpec{NodeSelectors: slices.Concat(fine, broken)}, v1beta1.ReasonInvalidSelector, `spec.nodeSelectors[1]: "Like" is not a valid label selector operator`},
 		{"a selector of Services", v1beta1.BGPAdvertisementSpec{ServiceSelectors: broken}, v1beta1.ReasonInvalidSelector, `spec.serviceSelectors[0]: "Like" is not a valid label selector operator`},
 		{"Services of an aggregate", v1beta1.BGPAdvertisementSpec{ServiceSelectors: fine, AggregationLengthV6: 64}, v1beta1.ReasonInvalidAdvertisement,
-			"spec.aggregationLengthV6: must be 128 with serviceSelectors or namespaceSelectors: a wider prefix also holds addresses of other Services"},
+			"spec.aggregationLengthV6: must be 128 if serviceSelectors or namespaceSelectors are set, since a shorter prefix also contains addresses of other Services"},
 		{"too long a prefix", v1beta1.BGPAdvertisementSpec{AggregationLength: 33}, v1beta1.ReasonInvalidAdvertisement, "spec.aggregationLength: 33 is not a length from 1 to 32"},
 		{"a negative prefix", v1beta1.BGPAdvertisementSpec{AggregationLengthV6: -1}, v1beta1.ReasonInvalidAdvertisement, "spec.aggregationLengthV6: -1 is not a length from 1 to 128"},
 		{"too large a preference", v1beta1.BGPAdvertisementSpec{LocalPref: new(int64(1 << 32))}, v1beta1.ReasonInvalidAdvertisement, "spec.localPref: 4294967296 is not a number from 0 to 4294967295"},

@@ -133,8 +133,8 @@ func (r *fieldReader) checkCombinations(p *bgp.Peer) {
 	}
 	if p.Multihop {
 		r.check(p.Remote.Kind != bgp.InternalPeer && p.Remote.ASN != p.ASN, "spec.ebgpMultiHop", "is for routers in another autonomous system only")
-		r.check(p.SecurityHops == 0, "spec.ebgpMultiHop", "excludes ttlSecurityHops")
-		r.check(p.Interface == "", "spec.ebgpMultiHop", "excludes interface")
+		r.check(p.SecurityHops == 0, "spec.ebgpMultiHop", "cannot be set together with ttlSecurityHops")
+		r.check(p.Interface == "", "spec.ebgpMultiHop", "cannot be set together with interface")
 	}
 	r.check(!p.StrictBFD || p.BFDProfile != "", "spec.strictBFD", "needs bfdProfile")
 }

@@ -106,7 +106,7 @@ func ParseCommunities(objects []v1beta1.Community) (CommunityAliases, map[string
 			case err != nil:
 				refuse(v1beta1.ReasonInvalidCommunity, "%w", err)
 			case taken && older == object.Name:
-				refuse(v1beta1.ReasonDuplicateAlias, "the name %q is twice in the Community %s", item.Name, object.Name)
+				refuse(v1beta1.ReasonDuplicateAlias, "the name %q is defined twice in the Community %s", item.Name, object.Name)
 			case taken:
 				refuse(v1beta1.ReasonDuplicateAlias, "the name %q of the Community %s is already defined in the Community %s, which is older", item.Name, object.Name, older)
 			default:

@@ -127,7 +127,7 @@ func TestParseCommunities(t *testing.T) {
 			name:    "a name twice in one object",
 			objects: []v1beta1.Community{communityObject("a", 0, "x", "1:1", "x", "2:2")},
 			want:    map[string]string{"x": "1:1"},
-			refused: map[string]refusal{"a": {v1beta1.ReasonDuplicateAlias, `spec.communities[1]: the name "x" is twice in the Community a`}},
+			refused: map[string]refusal{"a": {v1beta1.ReasonDuplicateAlias, `spec.communities[1]: the name "x" is defined twice in the Community a`}},
 		},
 		{
 			name:    "a name that looks like a community",

@@ -54,7 +54,7 @@ func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 	if c := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionReady); c != nil && c.Reason == v1beta1.ReasonStandby {
 		r.Standby, _, _ = strings.Cut(c.Message, ":")
 	} else if state.Status.Phase == v1beta1.SpeakerIsolated {
-		r.Standby = "its speaker lost all other speakers at once and announces nothing"
+		r.Standby = "its speaker is isolated from other speakers and announces nothing"
 	} else if state.Status.Phase == v1beta1.SpeakerDraining {
 		r.Standby = "the node drains"
 	}

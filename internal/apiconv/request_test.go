@@ -120,9 +120,9 @@ func TestInvalidRequestNamesFieldAndReason(t *testing.T) {
 		{name: "one address twice", svc: annotated("lbstack.io/load-balancer-ips", "2001:db8::1, 2001:DB8::1"), want: "annotation lbstack.io/load-balancer-ips: the address 2001:db8::1 is in the list twice"},
 		{name: "one address too many", svc: annotated("metallb.universe.tf/loadBalancerIPs", many(33)), want: "annotation metallb.universe.tf/loadBalancerIPs: a Service can request at most 32 addresses, and this Service requests 33"},
 		{name: "RequireDualStack where there is one family", svc: stacked(corev1.IPFamilyPolicyRequireDualStack, corev1.IPv6Protocol),
-			want: "spec.ipFamilyPolicy is RequireDualStack and spec.ipFamilies has only IPv6: the cluster gave the Service one family"},
+			want: "spec.ipFamilyPolicy is RequireDualStack, but spec.ipFamilies has only IPv6: add the other family, or change spec.ipFamilyPolicy"},
 		{name: "RequireDualStack where one family stands twice", svc: stacked(corev1.IPFamilyPolicyRequireDualStack, corev1.IPv4Protocol, corev1.IPv4Protocol),
-			want: "spec.ipFamilyPolicy is RequireDualStack and spec.ipFamilies has only IPv4: the cluster gave the Service one family"},
+			want: "spec.ipFamilyPolicy is RequireDualStack, but spec.ipFamilies has only IPv4: add the other family, or change spec.ipFamilyPolicy"},
 		{name: "a sharing key that is too long", svc: annotated("lbstack.io/allow-shared-ip", strings.Repeat("k", 1025)),
 			want: "annotation lbstack.io/allow-shared-ip: the key has 1025 bytes, but at most 1024 bytes are allowed: use a shorter key"},
 	}

@@ -57,7 +57,7 @@ func ParseRequest(svc *corev1.Service, namespaceLabels map[string]string) (ipam.
 		return req, err
 	}
 	if req.Policy == ipam.RequireDualStack && len(req.Families) < 2 {
-		return req, fmt.Errorf("spec.ipFamilyPolicy is RequireDualStack and spec.ipFamilies has only %s: the cluster gave the Service one family", req.Families[0])
+		return req, fmt.Errorf("spec.ipFamilyPolicy is RequireDualStack, but spec.ipFamilies has only %s: add the other family, or change spec.ipFamilyPolicy", req.Families[0])
 	}
 	return req, nil
 }

@@ -246,7 +246,7 @@ func TestSpeakerState_TwoOfThreeNodesDieAtOnce(t *testing.T) {
 	speakers[0].current(metav1.ConditionFalse, v1beta1.ReasonSpeakerMissing)
 	speakers[1].current(metav1.ConditionFalse, v1beta1.ReasonSpeakerMissing)
 	speakers[2].current(metav1.ConditionTrue, v1beta1.ReasonReporting)
-	b.announced("web", v1beta1.ReasonNotAnnounced, "10.9.0.1 is not announced: the node node1, which owns the address, is not ready", "node3 (its speaker lost all other speakers at once and announces nothing)")
+	b.announced("web", v1beta1.ReasonNotAnnounced, "10.9.0.1 is not announced: the node node1, which owns the address, is not ready", "node3 (its speaker is isolated from other speakers and announces nothing)")
 	b.sessions("tor", 1, 3)
 	if took := time.Since(reported); took > 5*time.Second {
 		t.Errorf("it took %s to show that two nodes died, want 5s at most", took)

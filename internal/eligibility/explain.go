@@ -114,7 +114,7 @@ func (r *resolver) whyNotLocal(a Address, ads, covered []int, h *localHolder) st
 	for _, i := range covered {
 		names = append(names, string(r.nodes[i].Name))
 	}
-	return fmt.Sprintf("%s: %s %s %s; have a pod run there, or change spec.nodeSelectors",
+	return fmt.Sprintf("%s: %s %s %s; run a pod of the Service on such a node, or change spec.nodeSelectors",
 		why, r.advertisementNames(ads), verbFor(ads, "selects", "select"), Enumerate(nodeWord(len(names)), names))
 }
 
@@ -147,7 +147,7 @@ func (r *resolver) whyExcluded(nodes []int) string {
 		parts = append(parts, fmt.Sprintf("%s %s", r.nodes[i].Name, r.nodes[i].Excluded))
 	}
 	if more := len(nodes) - maxNamedObjects; more > 0 {
-		parts = append(parts, fmt.Sprintf("%d more are excluded as well", more))
+		parts = append(parts, fmt.Sprintf("%d more nodes are excluded as well", more))
 	}
 	return strings.Join(parts, "; ")
 }

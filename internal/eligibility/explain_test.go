@@ -46,7 +46,7 @@ func TestWhyNobodyMayAnnounce(t *testing.T) {
 		{"there are advertisements of other Services, in two namespaces", with(base(databases), serves(local(elsewhere, "n1"), local(web, "n1"))), eligibility.NoAdvertisement,
 			`spec.serviceSelectors of the L2Advertisement "db", which selects the pool "gold", do not match the labels of the Service that has had the address longest (2 Services, of several namespaces, share it): change the labels or the selectors`},
 		{"local pods run where nobody may announce, in two namespaces", with(base(zoneB), serves(local(elsewhere, "n1"), local(web, "n1"))), eligibility.NoNode,
-			`spec.externalTrafficPolicy of a Service that shares the address is Local, and its ready endpoints are only on the node n1, which may not announce the address: the L2Advertisement "b" selects the node n3; have a pod run there, or change spec.nodeSelectors`},
+			`spec.externalTrafficPolicy of a Service that shares the address is Local, and its ready endpoints are only on the node n1, which may not announce the address: the L2Advertisement "b" selects the node n3; run a pod of the Service on such a node, or change spec.nodeSelectors`},
 		{"local pods run on no node, in two namespaces", with(base(gold), serves(eligibility.Service{Key: elsewhere, Local: true,
 			Endpoints: map[lb.Family]eligibility.Endpoints{lb.IPv4: {Serving: 2}}}, local(web, "n1"))), eligibility.NoNode,
 			`spec.externalTrafficPolicy of a Service that shares the address is Local, and none of its endpoints is on a node of the cluster: set externalTrafficPolicy to Cluster`},
@@ -56,7 +56,7 @@ func TestWhyNobodyMayAnnounce(t *testing.T) {
 		{"all nodes are excluded", with(base(gold), excludes(label, "n1", "n2", "n3")), eligibility.NoNode,
 			`no node that the L2Advertisement "gold" selects may announce: n1 has the label x; n2 has the label x; n3 has the label x`},
 		{"local pods run where nobody may announce", with(base(zoneB), serves(local(web, "n1", "n2"))), eligibility.NoNode,
-			`spec.externalTrafficPolicy of the Service default/web is Local, and its ready endpoints are only on the nodes n1 and n2, which may not announce the address: the L2Advertisement "b" selects the node n3; have a pod run there, or change spec.nodeSelectors`},
+			`spec.externalTrafficPolicy of the Service default/web is Local, and its ready endpoints are only on the nodes n1 and n2, which may not announce the address: the L2Advertisement "b" selects the node n3; run a pod of the Service on such a node, or change spec.nodeSelectors`},
 		{"local pods run on an excluded node", with(base(gold), serves(local(web, "n1")), excludes(label, "n1")), eligibility.NoNode,
 			`spec.externalTrafficPolicy of the Service default/web is Local, and its ready endpoints are only on the node n1, which may not announce the address: n1 has the label x`},
 		{"local pods run on no node", with(base(gold), serves(eligibility.Service{Key: web, Local: true,
@@ -79,7 +79,7 @@ func TestASentenceNamesTheFirstAndCountsTheOthers(t *testing.T) {
 	for _, name := range []lb.NodeName{"n1", "n2", "n3", "n4", "n5"} {
 		in.Nodes = append(in.Nodes, eligibility.Node{Name: name, Excluded: "is away"})
 	}
-	const want = `no node that the L2Advertisements "a", "b", "c" and 2 more select may announce: n1 is away; n2 is away; n3 is away; 2 more are excluded as well`
+	const want = `no node that the L2Advertisements "a", "b", "c" and 2 more select may announce: n1 is away; n2 is away; n3 is away; 2 more nodes are excluded as well`
 	if got := eligibility.Resolve(in)[0].Why; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -26,7 +26,7 @@ func whyNoPeer(candidates []eligibility.Candidate, known map[lb.NodeName][]bgp.P
 	asks, has = sortUnique(asks), sortUnique(has)
 	who := eligibility.Enumerate(singularOrPlural(len(nodes), "the node"), nodes)
 	if len(has) == 0 {
-		return fmt.Sprintf("no BGPPeer is for %s, where the address may be announced: create a BGPPeer, or change spec.nodeSelectors of one", who)
+		return fmt.Sprintf("no BGPPeer selects %s, where the address may be announced: create a BGPPeer, or change spec.nodeSelectors of one", who)
 	}
 	verb := "have"
 	if len(nodes) == 1 {

@@ -96,7 +96,7 @@ type Preference struct {
 
 // String returns what is wrong, where, and what to do.
 func (c Conflict) String() string {
-	return fmt.Sprintf("%s goes to the BGPPeer %q with the localPref %d of the BGPAdvertisement %q, but the BGPAdvertisement %q, which also applies to the route, has %d: set both to the same value",
+	return fmt.Sprintf("the route %s is sent to the BGPPeer %q with the localPref %d of the BGPAdvertisement %q. The BGPAdvertisement %q also applies to the route, but its localPref is %d: set both fields to the same value",
 		c.Prefix, c.Peer, c.Used.LocalPref, c.Used.Advertisement, c.Ignored.Advertisement, c.Ignored.LocalPref)
 }
 

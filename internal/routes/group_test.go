@@ -136,7 +136,7 @@ func TestAConflictIsASentence(t *testing.T) {
 		Prefix: netip.MustParsePrefix("10.0.0.0/24"), Peer: "left",
 		Used: routes.Preference{Advertisement: "gold", LocalPref: 200}, Ignored: routes.Preference{Advertisement: "all", LocalPref: 100},
 	}
-	const want = `10.0.0.0/24 goes to the BGPPeer "left" with the localPref 200 of the BGPAdvertisement "gold", but the BGPAdvertisement "all", which also applies to the route, has 100: set both to the same value`
+	const want = `the route 10.0.0.0/24 is sent to the BGPPeer "left" with the localPref 200 of the BGPAdvertisement "gold". The BGPAdvertisement "all" also applies to the route, but its localPref is 100: set both fields to the same value`
 	if got := c.String(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

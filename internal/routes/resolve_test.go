@@ -74,7 +74,7 @@ func TestWhyNobodyAnnounces(t *testing.T) {
 		{"all nodes are excluded", excluded, eligibility.NoNode,
 			`no node that the BGPAdvertisement "gold" selects may announce: n1 has the label x`},
 		{"no node has a peer", cluster(peersOf{}, ad{}), eligibility.NoNode,
-			"no BGPPeer is for the nodes n1 and n2, where the address may be announced: create a BGPPeer, or change spec.nodeSelectors of one"},
+			"no BGPPeer selects the nodes n1 and n2, where the address may be announced: create a BGPPeer, or change spec.nodeSelectors of one"},
 		{"no node has a peer that is named", cluster(left, ad{Peers: []bgp.PeerName{"up", "right"}}), eligibility.NoNode,
 			`spec.peers of the BGPAdvertisements names the BGPPeers "right" and "up", but the nodes n1 and n2, where the address may be announced, have only the BGPPeer "left": change spec.peers, or spec.nodeSelectors of the BGPPeers`},
 		{"the one node has no peer that is named", cluster(left, ad{Scope: scope{NodeSelectors: anyOf(has("zone", "b"))}, Peers: []bgp.PeerName{"up"}}), eligibility.NoNode,

@@ -29,7 +29,7 @@ func TestServiceReportsItsRouters(t *testing.T) {
 	b.advertiseToRouters("all")
 	b.announced("web", v1beta1.ReasonNoEndpoints, b.namespace+"/web")
 	b.endpoints("web", "node1")
-	b.announced("web", v1beta1.ReasonNoNode, "no BGPPeer is for the nodes node1 and node2")
+	b.announced("web", v1beta1.ReasonNoNode, "no BGPPeer selects the nodes node1 and node2")
 	b.peer("tor-a")
 	b.peer("tor-b")
 	b.announced("web", v1beta1.ReasonNotAnnounced, "nodes that may announce it to routers: node1 (its speaker has not reported) and node2 (its speaker has not reported)")

@@ -99,7 +99,7 @@ func (w *Watchdog) Run(ctx context.Context, hung func(error)) {
 		case <-time.After(tickInterval):
 		}
 		if names := c.countTick(time.Since(began), w.runningPasses()); len(names) > 0 {
-			hung(fmt.Errorf("%s hangs: no progress for over %s. The program ends, and the kubelet starts it again. Report this with the goroutines in the log of the container",
+			hung(fmt.Errorf("%s hangs: no progress for over %s. The program ends, and the kubelet starts it again. Report this problem to the lbstack project, with the goroutines in the log of the container",
 				strings.Join(names, " and "), HangTimeout))
 			return
 		}

@@ -65,7 +65,7 @@ func TestRun(t *testing.T) {
 				go passes(ctx, w.AddLoop("b"), time.Second, never)
 				passes(ctx, w.AddLoop("a"), time.Second, 10*time.Minute)
 			},
-			want: "a hangs: no progress for over 1m0s. The program ends, and the kubelet starts it again. Report this with the goroutines in the log of the container",
+			want: "a hangs: no progress for over 1m0s. The program ends, and the kubelet starts it again. Report this problem to the lbstack project, with the goroutines in the log of the container",
 			from: 11 * time.Minute, to: 11*time.Minute + 2*tickInterval,
 		},
 		{name: "loop that ended in the middle of a pass", program: func(_ context.Context, w *Watchdog) {
@@ -75,7 +75,7 @@ func TestRun(t *testing.T) {
 		}},
 		{
 			name: "check that names something all the time", program: func(_ context.Context, w *Watchdog) { w.AddCheck(func() []string { return []string{"c"} }) },
-			want: "c hangs: no progress for over 1m0s. The program ends, and the kubelet starts it again. Report this with the goroutines in the log of the container",
+			want: "c hangs: no progress for over 1m0s. The program ends, and the kubelet starts it again. Report this problem to the lbstack project, with the goroutines in the log of the container",
 			from: time.Minute, to: time.Minute + 2*tickInterval,
 		},
 		{name: "without a watchdog loops are marked in vain", program: func(ctx context.Context, _ *Watchdog) {

@@ -1,6 +1,6 @@
 // Package support writes an archive that helps others to find out what is wrong with an installation: objects, logs and
-// answers of commands, bounded in size and without secrets. Pure: objects and texts in, an archive out; the kubectl plugin
-// reads the objects and the logs.
+// answers of commands, bounded in size and without secrets. The package is pure: it takes objects and texts, and writes an archive. The kubectl
+// plugin reads the objects and the logs.
 package support
 
 import (
@@ -46,7 +46,7 @@ func NewArchive(w io.Writer, folder string, now time.Time) *Archive {
 // Text adds a text. If it is longer than MaxFile, only its beginning is added.
 func (a *Archive) Text(name string, text []byte) error {
 	if len(text) > MaxFile {
-		a.Note(fmt.Sprintf("%s: its first %d of %d bytes are here", name, MaxFile, len(text)))
+		a.Note(fmt.Sprintf("%s: the archive has only the first %d of %d bytes", name, MaxFile, len(text)))
 		text = text[:MaxFile]
 	}
 	return a.add(name, text)
@@ -55,7 +55,7 @@ func (a *Archive) Text(name string, text []byte) error {
 // Log adds a log. If it is longer than MaxFile, only its end is added.
 func (a *Archive) Log(name string, text []byte) error {
 	if len(text) > MaxFile {
-		a.Note(fmt.Sprintf("%s: its last %d bytes are here", name, MaxFile))
+		a.Note(fmt.Sprintf("%s: the archive has only the last %d bytes", name, MaxFile))
 		text = text[len(text)-MaxFile:]
 	}
 	return a.add(name, text)
@@ -71,7 +71,7 @@ func (a *Archive) Objects(name string, objects []map[string]any) error {
 			return fmt.Errorf("writing %s: %w", name, err)
 		}
 		if text.Len()+len(document) > MaxFile {
-			a.Note(fmt.Sprintf("%s: the first %d of %d objects are here", name, i, len(objects)))
+			a.Note(fmt.Sprintf("%s: the archive has only the first %d of %d objects", name, i, len(objects)))
 			break
 		}
 		text.WriteString("---\n")
@@ -103,7 +103,7 @@ func (a *Archive) Close() error {
 // add adds a file, or a note if the files would exceed MaxTotal.
 func (a *Archive) add(name string, text []byte) error {
 	if a.total+len(text) > MaxTotal {
-		a.Note(fmt.Sprintf("%s: left out: the archive has %d bytes", name, a.total))
+		a.Note(fmt.Sprintf("%s: left out, since the archive already has %d bytes", name, a.total))
 		return nil
 	}
 	a.total += len(text)

@@ -64,13 +64,13 @@ func TestArchive_IsBounded(t *testing.T) {
 	must(a.Close())
 
 	files := contents(t, &w)
-	for name, want := range map[string]string{"answer.txt": "x", "program.log": "end", "objects.yaml": "a: b\n", "missing.txt": "left out: the archive has"} {
+	for name, want := range map[string]string{"answer.txt": "x", "program.log": "end", "objects.yaml": "a: b\n", "missing.txt": "left out, since the archive already has"} {
 		text := files["folder/"+name]
 		if !strings.Contains(text, want) || len(text) > MaxFile {
 			t.Errorf("%s: %d bytes, without %q", name, len(text), want)
 		}
 	}
-	if got, want := files["folder/missing.txt"], "answer.txt: its first 1048576 of 1048579 bytes are here\nprogram.log: its last 1048576 bytes are here\nobjects.yaml: the first 1 of 2 objects are here\n"; !strings.HasPrefix(got, want) {
+	if got, want := files["folder/missing.txt"], "answer.txt: the archive has only the first 1048576 of 1048579 bytes\nprogram.log: the archive has only the last 1048576 bytes\nobjects.yaml: the archive has only the first 1 of 2 objects\n"; !strings.HasPrefix(got, want) {
 		t.Errorf("missing.txt: got\n%s\nwant first\n%s", got, want)
 	}
 	total := 0

@@ -168,7 +168,7 @@ func (f ForeignHost) Remedy() string {
 	if f.HostNode == "" {
 		return "turn that host off or give it another address"
 	}
-	return fmt.Sprintf("if another load balancer, such as MetalLB, announces the address from there, turn that off; otherwise remove the address from the interfaces of the node %q, or exclude the address in the pool; if kube-proxy has added it there, set ipvs.strictARP of kube-proxy", f.HostNode)
+	return fmt.Sprintf("if another load balancer, such as MetalLB, announces the address from there, turn that off; otherwise remove the address from the interfaces of the node %q, or exclude the address in the pool (if kube-proxy has added the address to an interface, set ipvs.strictARP of kube-proxy)", f.HostNode)
 }
 
 // OwnerOf returns the owner of an address, given all claims to it: the claim with the highest epoch, of

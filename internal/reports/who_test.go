@@ -7,7 +7,7 @@ import (
 )
 
 func TestForeign_HostAndRemedy(t *testing.T) {
-	const remove = `if another load balancer, such as MetalLB, announces the address from there, turn that off; otherwise remove the address from the interfaces of the node "n3", or exclude the address in the pool; if kube-proxy has added it there, set ipvs.strictARP of kube-proxy`
+	const remove = `if another load balancer, such as MetalLB, announces the address from there, turn that off; otherwise remove the address from the interfaces of the node "n3", or exclude the address in the pool (if kube-proxy has added the address to an interface, set ipvs.strictARP of kube-proxy)`
 	host := ForeignHost{Node: "n1", Interface: "eth0", MAC: "m"}
 	kernel, own := host, host
 	kernel.HostNode, own.HostNode, own.Node = "n3", "n3", "n3"

@@ -13,15 +13,15 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Reserve returns the claim that reserves an address of a pool: for a Service, which need not exist, or for nobody (the
+// Reserve returns the claim that reserves an address of a pool: for a Service, which need not exist, or for no Service (the
 // zero key). existing is the present claim of the address; nil: there is none. Reserve returns existing if that claim
-// already reserves the address for the same Service or for nobody, and otherwise an error.
+// already reserves the address in that way, and otherwise an error.
 func Reserve(address netip.Addr, pool lb.PoolName, service lb.ServiceKey, existing *v1beta1.IPAddressClaim) (*v1beta1.IPAddressClaim, error) {
 	if existing != nil {
 		return existing, checkReserved(existing, service)
 	}
 	if pool == "" {
-		return nil, fmt.Errorf("%s: no pool gives this address: a claim of it would reserve nothing: pass an address of a pool (kubectl lbstack status)", address)
+		return nil, fmt.Errorf("%s: no pool gives this address, so that a claim would reserve nothing: pass an address of a pool (kubectl lbstack status lists the pools)", address)
 	}
 	claim := &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: apiconv.ClaimName(address)}}
 	claim.Spec = v1beta1.IPAddressClaimSpec{Address: address.String(), Pool: v1beta1.ObjectName(pool), State: v1beta1.ClaimReserved}
@@ -31,7 +31,7 @@ func Reserve(address netip.Addr, pool lb.PoolName, service lb.ServiceKey, existi
 	return claim, nil
 }
 
-// checkReserved returns an error unless a claim reserves its address for a service, or for nobody if service is the zero key.
+// checkReserved returns an error unless a claim reserves its address for a service, or for no Service if service is the zero key.
 func checkReserved(claim *v1beta1.IPAddressClaim, service lb.ServiceKey) error {
 	var want []lb.ServiceKey
 	if service != (lb.ServiceKey{}) {
@@ -41,9 +41,9 @@ func checkReserved(claim *v1beta1.IPAddressClaim, service lb.ServiceKey) error {
 	case claim.Spec.State == v1beta1.ClaimReserved && slices.Equal(holders, want):
 		return nil
 	case claim.Spec.State == v1beta1.ClaimInUse:
-		return fmt.Errorf("%s: it is in use by %s. To take it away, change the holders in its IPAddressClaim and set takeOver: true in the same change", claim.Spec.Address, holderPhrase(holders))
+		return fmt.Errorf("%s is in use by %s: to give the address to another Service, change spec.holders of its IPAddressClaim and set takeOver: true in the same change", claim.Spec.Address, holderPhrase(holders))
 	default:
-		return fmt.Errorf("%s: it is %s for %s already: run kubectl lbstack release %s first", claim.Spec.Address, strings.ToLower(string(claim.Spec.State)), holderPhrase(holders), claim.Spec.Address)
+		return fmt.Errorf("%s is already %s for %s: run kubectl lbstack release %s first", claim.Spec.Address, strings.ToLower(string(claim.Spec.State)), holderPhrase(holders), claim.Spec.Address)
 	}
 }
 
@@ -52,9 +52,9 @@ func checkReserved(claim *v1beta1.IPAddressClaim, service lb.ServiceKey) error {
 func CheckRelease(address netip.Addr, claim *v1beta1.IPAddressClaim) error {
 	switch {
 	case claim == nil:
-		return fmt.Errorf("%s: it is neither reserved nor retained", address)
+		return fmt.Errorf("%s is neither reserved nor retained", address)
 	case claim.Spec.State == v1beta1.ClaimInUse:
-		return fmt.Errorf("%s: it is in use by %s, and its claim would come back: delete the Service, or have it ask for another address", address, holderPhrase(holdersOf(claim)))
+		return fmt.Errorf("%s is in use by %s, and the controller would create a deleted claim again: delete the Service, or have the Service request another address", address, holderPhrase(holdersOf(claim)))
 	}
 	return nil
 }
@@ -70,7 +70,7 @@ func holdersOf(claim *v1beta1.IPAddressClaim) (keys []lb.ServiceKey) {
 func holderPhrase(keys []lb.ServiceKey) string {
 	switch len(keys) {
 	case 0:
-		return "nobody"
+		return "no Service"
 	case 1:
 		return "the Service " + keys[0].String()
 	}

@@ -1,6 +1,6 @@
 // Package maintenance decides what the commands of the kubectl plugin write for administrators: marks that drain nodes
-// (drain.go), claims that reserve addresses (claim.go), the node that announces an address (move.go), and pods that ask
-// the local network (probe.go). Pure: objects in, objects, phrases or errors out; the plugin reads and writes the objects.
+// (drain.go), claims that reserve addresses (claim.go), the node that announces an address (move.go), and pods that probe
+// the local network (probe.go). The package is pure: it takes objects, and returns objects, phrases or errors. The plugin reads and writes the objects.
 // spec.drain is parsed by the same code as in the speakers (internal/apiconv).
 package maintenance
 
@@ -41,9 +41,9 @@ func Drain(node *corev1.Node, stack *v1beta1.LoadBalancerStack) (*corev1.Node, e
 		// The key drains the node. The effect is the weakest one, so that no pods are evicted.
 		marked.Spec.Taints = append(marked.Spec.Taints, corev1.Taint{Key: preferredKey(taints), Effect: corev1.TaintEffectPreferNoSchedule})
 	case len(policy.Annotations)+len(policy.Labels)+len(policy.Taints) > 0:
-		return nil, errors.New("LoadBalancerStack default: spec.drain has keys of Kubernetes alone, which other commands set, such as kubectl cordon: use these, or add lbstack.io/drain to spec.drain.annotations")
+		return nil, errors.New("LoadBalancerStack default: spec.drain has only keys of Kubernetes, which commands such as kubectl cordon set: use such a command, or add lbstack.io/drain to spec.drain.annotations")
 	default:
-		return nil, errors.New("LoadBalancerStack default: spec.drain has empty lists: nothing drains a node: add lbstack.io/drain to spec.drain.annotations")
+		return nil, errors.New("LoadBalancerStack default: all lists in spec.drain are empty, so that no mark drains a node: add lbstack.io/drain to spec.drain.annotations")
 	}
 	return marked, nil
 }
@@ -69,10 +69,10 @@ func Undrain(node *corev1.Node, stack *v1beta1.LoadBalancerStack) (free *corev1.
 	}
 	var words []string
 	if len(left) > 0 {
-		words = append(words, "is drained still, by "+strings.Join(left, ", and by "))
+		words = append(words, "is still drained by "+strings.Join(left, ", and by "))
 	}
 	if state.Excluded != "" {
-		words = append(words, "gets no address still: it "+state.Excluded)
+		words = append(words, "still gets no addresses: it "+state.Excluded)
 	}
 	return free, strings.Join(words, ", and ")
 }
@@ -132,19 +132,19 @@ const mostNamed = 5
 // a phrase. state is that of its speaker; nil if the node has none.
 func DrainProgress(state *v1beta1.SpeakerState) (done bool, words string) {
 	if state == nil {
-		return true, "no speaker runs there: it announces nothing"
+		return true, "no speaker runs on the node, which announces nothing"
 	}
 	status := &state.Status
 	empty := status.AddressCount == 0 && status.RouteCount == 0
 	switch {
 	case status.Phase == v1beta1.SpeakerStopped && (empty || isGone(status)):
-		return true, "no speaker runs there: it announces nothing"
+		return true, "no speaker runs on the node, which announces nothing"
 	case status.Phase == v1beta1.SpeakerStopped:
-		return false, fmt.Sprintf("its speaker was stopped, as in a rollout: others answer for its %d addresses for a while, routers keep its %d routes, and traffic goes there still", status.AddressCount, status.RouteCount)
+		return false, fmt.Sprintf("its speaker was stopped, as in a rollout: for a while other speakers answer for its %d addresses, routers keep its %d routes, and traffic still goes to the node", status.AddressCount, status.RouteCount)
 	case status.Phase == v1beta1.SpeakerDraining && empty:
 		return true, "it announces nothing any more"
 	case status.Phase != v1beta1.SpeakerDraining:
-		return false, fmt.Sprintf("its speaker has not reported yet that it drains: it is %s, with %d addresses and %d routes", status.Phase, status.AddressCount, status.RouteCount)
+		return false, fmt.Sprintf("its speaker has not reported yet that the node drains: the speaker is %s, with %d addresses and %d routes", status.Phase, status.AddressCount, status.RouteCount)
 	}
 	names := make([]string, 0, mostNamed)
 	for _, a := range status.Addresses[:min(mostNamed, len(status.Addresses))] {
@@ -161,7 +161,7 @@ func DrainProgress(state *v1beta1.SpeakerState) (done bool, words string) {
 }
 
 // isGone reports whether the controller has found that no speaker runs on the node and none is about to start
-// (controllers/speakerstate). Then nobody answers for the addresses of the stopped speaker any more.
+// (controllers/speakerstate). Then no other speaker answers for the addresses of the stopped speaker any more.
 func isGone(status *v1beta1.SpeakerStateStatus) bool {
 	c := meta.FindStatusCondition(status.Conditions, v1beta1.ConditionCurrent)
 	return c != nil && c.Status == metav1.ConditionFalse && c.Reason == v1beta1.ReasonSpeakerEnded

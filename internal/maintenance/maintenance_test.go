@@ -99,7 +99,7 @@ func TestUndrain(t *testing.T) {
 		{"shutting down", shutsDown(node("lbstack.io/drain", "", "")), drainBy(nil, nil, nil), nil, "shutdown"},
 		{"a label of Kubernetes stays", node("", corev1.LabelNodeExcludeBalancers, ""), drainBy(nil, keys{corev1.LabelNodeExcludeBalancers}, nil), node("", corev1.LabelNodeExcludeBalancers, ""), "kubectl label node worker-1 " + corev1.LabelNodeExcludeBalancers + "-"},
 		{"an annotation of Kubernetes stays", node("a.kubernetes.io/b", "", ""), drainBy(keys{"a.kubernetes.io/b"}, nil, nil), node("a.kubernetes.io/b", "", ""), "kubectl annotate node worker-1 a.kubernetes.io/b-"},
-		{"excluded from load balancers", node("lbstack.io/drain", corev1.LabelNodeExcludeBalancers, ""), drainBy(nil, nil, nil), node("", corev1.LabelNodeExcludeBalancers, ""), "gets no address still: it has the label " + corev1.LabelNodeExcludeBalancers},
+		{"excluded from load balancers", node("lbstack.io/drain", corev1.LabelNodeExcludeBalancers, ""), drainBy(nil, nil, nil), node("", corev1.LabelNodeExcludeBalancers, ""), "still gets no addresses: it has the label " + corev1.LabelNodeExcludeBalancers},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -136,14 +136,14 @@ func TestProgress(t *testing.T) {
 		done  bool
 		words string
 	}{
-		{"no speaker", nil, true, "no speaker runs there"},
-		{"stopped", state(v1beta1.SpeakerStopped, 0), true, "no speaker runs there"},
-		{"stopped with addresses", state(v1beta1.SpeakerStopped, 0, "192.0.2.1"), false, "others answer for its 1 addresses"},
+		{"no speaker", nil, true, "no speaker runs on the node"},
+		{"stopped", state(v1beta1.SpeakerStopped, 0), true, "no speaker runs on the node"},
+		{"stopped with addresses", state(v1beta1.SpeakerStopped, 0, "192.0.2.1"), false, "other speakers answer for its 1 addresses"},
 		{"stopped with routes", state(v1beta1.SpeakerStopped, 2), false, "routers keep its 2 routes"},
-		{"stopped with addresses just now", current(state(v1beta1.SpeakerStopped, 0, "192.0.2.1"), v1beta1.ReasonStopped), false, "traffic goes there still"},
-		{"stopped with addresses, and gone", current(state(v1beta1.SpeakerStopped, 0, "192.0.2.1"), v1beta1.ReasonSpeakerEnded), true, "no speaker runs there"},
-		{"ended without a word", current(state(v1beta1.SpeakerActive, 0, "192.0.2.1"), v1beta1.ReasonSpeakerEnded), false, "has not reported yet that it drains"},
-		{"not seen yet", state(v1beta1.SpeakerActive, 0), false, "has not reported yet that it drains"},
+		{"stopped with addresses just now", current(state(v1beta1.SpeakerStopped, 0, "192.0.2.1"), v1beta1.ReasonStopped), false, "traffic still goes to the node"},
+		{"stopped with addresses, and gone", current(state(v1beta1.SpeakerStopped, 0, "192.0.2.1"), v1beta1.ReasonSpeakerEnded), true, "no speaker runs on the node"},
+		{"ended without a word", current(state(v1beta1.SpeakerActive, 0, "192.0.2.1"), v1beta1.ReasonSpeakerEnded), false, "has not reported yet that the node drains"},
+		{"not seen yet", state(v1beta1.SpeakerActive, 0), false, "has not reported yet that the node drains"},
 		{"addresses are left", state(v1beta1.SpeakerDraining, 0, "192.0.2.1", "192.0.2.2"), false, "2 addresses and 0 routes are left: 192.0.2.1, 192.0.2.2"},
 		{"many are left", state(v1beta1.SpeakerDraining, 0, "1", "2", "3", "4", "5", "6"), false, "1, 2, 3, 4, 5, ..."},
 		{"routes are left", state(v1beta1.SpeakerDraining, 3), false, "0 addresses and 3 routes are left"},
@@ -181,9 +181,9 @@ func TestReserveAndRelease(t *testing.T) {
 		{"an address of no pool", nil, "", web, nil, "no pool gives this address", "neither reserved nor retained"},
 		{"reserved for nobody already", claim("Reserved"), "first", lb.ServiceKey{}, claim("Reserved"), "", ""},
 		{"reserved for the Service already", claim("Reserved", "web"), "first", web, claim("Reserved", "web"), "", ""},
-		{"reserved for another one", claim("Reserved", "api"), "first", web, nil, "it is reserved for the Service shop/api already: run kubectl lbstack release 2001:db8::1 first", ""},
-		{"retained for another one", claim("Retained", "api"), "first", web, nil, "it is retained for the Service shop/api", ""},
-		{"in use by another one", claim("InUse", "api", "admin"), "first", web, nil, "in use by the Service shop/api and 1 others", "its claim would come back"},
+		{"reserved for another one", claim("Reserved", "api"), "first", web, nil, "is already reserved for the Service shop/api: run kubectl lbstack release 2001:db8::1 first", ""},
+		{"retained for another one", claim("Retained", "api"), "first", web, nil, "is already retained for the Service shop/api", ""},
+		{"in use by another one", claim("InUse", "api", "admin"), "first", web, nil, "in use by the Service shop/api and 1 others", "the controller would create a deleted claim again"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

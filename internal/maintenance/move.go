@@ -6,8 +6,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Move returns the claim changed to ask for a node that announces its address on the local network, or for no node if node is
-// empty. It returns the same claim if nothing changes.
+// Move returns a copy of the claim that requests the node to announce the address on the local network. If node is empty, the copy
+// requests no node. Move returns the claim itself if nothing changes.
 func Move(claim *v1beta1.IPAddressClaim, node lb.NodeName) *v1beta1.IPAddressClaim {
 	if apiconv.AnnounceFromNode(claim) == node {
 		return claim

@@ -12,22 +12,22 @@ import (
 	"github.com/lbstack/lbstack/internal/lanprobe"
 )
 
-// ProbeDeadline is how long a pod that asks the local network may run, in seconds. The pod needs little of it: its image is on
-// the node already, and it asks for 3 s (lanprobe.AnswerTimeout).
+// ProbeDeadline is how long a pod that probes the local network may run, in seconds. The pod needs only a few seconds: its image is
+// already on the node, and it waits 3 s for answers (lanprobe.AnswerTimeout).
 const ProbeDeadline = 60
 
 // probeComponent is the name of the container, and the value of the component label of the pod. No Service, network policy or
 // disruption budget of lbstack selects this value.
 const probeComponent = "probe"
 
-// ProbePod returns the pod that asks the local network from a node. The pod has the image of the speakers, the network of the node
+// ProbePod returns the pod that probes the local network from a node. The pod has the image of the speakers, the network of the node
 // and the capability NET_RAW, and neither a token nor a volume. It is bound to the node without the scheduler, so that cordoned
 // and tainted nodes can be used. Its result is the termination message of its container.
 func ProbePod(speakers *appsv1.DaemonSet, node string, request lanprobe.Request) (*corev1.Pod, error) {
 	template := &speakers.Spec.Template.Spec
 	i := slices.IndexFunc(template.Containers, func(c corev1.Container) bool { return c.Name == "speaker" })
 	if i < 0 {
-		return nil, fmt.Errorf("DaemonSet %s/%s has no container speaker, whose image asks the network", speakers.Namespace, speakers.Name)
+		return nil, fmt.Errorf("the DaemonSet %s/%s has no container named speaker, whose image the probe needs", speakers.Namespace, speakers.Name)
 	}
 	speaker := &template.Containers[i]
 	pod := &corev1.Pod{
@@ -75,9 +75,9 @@ func ProbeResult(pod *corev1.Pod) (result lanprobe.Result, done bool, err error)
 		result, err = lanprobe.Decode(ended.Message)
 		return result, true, err
 	case ended != nil && ended.Message != "":
-		return result, true, fmt.Errorf("the program in pod %s on node %s ended: %s: if the installation is older than the plugin, it cannot ask the network", pod.Name, pod.Spec.NodeName, ended.Message)
+		return result, true, fmt.Errorf("the program in the pod %s on the node %s ended: %s: if the installation is older than the plugin, its image cannot probe the network", pod.Name, pod.Spec.NodeName, ended.Message)
 	case pod.Status.Phase == corev1.PodFailed || ended != nil:
-		return result, true, fmt.Errorf("pod %s on node %s failed: %s", pod.Name, pod.Spec.NodeName, ProbeState(pod))
+		return result, true, fmt.Errorf("the pod %s on the node %s failed: %s", pod.Name, pod.Spec.NodeName, ProbeState(pod))
 	}
 	return result, false, nil
 }

@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write what testdata is to have")
 func TestProbePod_HasNoMoreRightsThanASpeaker(t *testing.T) {
 	speakers := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "lbstack-system", Name: "lbstack-speaker"}}
 	request := lanprobe.Request{Address: netip.MustParseAddr("192.0.2.1"), Interfaces: []string{"eth0", "eth1"}}
-	if _, err := ProbePod(speakers, "worker-1", request); err == nil || !strings.Contains(err.Error(), "DaemonSet lbstack-system/lbstack-speaker has no container speaker") {
+	if _, err := ProbePod(speakers, "worker-1", request); err == nil || !strings.Contains(err.Error(), "DaemonSet lbstack-system/lbstack-speaker has no container named speaker") {
 		t.Errorf("without a container: got the error %v", err)
 	}
 	template := &speakers.Spec.Template.Spec

@@ -137,7 +137,7 @@ func TestPoolConditionOfForeignHosts(t *testing.T) {
 	}{
 		{"nothing", nil, v1beta1.ReasonNoConflict, "no address of the pool is known to belong to something else"},
 		{"a host", []ipam.Conflict{foreignConflict}, v1beta1.ReasonForeignHost, by + rest},
-		{"a host on an address in use", []ipam.Conflict{used}, v1beta1.ReasonForeignHost, by + ", and stays announced while a Service has it, since that Service used it first" + rest},
+		{"a host on an address in use", []ipam.Conflict{used}, v1beta1.ReasonForeignHost, by + ", and stays announced while a Service has the address, since that Service used the address first" + rest},
 		{"an overlap", []ipam.Conflict{overlap}, v1beta1.ReasonOverlap, node},
 		{"both", []ipam.Conflict{foreignConflict, overlap}, v1beta1.ReasonForeignHost, by + rest + ". Besides, " + node},
 	}

@@ -100,7 +100,7 @@ func (a *Allocator) classify(req *Request) (held []Holding, fleeing, lost []Outs
 		evict := p.Evict && !ofNode
 		switch {
 		case why != "" && evict && a.IsReservedFor(h):
-			continue // only reserved, and the pool would take it away at once
+			continue // the pool would take away at once an address that is only reserved
 		case why != "" && evict:
 			lost = append(lost, OutsideHolding{h, why})
 			continue
@@ -112,8 +112,8 @@ func (a *Allocator) classify(req *Request) (held []Holding, fleeing, lost []Outs
 		switch f, _, foreign := a.ForeignHostOf(h.Address); {
 		case !foreign || !f.shouldFlee(h.Address, req):
 			held = append(held, h)
-		case !a.IsReservedFor(h): // the Service would leave an address that is only reserved at once
-			fleeing = append(fleeing, OutsideHolding{h, f.By + " uses it"})
+		case !a.IsReservedFor(h): // the Service does not use an address that is only reserved, and would exchange it at once
+			fleeing = append(fleeing, OutsideHolding{h, f.By + " uses the address"})
 		}
 	}
 	for _, h := range held { // lost addresses keep their terms until they are released
@@ -153,15 +153,15 @@ func (p *pool) whyOutside(address netip.Addr, req *Request) string {
 	}
 	switch {
 	case !has(p.Listed):
-		return "spec.addresses does not have it any more"
+		return "the address is no longer in spec.addresses"
 	case has(p.Excluded):
-		return "spec.excludeAddresses has it"
+		return "the address is in spec.excludeAddresses"
 	case p.AvoidBuggy && isMistakable(address):
-		return "spec.avoidBuggyIPs holds it back"
+		return "spec.avoidBuggyIPs excludes the address"
 	case !p.gives(address) && !p.isForeign(address) && !p.isOfNodes(address):
 		return p.conflictPhrase(address)
 	case !p.Selection.allows(req):
-		return "spec.serviceAllocation is not for the Service any more"
+		return "spec.serviceAllocation no longer selects the Service"
 	}
 	return ""
 }
@@ -230,7 +230,7 @@ func (a *Allocator) chooseAny(req *Request, families []lb.Family, held, chosen [
 	}
 	refusal = a.explainRefusal(req, families, candidates, chosen)
 	if crowded {
-		refusal.Message += fmt.Sprintf("; the Service can share none of the %d addresses that were compared, of Services with the same value of the annotation lbstack.io/allow-shared-ip", maxComparedAddresses)
+		refusal.Message += fmt.Sprintf("; other Services with the same value of the annotation lbstack.io/allow-shared-ip have addresses, but the Service can share none of the %d addresses that were checked", maxComparedAddresses)
 	}
 	return Holding{}, refusal
 }

@@ -23,14 +23,14 @@ func TestAddressesThatAPoolNoLongerGives(t *testing.T) {
 		{name: "a pool with autoAssign: false keeps what is given", held: "10.0.0.5@p", next: newPool("p", "10.0.0.1-10.0.0.9", manual)},
 		{name: "a pool that gives nothing at all takes nothing", held: "10.0.0.5@p", next: newPool("p", "", broken("it is wrong"))},
 		{name: "a pool with a quota takes nothing", held: "10.0.0.5@p", next: newPool("p", "10.0.0.1-10.0.0.9", quota(1))},
-		{name: "a pool that has become smaller", held: "10.0.0.5@p", next: newPool("p", "10.0.0.1-10.0.0.4"), why: "spec.addresses does not have it any more"},
-		{name: "a pool that has lost a family", held: "2001:db8::1@p", next: newPool("p", "10.0.0.1-10.0.0.4"), req: options(using(v6)), why: "spec.addresses does not have it any more"},
-		{name: "a pool that excludes it", held: "10.0.0.5@p", next: newPool("p", "10.0.0.1-10.0.0.9", without("10.0.0.4-10.0.0.6")), why: "spec.excludeAddresses has it"},
-		{name: "a pool that avoids .0", held: "10.0.0.0@p", next: newPool("p", "10.0.0.0/24", avoiding), why: "spec.avoidBuggyIPs holds it back"},
-		{name: "a pool that avoids .255", held: "10.0.0.255@p", next: newPool("p", "10.0.0.0/24", avoiding), why: "spec.avoidBuggyIPs holds it back"},
+		{name: "a pool that has become smaller", held: "10.0.0.5@p", next: newPool("p", "10.0.0.1-10.0.0.4"), why: "the address is no longer in spec.addresses"},
+		{name: "a pool that has lost a family", held: "2001:db8::1@p", next: newPool("p", "10.0.0.1-10.0.0.4"), req: options(using(v6)), why: "the address is no longer in spec.addresses"},
+		{name: "a pool that excludes it", held: "10.0.0.5@p", next: newPool("p", "10.0.0.1-10.0.0.9", without("10.0.0.4-10.0.0.6")), why: "the address is in spec.excludeAddresses"},
+		{name: "a pool that avoids .0", held: "10.0.0.0@p", next: newPool("p", "10.0.0.0/24", avoiding), why: "spec.avoidBuggyIPs excludes the address"},
+		{name: "a pool that avoids .255", held: "10.0.0.255@p", next: newPool("p", "10.0.0.0/24", avoiding), why: "spec.avoidBuggyIPs excludes the address"},
 		{name: "a pool that avoids .0 does not mind ::0", held: "2001:db8::@p", next: newPool("p", "2001:db8::/64", avoiding), req: options(using(v6))},
-		{name: "a pool that is for other namespaces", held: "10.0.0.5@p", next: newPool("p", "10.0.0.1-10.0.0.9", forNamespaces("m")), why: "spec.serviceAllocation is not for the Service any more"},
-		{name: "a pool that is for other Services", held: "10.0.0.5@p", next: newPool("p", "10.0.0.1-10.0.0.9", forServicesWith("app=x")), req: options(labelled("app=a")), why: "spec.serviceAllocation is not for the Service any more"},
+		{name: "a pool that is for other namespaces", held: "10.0.0.5@p", next: newPool("p", "10.0.0.1-10.0.0.9", forNamespaces("m")), why: "spec.serviceAllocation no longer selects the Service"},
+		{name: "a pool that is for other Services", held: "10.0.0.5@p", next: newPool("p", "10.0.0.1-10.0.0.9", forServicesWith("app=x")), req: options(labelled("app=a")), why: "spec.serviceAllocation no longer selects the Service"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestAvoidBuggyHoldsBack(t *testing.T) {
 func TestExcludedAddressesAreNotGiven(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.4", without("10.0.0.1 10.0.0.3-10.0.0.9")))
 	d := decide(t, a, ask("a", wants("10.0.0.3")), "refused AddressNotInPool")
-	if want := "spec.excludeAddresses has it"; !strings.Contains(d.Refusal.Message, want) {
+	if want := "the address is in spec.excludeAddresses"; !strings.Contains(d.Refusal.Message, want) {
 		t.Errorf("message: got %q, want it to contain %q", d.Refusal.Message, want)
 	}
 	decide(t, a, ask("a"), "keep 10.0.0.2@p")

@@ -188,7 +188,7 @@ func (a *Allocator) explainRefusal(req *Request, families []lb.Family, candidate
 		}
 	}
 	if n := len(words) - maxListedPools; n > 0 {
-		words = append(words[:maxListedPools], fmt.Sprintf("and so on for %d more", n))
+		words = append(words[:maxListedPools], fmt.Sprintf("pools that are not listed: %d", n))
 	}
 	refusal.Reason = barReasons[worst]
 	refusal.Message = fmt.Sprintf("no pool gives the Service an %s address: %s: %s", familyNames(families), strings.Join(words, "; "), barRemedies[worst])

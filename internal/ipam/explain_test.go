@@ -41,17 +41,17 @@ func TestRefusalsNamePlaceReasonAndRemedy(t *testing.T) {
 		{name: "an unknown pool of none", req: options(from("gone")), reason: ReasonUnknownPool, want: `the Service names the pool "gone", which does not exist (there is no pool at all): create the pool, or name another pool`},
 		{name: "an address in no pool", pools: pools(full), req: options(wants("10.9.0.1")), reason: ReasonAddressNotInPool, want: "the Service asks for 10.9.0.1, which is in no pool: add the address to a pool, or ask for another address (kubectl get ipaddresspools -o wide lists the pools)"},
 		{name: "an address of another pool", pools: pools(full, newPool("p", "10.0.1.1")), req: options(wants("10.0.0.1"), from("p")), reason: ReasonAddressNotInPool, want: `the Service asks for 10.0.0.1 from the pool "p", but the address belongs to the pool "full": name that pool, or another address`},
-		{name: "an address that is excluded", pools: pools(newPool("p", "10.0.0.0/24", without("10.0.0.9"))), req: options(wants("10.0.0.9")), reason: ReasonAddressNotInPool, want: `the Service asks for 10.0.0.9, which the pool "p" does not give: spec.excludeAddresses has it; ask for another address`},
-		{name: "an address that is held back", pools: pools(newPool("p", "10.0.0.0/24", avoiding)), req: options(wants("10.0.0.255")), reason: ReasonAddressNotInPool, want: `the Service asks for 10.0.0.255, which the pool "p" does not give: spec.avoidBuggyIPs holds it back; ask for another address`},
+		{name: "an address that is excluded", pools: pools(newPool("p", "10.0.0.0/24", without("10.0.0.9"))), req: options(wants("10.0.0.9")), reason: ReasonAddressNotInPool, want: `the Service asks for 10.0.0.9, which the pool "p" does not give: the address is in spec.excludeAddresses; ask for another address`},
+		{name: "an address that is held back", pools: pools(newPool("p", "10.0.0.0/24", avoiding)), req: options(wants("10.0.0.255")), reason: ReasonAddressNotInPool, want: `the Service asks for 10.0.0.255, which the pool "p" does not give: spec.avoidBuggyIPs excludes the address; ask for another address`},
 		{name: "an address of a pool that is wrong", pools: pools(newPool("bad", "10.0.0.1", broken("it is wrong"))), req: options(wants("10.0.0.1")), reason: ReasonPoolUnusable, want: `the Service asks for 10.0.0.1, but "bad" gives nothing: it is wrong: correct the pool`},
 		{name: "an address of a pool for others", pools: pools(newPool("team", "10.0.0.1", forNamespaces("m"))), req: options(wants("10.0.0.1")), reason: ReasonPoolNotAllowed, want: `the Service asks for 10.0.0.1, but "team" is for other Services (spec.serviceAllocation): change spec.serviceAllocation of a pool, or add a pool for the Service`},
 		{name: "an address beyond the quota", pools: pools(newPool("p", "10.0.0.1-10.0.0.9", quota(1))), taken: []string{"10.0.0.1@p"}, req: options(wants("10.0.0.5")), reason: ReasonQuotaExceeded, want: `the Service asks for 10.0.0.5, but "p" has maxAddressesPerNamespace: 1 in spec.quota, and the namespace "n" has that many addresses: delete a Service of the namespace that has an address of the pool, or raise spec.quota of the pool`},
 		{name: "an address of another Service", pools: pools(full), taken: []string{"10.0.0.1@full"}, req: options(wants("10.0.0.1")), reason: ReasonAddressInUse, want: "the Service asks for 10.0.0.1, which belongs to the Service n/other-0: ask for another address, or free this one"},
 		{name: "an address of a Service of another namespace", pools: pools(full), foreign: "m/secret", req: options(wants("10.0.0.1")), reason: ReasonAddressInUse, want: "the Service asks for 10.0.0.1, which belongs to a Service of another namespace: ask for another address, or free this one"},
-		{name: "an address that a Service of another namespace would share", pools: pools(full), foreign: "m/secret", req: options(wants("10.0.0.1"), on(share("k", 80))), reason: ReasonSharingConflict, want: "the Service asks for 10.0.0.1, but cannot share it with a Service of another namespace: the pool has sharingScope: Namespace; change that, or ask for another address"},
-		{name: "a port that a Service of another namespace has", pools: pools(newPool("full", "10.0.0.1", across)), foreign: "m/secret", req: options(wants("10.0.0.1"), on(share("k", 443))), reason: ReasonSharingConflict, want: "the Service asks for 10.0.0.1, but cannot share it with a Service of another namespace: both use port 443/TCP; change that, or ask for another address"},
+		{name: "an address that a Service of another namespace would share", pools: pools(full), foreign: "m/secret", req: options(wants("10.0.0.1"), on(share("k", 80))), reason: ReasonSharingConflict, want: "the Service asks for 10.0.0.1, but cannot share the address with a Service of another namespace: the pool has sharingScope: Namespace; remove the cause, or ask for another address"},
+		{name: "a port that a Service of another namespace has", pools: pools(newPool("full", "10.0.0.1", across)), foreign: "m/secret", req: options(wants("10.0.0.1"), on(share("k", 443))), reason: ReasonSharingConflict, want: "the Service asks for 10.0.0.1, but cannot share the address with a Service of another namespace: both use port 443/TCP; remove the cause, or ask for another address"},
 		{name: "more addresses than a pool gives a Service", pools: pools(newPool("p", "10.0.0.1-10.0.0.9", perService(2))), req: options(wants("10.0.0.1", "10.0.0.2", "10.0.0.3")), reason: ReasonTooManyAddresses, want: `the Service asks for 3 IPv4 addresses, but 10.0.0.1 belongs to the pool "p", whose spec.maxAddressesPerService is 2: ask for fewer addresses, or raise that value`},
-		{name: "an address that is not shared", pools: pools(full), taken: []string{"10.0.0.1@full"}, req: options(wants("10.0.0.1"), on(share("k", 80))), reason: ReasonSharingConflict, want: "the Service asks for 10.0.0.1, but cannot share it with the Service n/other-0: both must have the annotation lbstack.io/allow-shared-ip with the same value; change that, or ask for another address"},
+		{name: "an address that is not shared", pools: pools(full), taken: []string{"10.0.0.1@full"}, req: options(wants("10.0.0.1"), on(share("k", 80))), reason: ReasonSharingConflict, want: "the Service asks for 10.0.0.1, but cannot share the address with the Service n/other-0: both must have the annotation lbstack.io/allow-shared-ip with the same value; remove the cause, or ask for another address"},
 		{name: "an address that is reserved", pools: pools(full), kept: []string{"10.0.0.1@full"}, req: options(wants("10.0.0.1")), reason: ReasonAddressInUse, want: "the Service asks for 10.0.0.1, which is reserved by the IPAddressClaim of that address: ask for another address"},
 		{name: "an address of the wrong family", pools: pools(full), req: options(wants("10.0.0.1"), using(v6)), reason: ReasonInvalidRequest, want: "the Service asks for the IPv4 address 10.0.0.1, but its spec.ipFamilies is IPv6: change the address or spec.ipFamilies"},
 	}
@@ -78,7 +78,7 @@ func TestRefusalsNamePlaceReasonAndRemedy(t *testing.T) {
 		Resolve(list, []TakenRange{{Range: rangesIn("10.0.0.1")[0], By: "a node"}})
 		a.SetPools(list)
 		got := a.Assign(ask("web", wants("10.0.0.1"))).Refusal
-		want := `the Service asks for 10.0.0.1, which the pool "p" does not give: it belongs to a node; ask for another address`
+		want := `the Service asks for 10.0.0.1, which the pool "p" does not give: the address belongs to a node; ask for another address`
 		if got == nil || got.Reason != ReasonAddressNotInPool || got.Message != want {
 			t.Errorf("got %+v, want %s", got, want)
 		}
@@ -136,12 +136,12 @@ func TestMessageIsBounded(t *testing.T) {
 		}
 		return a, a.Assign(ask("web")).Refusal
 	}
-	for n, want := range map[int]string{8: "", 9: "and so on for 1 more", 20: "and so on for 12 more"} {
+	for n, want := range map[int]string{8: "", 9: "pools that are not listed: 1", 20: "pools that are not listed: 12"} {
 		_, refusal := build(n)
 		if reported := strings.Count(refusal.Message, "pool-"); reported != 8 {
 			t.Errorf("%d pools: got %d pools named, want 8: %s", n, reported, refusal.Message)
 		}
-		if got := strings.Contains(refusal.Message, "and so on"); got != (want != "") || !strings.Contains(refusal.Message, want) {
+		if got := strings.Contains(refusal.Message, "not listed"); got != (want != "") || !strings.Contains(refusal.Message, want) {
 			t.Errorf("%d pools: got %q, want %q in it", n, refusal.Message, want)
 		}
 		if len(refusal.Pools) != n {

@@ -107,7 +107,7 @@ func TestServiceThatLeavesAForeignHostsAddressHasTheReason(t *testing.T) {
 	take(t, a, "web", "10.0.0.1@p")
 	setPoolsWith(a, []TakenRange{host("10.0.0.1", false)}, p)
 	d := settle(t, a, ask("web"), "keep 10.0.0.2@p, drop 10.0.0.1@p")
-	want := []OutsideHolding{{holding("web", "10.0.0.1@p"), "a host uses it"}}
+	want := []OutsideHolding{{holding("web", "10.0.0.1@p"), "a host uses the address"}}
 	if diff := cmp.Diff(want, d.Fled, byValue); diff != "" {
 		t.Errorf("fled (-want +got):\n%s", diff)
 	}
@@ -152,7 +152,7 @@ func TestForeignHostsAreOfThePoolThatWouldGiveTheAddress(t *testing.T) {
 	want := []string{
 		"old: 10.0.0.1 is used by a host", "old: 10.0.0.2 is used by a host", "old: 10.0.0.2 belongs to a node",
 		`young: 10.0.0.1-10.0.0.2 belongs to the older pool "old"`,
-		"young: 10.0.0.3 is used by a host, and stays announced while a Service has it, since that Service used it first",
+		"young: 10.0.0.3 is used by a host, and stays announced while a Service has the address, since that Service used the address first",
 	}
 	if diff := cmp.Diff(want, recorded); diff != "" {
 		t.Errorf("conflicts (-want +got):\n%s", diff)

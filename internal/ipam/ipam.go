@@ -43,7 +43,7 @@ type Allocator struct {
 	sharing     map[assignment]lb.Sharing    // the terms of holders with a sharing key
 	ports       map[netip.Addr]*portSet      // the ports of holders with a sharing key
 	reservedFor map[assignment]struct{}      // reserved for a Service that does not use it yet
-	outside     map[assignment]outsideReason // kept although the pool no longer gives it, and why
+	outside     map[assignment]outsideReason // addresses that Services keep although the pool no longer gives them, and why
 	dropped     map[assignment]struct{}      // in Decision.Drop, and not released yet
 	nobody      *account                     // the holder of addresses that are reserved for no Service
 }

@@ -87,5 +87,5 @@ func (a *Allocator) refuseNotShared(req *Request, want netip.Addr, holder *accou
 	if req.Terms.Key == "" {
 		return newRefusal(ReasonAddressInUse, "the Service asks for %s, which belongs to %s: ask for another address, or free this one", want, holder.key.DescribeTo(req.Service.Namespace))
 	}
-	return newRefusal(ReasonSharingConflict, "the Service asks for %s, but %s; change that, or ask for another address", want, why)
+	return newRefusal(ReasonSharingConflict, "the Service asks for %s, but %s; remove the cause, or ask for another address", want, why)
 }

@@ -210,7 +210,7 @@ func TestReportsOfNodesEvictNoAddress(t *testing.T) {
 			if len(kept) != tt.kept {
 				t.Errorf("kept: got %v, want %d", kept, tt.kept)
 			}
-			if want := `it belongs to the node "evil"`; tt.kept == 1 && kept[0].Why != want {
+			if want := `the address belongs to the node "evil"`; tt.kept == 1 && kept[0].Why != want {
 				t.Errorf("why: got %q, want %q", kept[0].Why, want)
 			}
 		})
@@ -223,7 +223,7 @@ func TestRequestForABroadcastAddressIsRefused(t *testing.T) {
 	a := New()
 	a.SetPools(p)
 	d := decide(t, a, ask("web", wants("192.168.1.255")), "refused AddressNotInPool")
-	const want = `the Service asks for 192.168.1.255, which the pool "p" does not give: it is the broadcast address of the subnet 192.168.1.0/24 (node "n1"); ask for another address`
+	const want = `the Service asks for 192.168.1.255, which the pool "p" does not give: the address is the broadcast address of the subnet 192.168.1.0/24 (node "n1"); ask for another address`
 	if d.Refusal.Message != want {
 		t.Errorf("refusal: got  %s\nwant %s", d.Refusal.Message, want)
 	}

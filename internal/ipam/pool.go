@@ -156,14 +156,14 @@ func (p *pool) isOfNodes(a netip.Addr) bool {
 	return ok
 }
 
-// conflictPhrase returns a clause that begins with "it" and describes the conflict of an address.
+// conflictPhrase returns a clause that begins with "the address" and describes the conflict of an address.
 func (p *pool) conflictPhrase(a netip.Addr) string {
 	for _, c := range p.Conflicts {
 		if c.Range.Contains(a) && !c.Foreign {
-			return "it " + c.predicate()
+			return "the address " + c.predicate()
 		}
 	}
-	return "it conflicts with something else (see the condition Conflict of the pool)"
+	return "the address conflicts with something else (see the condition Conflict of the pool)"
 }
 
 // countFamilies returns of how many families the pool gives addresses.

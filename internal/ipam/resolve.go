@@ -63,7 +63,7 @@ func (c Conflict) String() string { return c.Range.String() + " " + c.predicate(
 func (c Conflict) predicate() string {
 	switch {
 	case c.Foreign && c.InUse:
-		return fmt.Sprintf("is used by %s, and stays announced while a Service has it, since that Service used it first", c.With)
+		return fmt.Sprintf("is used by %s, and stays announced while a Service has the address, since that Service used the address first", c.With)
 	case c.Foreign:
 		return fmt.Sprintf("is used by %s", c.With)
 	case c.As != "":

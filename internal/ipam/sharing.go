@@ -34,12 +34,12 @@ func (a *Allocator) whyNotJoin(address netip.Addr, service lb.ServiceKey, terms 
 		return why
 	}
 	if len(a.shared[address])+1 >= maxHolders {
-		return fmt.Sprintf("cannot share it: %d Services have the address, the limit of an IPAddressClaim", maxHolders)
+		return fmt.Sprintf("cannot share the address: %d Services have the address, the limit of an IPAddressClaim", maxHolders)
 	}
 	return ""
 }
 
-// whyNotStay returns why a Service that holds an address already cannot share it any more on these
+// whyNotStay returns why a Service that holds an address already cannot share the address any more on these
 // terms; empty: the Service can. It does not check the pool's sharing scope, which applies only to
 // Services that join.
 func (a *Allocator) whyNotStay(address netip.Addr, service lb.ServiceKey, terms lb.Sharing) string {
@@ -51,7 +51,7 @@ func (a *Allocator) whyNotStay(address netip.Addr, service lb.ServiceKey, terms 
 	// Terms that are in a claim already are accepted, so that a restart of the
 	// controller takes no address away.
 	if others > 0 && len(terms.Ports) > had && others+len(terms.Ports) > maxSharedPorts {
-		return fmt.Sprintf("cannot share it: with the %d ports of this Service, all Services that have the address would use more than %d ports, the limit of an IPAddressClaim", len(terms.Ports), maxSharedPorts)
+		return fmt.Sprintf("cannot share the address: with the %d ports of this Service, all Services that have the address would use more than %d ports, the limit of an IPAddressClaim", len(terms.Ports), maxSharedPorts)
 	}
 	return ""
 }
@@ -72,7 +72,7 @@ func (a *Allocator) whyNotShare(address netip.Addr, service lb.ServiceKey, terms
 	used, own := a.ports[address], a.SharingTerms(address, service).Ports
 	for _, port := range terms.Ports {
 		if used.has(port) && !hasPort(own, port) {
-			return fmt.Sprintf("cannot share it with %s: both use port %s", a.userOf(address, port).DescribeTo(service.Namespace), port)
+			return fmt.Sprintf("cannot share the address with %s: both use port %s", a.userOf(address, port).DescribeTo(service.Namespace), port)
 		}
 	}
 	return ""
@@ -105,7 +105,7 @@ func (a *Allocator) whyOutOfScope(address netip.Addr, service lb.ServiceKey, p *
 			return ""
 		}
 		if c.key.Namespace != service.Namespace {
-			return "cannot share it with a Service of another namespace: the pool has sharingScope: Namespace"
+			return "cannot share the address with a Service of another namespace: the pool has sharingScope: Namespace"
 		}
 	}
 	return ""
@@ -114,11 +114,11 @@ func (a *Allocator) whyOutOfScope(address netip.Addr, service lb.ServiceKey, p *
 func whyNotShareable(holder string, has, terms lb.Sharing) string {
 	switch {
 	case terms.Key == "" || has.Key == "":
-		return fmt.Sprintf("cannot share it with %s: both must have the annotation lbstack.io/allow-shared-ip with the same value", holder)
+		return fmt.Sprintf("cannot share the address with %s: both must have the annotation lbstack.io/allow-shared-ip with the same value", holder)
 	case terms.Key != has.Key:
-		return fmt.Sprintf("cannot share it with %s: their annotations lbstack.io/allow-shared-ip differ", holder)
+		return fmt.Sprintf("cannot share the address with %s: their annotations lbstack.io/allow-shared-ip differ", holder)
 	case terms.Traffic != has.Traffic:
-		return fmt.Sprintf("cannot share it with %s: both must have externalTrafficPolicy Cluster, or both must have Local and the same selector", holder)
+		return fmt.Sprintf("cannot share the address with %s: both must have externalTrafficPolicy Cluster, or both must have Local and the same selector", holder)
 	}
 	return ""
 }

@@ -165,7 +165,7 @@ func TestTermsMayChange(t *testing.T) {
 	settle(t, a, ask("c", on(share("k", 83))), "keep 10.0.0.2@p")     // what b has now counts
 	settle(t, a, ask("d", on(share("k", 81))), "keep 10.0.0.1@p")     // what b had does not
 	d := settle(t, a, ask("b", on(share("k", 80))), "keep 10.0.0.2@p, drop 10.0.0.1@p, lost 10.0.0.1@p")
-	if got, want := d.Lost[0].Why, "the Service cannot share it with the Service n/a: both use port 80/TCP"; got != want {
+	if got, want := d.Lost[0].Why, "the Service cannot share the address with the Service n/a: both use port 80/TCP"; got != want {
 		t.Errorf("why: got %q, want %q", got, want)
 	}
 	settle(t, a, ask("a"), "keep 10.0.0.3@p, drop 10.0.0.1@p, lost 10.0.0.1@p") // no key any more
@@ -314,7 +314,7 @@ func TestSharedAddressesThatAreCompared(t *testing.T) {
 	t.Run("the refusal names the bound", func(t *testing.T) {
 		a := crowd(t, 65, "10.0.0.%d@p")
 		d := decide(t, a, ask("web", on(share("k", 80)), from("p"), using(v6)), "refused NoPool")
-		if strings.Contains(d.Refusal.Message, "compared") {
+		if strings.Contains(d.Refusal.Message, "that were checked") {
 			t.Errorf("message without any address that could be compared: got %q", d.Refusal.Message)
 		}
 		setPools(a, newPool("p", "10.0.0.1-10.0.0.65"))

@@ -105,7 +105,7 @@ func TestStates_ListAddressesOutsideThePool(t *testing.T) {
 		}
 		return got
 	}
-	why := ": spec.addresses does not have it any more"
+	why := ": the address is no longer in spec.addresses"
 	want := []string{"10.0.0.3@p of n/c" + why, "10.0.0.5@p of m/z" + why, "10.0.0.5@p of n/a" + why, "10.0.0.5@p of n/b" + why}
 	if diff := cmp.Diff(want, lines()); diff != "" {
 		t.Errorf("kept (-want +got):\n%s", diff)
@@ -119,7 +119,7 @@ func TestStates_ListAddressesOutsideThePool(t *testing.T) {
 	setPools(a, newPool("p", "10.0.0.1-10.0.0.5", across, forNamespaces("n")))
 	settle(t, a, ask("m/z", on(share("k", 82))), "keep 10.0.0.5@p")
 	settle(t, a, ask("n/b", on(share("k", 80))), "keep 10.0.0.5@p")
-	want = []string{"10.0.0.5@p of m/z: spec.serviceAllocation is not for the Service any more"}
+	want = []string{"10.0.0.5@p of m/z: spec.serviceAllocation no longer selects the Service"}
 	if diff := cmp.Diff(want, lines()); diff != "" {
 		t.Errorf("kept of another Service (-want +got):\n%s", diff)
 	}

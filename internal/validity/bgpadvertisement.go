@@ -19,7 +19,7 @@ func BGPAdvertisementResults(o *Objects) map[string]Result {
 	in, wrong := newBGPInput(o)
 	results := in.check()
 	for name, err := range wrong {
-		results[name] = Result{Reason: err.Reason, Message: err.Error() + ": correct the field; until then running speakers use the last valid values, and speakers that start announce nothing by the advertisement"}
+		results[name] = Result{Reason: err.Reason, Message: err.Error() + ": correct the field; until then running speakers use the last valid values, and speakers that start ignore the advertisement"}
 	}
 	return results
 }
@@ -126,7 +126,7 @@ func (in *bgpInput) ignoredAttributesMessage(ad *routes.Advertisement) string {
 	case ad.Attributes.LocalPref.Set && all(false):
 		what = "spec.localPref has no effect: all peers of the advertisement (%s) are in other autonomous systems, to which LOCAL_PREF is not sent; remove the field, or use med, asPathPrepend or communities"
 	case ad.Attributes.Prepend > 0 && all(true):
-		what = "spec.asPathPrepend has no effect: all peers of the advertisement (%s) are in the own autonomous system, to which an empty AS_PATH is sent; remove the field, or use localPref or med"
+		what = "spec.asPathPrepend has no effect: all peers of the advertisement (%s) are in the same autonomous system as the nodes, and get an empty AS_PATH; remove the field, or use localPref or med"
 	default:
 		return ""
 	}

@@ -87,7 +87,7 @@ func TestDecide(t *testing.T) {
 		{"a preference for all peers", []routes.Advertisement{prefers("x", 100)}, v1beta1.ReasonAdvertisementValid, ""},
 		{"no preference for external peers", []routes.Advertisement{{Scope: eligibility.Scope{Name: "x"}, Peers: []bgp.PeerName{"isp-a"}}}, v1beta1.ReasonAdvertisementValid, ""},
 		{"a longer path for internal peers", []routes.Advertisement{prepends("x", "tor-a", "tor-b")}, v1beta1.ReasonAttributeIgnored,
-			"spec.asPathPrepend has no effect: all peers of the advertisement (BGPPeer tor-a and tor-b) are in the own autonomous system, to which an empty AS_PATH is sent; remove the field, or use localPref or med"},
+			"spec.asPathPrepend has no effect: all peers of the advertisement (BGPPeer tor-a and tor-b) are in the same autonomous system as the nodes, and get an empty AS_PATH; remove the field, or use localPref or med"},
 		{"a longer path for an external peer as well", []routes.Advertisement{prepends("x", "tor-a", "isp-a")}, v1beta1.ReasonAdvertisementValid, ""},
 		{"the same preference", []routes.Advertisement{prefers("x", 100), prefers("y", 100)}, v1beta1.ReasonAdvertisementValid, ""},
 		{"one that has none", []routes.Advertisement{prefers("x", 100), {Scope: eligibility.Scope{Name: "y"}}}, v1beta1.ReasonAdvertisementValid, ""},

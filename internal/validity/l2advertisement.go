@@ -17,7 +17,7 @@ func L2AdvertisementResults(o *Objects) map[string]Result {
 		object := &o.L2Advertisements[i]
 		ad, err := apiconv.ParseAdvertisement(object)
 		if err != nil {
-			results[object.Name] = Result{Reason: err.Reason, Message: err.Error() + ": correct the field; until then nothing is announced by the advertisement"}
+			results[object.Name] = Result{Reason: err.Reason, Message: err.Error() + ": correct the field; until then the advertisement has no effect"}
 			continue
 		}
 		results[object.Name] = around.check(&ad)
@@ -73,12 +73,12 @@ func (s *l2Input) check(ad *eligibility.Advertisement) Result {
 	}
 	if names, checked := s.missingInterfaces(ad); len(names) > 0 {
 		return Result{Reason: v1beta1.ReasonUnknownInterface, Message: fmt.Sprintf(
-			"%s, but none of the selected nodes can announce there (%s): correct the name, or check that the interface is up; on other interfaces the advertisement is in effect",
+			"%s, but none of the selected nodes can announce on such an interface (%s): correct the name, or check that the interface is up; on other interfaces the advertisement is in effect",
 			eligibility.Enumerate("spec.interfaces names", names), eligibility.Enumerate("checked:", checked))}
 	}
 	if pool, checked := s.poolWithoutSubnet(ad); len(checked) > 0 {
 		return Result{Reason: v1beta1.ReasonNoSubnet, Message: fmt.Sprintf(
-			"spec.requireSubnet is set, but none of the selected nodes has an interface in a subnet of the pool %q (%s), so that its addresses are not announced. Give the nodes an address of the subnet, or set requireSubnet: false. For other pools the advertisement is in effect",
+			"spec.requireSubnet is set, but none of the selected nodes has an interface in a subnet of the pool %q (%s), so that the addresses of the pool are not announced. Give the nodes an address of such a subnet, or set requireSubnet: false. For other pools the advertisement is in effect",
 			pool, eligibility.Enumerate("checked:", checked))}
 	}
 	return Result{Ready: true, Reason: v1beta1.ReasonAdvertisementValid, Message: "the advertisement is in effect"}

@@ -53,7 +53,7 @@ func TestL2Advertisement(t *testing.T) {
 		{"one about everything", asked(nil), v1beta1.ReasonAdvertisementValid, "in effect"},
 		{"a pool that is not there", eligibility.Advertisement{Scope: eligibility.Scope{Pools: []lb.PoolName{"nope"}}}, v1beta1.ReasonUnknownPool, `"nope", which does not exist`},
 		{"each interface is on some node", asked(inRack("1", "2"), "bond0", "ens3"), v1beta1.ReasonAdvertisementValid, ""},
-		{"one is on none", asked(inRack("1", "2"), "eth0", "eth7"), v1beta1.ReasonUnknownInterface, `spec.interfaces names "eth7", but none of the selected nodes can announce there (checked: n1 and n2)`},
+		{"one is on none", asked(inRack("1", "2"), "eth0", "eth7"), v1beta1.ReasonUnknownInterface, `spec.interfaces names "eth7", but none of the selected nodes can announce on such an interface (checked: n1 and n2)`},
 		{"one is on other nodes only", asked(inRack("1"), "ens3"), v1beta1.ReasonUnknownInterface, `"ens3"`},
 		{"one is on a node only that may not announce", asked(inRack("1", "2"), "eth3"), v1beta1.ReasonUnknownInterface, `"eth3"`},
 		{"nobody has reported", asked(inRack("4"), "eth7"), v1beta1.ReasonAdvertisementValid, ""},

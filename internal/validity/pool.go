@@ -44,7 +44,7 @@ func Pools(objects []v1beta1.IPAddressPool, taken []ipam.TakenRange) ([]ipam.Poo
 	for i := range objects {
 		p, err := apiconv.ParsePool(&objects[i])
 		if err != nil {
-			p.Unusable = fmt.Sprintf("%s: correct it; until then the pool gives no addresses and keeps those in use", err)
+			p.Unusable = fmt.Sprintf("%s: correct it; until then the pool gives no addresses, and Services keep the addresses that they have", err)
 			results[p.Name] = PoolResult{Reason: err.Reason, Message: p.Unusable}
 		}
 		pools = append(pools, p)

@@ -144,7 +144,7 @@ func TestPools(t *testing.T) {
 
 func TestPools_AnInvalidOneNamesTheRemedy(t *testing.T) {
 	_, results := Pools([]v1beta1.IPAddressPool{object("a", 1, "10.0.0.9-10.0.0.1")}, nil)
-	want := "spec.addresses[0]: 10.0.0.9-10.0.0.1: the first address is after the last one: correct it; until then the pool gives no addresses and keeps those in use"
+	want := "spec.addresses[0]: 10.0.0.9-10.0.0.1: the first address is after the last one: correct it; until then the pool gives no addresses, and Services keep the addresses that they have"
 	if got := results["a"]; got.Message != want || got.IsReady() {
 		t.Errorf("got %q, ready %v, want %q", got.Message, got.IsReady(), want)
 	}

@@ -121,7 +121,7 @@ func (v PoolResult) WithSubnetWarning(unreached []lb.Family) PoolResult {
 		words = append(words, family.String())
 	}
 	v.Reason = v1beta1.ReasonNoSubnet
-	v.Message = fmt.Sprintf("%s, and no node that an L2Advertisement selects for the pool has an interface in a subnet of its %s addresses. Hosts reach these addresses only through a router that forwards their traffic to the nodes. Give the nodes an address of the subnet, announce the pool by BGP, or correct spec.addresses",
+	v.Message = fmt.Sprintf("%s, but no node that an L2Advertisement selects for the pool has an interface in a subnet of the pool's %s addresses. Hosts reach these addresses only through a router that forwards their traffic to the nodes. Give the nodes an address of the subnet, announce the pool by BGP, or correct spec.addresses",
 		v.Message, strings.Join(words, " and "))
 	return v
 }

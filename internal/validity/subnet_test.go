@@ -80,7 +80,7 @@ func TestHasPeer(t *testing.T) {
 func TestPool_WithSubnets(t *testing.T) {
 	ready := PoolResult{Reason: v1beta1.ReasonPoolReady, Message: "given out"}
 	got := ready.WithSubnetWarning([]lb.Family{lb.IPv4})
-	if got.Reason != v1beta1.ReasonNoSubnet || !got.IsReady() || !strings.Contains(got.Message, "in a subnet of its IPv4 addresses. Hosts reach these addresses only through a router") {
+	if got.Reason != v1beta1.ReasonNoSubnet || !got.IsReady() || !strings.Contains(got.Message, "in a subnet of the pool's IPv4 addresses. Hosts reach these addresses only through a router") {
 		t.Errorf("pool without a subnet: got %+v, want Ready with %s", got, v1beta1.ReasonNoSubnet)
 	}
 	for name, v := range map[string]PoolResult{"worse result": {Reason: v1beta1.ReasonOverlap}, "pool that drains": {Reason: v1beta1.ReasonDraining}} {

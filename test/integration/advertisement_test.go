@@ -41,7 +41,7 @@ func TestAdvertisementOnTheLocalNetworkReportsItsFailures(t *testing.T) {
 		node2.write()
 	}
 	links("eth1")
-	hasReason(v1beta1.ReasonUnknownInterface, `spec.interfaces names "eth0", but none of the selected nodes can announce there`, "node2")
+	hasReason(v1beta1.ReasonUnknownInterface, `spec.interfaces names "eth0", but none of the selected nodes can announce on such an interface`, "node2")
 	b.warned("ad", v1beta1.ReasonUnknownInterface, `"eth0"`)
 	links("eth0", "eth1")
 	hasReason(v1beta1.ReasonAdvertisementValid)
@@ -57,6 +57,6 @@ func TestAdvertisementOnTheLocalNetworkReportsItsFailures(t *testing.T) {
 	b.advertise("wrong", func(spec *v1beta1.L2AdvertisementSpec) {
 		spec.NodeSelectors = []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "rack", Operator: "Near"}}}}
 	})
-	b.hasCondition("wrong", &v1beta1.L2Advertisement{}, v1beta1.ConditionReady, v1beta1.ReasonInvalidSelector, "spec.nodeSelectors[0]", "nothing is announced by the advertisement")
+	b.hasCondition("wrong", &v1beta1.L2Advertisement{}, v1beta1.ConditionReady, v1beta1.ReasonInvalidSelector, "spec.nodeSelectors[0]", "the advertisement has no effect")
 	hasReason(v1beta1.ReasonAdvertisementValid)
 }

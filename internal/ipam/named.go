@@ -29,7 +29,7 @@ func (a *Allocator) chooseNamed(req *Request, want netip.Addr, held, chosen []Ho
 		}
 	}
 	if a.hasUsedQuota(p, req, chosen) {
-		return Holding{}, newRefusal(ReasonQuotaExceeded, "the Service asks for %s, but %s: %s", want, p.describeBar(barQuota, req, 0), barRemedies[barQuota])
+		return Holding{}, newRefusal(ReasonQuotaExceeded, "the Service asks for %s, but the pool %s: %s", want, p.describeBar(barQuota, req, 0), barRemedies[barQuota])
 	}
 	return Holding{Address: want, Pool: p.Name, Service: req.Service}, nil
 }
@@ -58,7 +58,7 @@ func (a *Allocator) poolForNamed(req *Request, want netip.Addr) (*pool, *Refusal
 			req.countNamed(family), family, want, p.Name, p.MaxPerService)
 	}
 	if b := p.whyBarred(req, family, true); b != noBar {
-		return nil, newRefusal(barReasons[b], "the Service asks for %s, but %s: %s", want, p.describeBar(b, req, family), barRemedies[b])
+		return nil, newRefusal(barReasons[b], "the Service asks for %s, but the pool %s: %s", want, p.describeBar(b, req, family), barRemedies[b])
 	}
 	return p, nil
 }
@@ -71,7 +71,7 @@ func (a *Allocator) refuseNotGiven(req *Request, want netip.Addr) *Refusal {
 			continue
 		}
 		if p.Unusable != "" {
-			return newRefusal(ReasonPoolUnusable, "the Service asks for %s, but %s: %s", want, p.describeBar(barUnusable, req, 0), barRemedies[barUnusable])
+			return newRefusal(ReasonPoolUnusable, "the Service asks for %s, but the pool %s: %s", want, p.describeBar(barUnusable, req, 0), barRemedies[barUnusable])
 		}
 		if f, foreign := p.Foreign[want]; foreign {
 			return newRefusal(ReasonAddressInUse, "the Service asks for %s, which %s uses: %s, or ask for another address", want, f.By, f.Remedy)

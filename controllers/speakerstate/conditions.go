@@ -57,6 +57,6 @@ func partitionedCondition(r reports.Report, larger reports.SpeakerGroup) metav1.
 	}
 	c.Status, c.Reason, c.LastTransitionTime = metav1.ConditionTrue, v1beta1.ReasonLargerGroup, metav1.NewTime(r.MinoritySince)
 	c.Message = fmt.Sprintf("the speaker of the node %s and a group of other speakers, such as the speaker of the node %s, receive nothing from each other. The group is larger, or this speaker is not ready. "+
-		"This speaker therefore announces only addresses that no missing speaker may announce. Look at the network between these nodes, and at the mesh port (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Node, larger.First)
+		"This speaker therefore gives up the addresses that the missing speakers may announce. Look at the network between these nodes, and at the mesh port (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Node, larger.First)
 	return c
 }

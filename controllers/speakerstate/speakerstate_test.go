@@ -92,7 +92,7 @@ func TestDecide_SpeakerThatIsCutFromALargerGroup(t *testing.T) {
 	want := &metav1.Condition{
 		Type: v1beta1.ConditionPartitioned, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonLargerGroup, LastTransitionTime: since,
 		Message: "the speaker of the node a and a group of other speakers, such as the speaker of the node b, receive nothing from each other. The group is larger, or this speaker is not ready. " +
-			"This speaker therefore announces only addresses that no missing speaker may announce. Look at the network between these nodes, and at the mesh port (UDP, spec.speaker.ports of the LoadBalancerStack)",
+			"This speaker therefore gives up the addresses that the missing speakers may announce. Look at the network between these nodes, and at the mesh port (UDP, spec.speaker.ports of the LoadBalancerStack)",
 	}
 	if diff := cmp.Diff(want, list[0].partitioned); diff != "" {
 		t.Errorf("condition of a (-want +got):\n%s", diff)

@@ -184,7 +184,7 @@ func (f addressFacts) whyOwnerStays() string {
 	switch f.plan.Reason {
 	case "":
 	case eligibility.NoNode:
-		return ", and stays there, since no other node may announce it: " + f.plan.Why
+		return ", and stays on that node, since no other node may announce the address: " + f.plan.Why
 	default:
 		return "" // the owner is about to withdraw the address
 	}
@@ -193,7 +193,7 @@ func (f addressFacts) whyOwnerStays() string {
 			return ""
 		}
 	}
-	return fmt.Sprintf(", and stays there (%s), since no other node can: %s", f.Standby, f.candidateNames())
+	return fmt.Sprintf(", and stays on that node (%s), since no other node can announce the address: %s", f.Standby, f.candidateNames())
 }
 
 // whyNoNodeMay returns why no node may announce the address.

@@ -60,7 +60,7 @@ func (r bgpAnnouncement) exists() bool { return len(r.nodes) > 0 }
 func (r bgpAnnouncement) String() string {
 	in, to := "", "the peer"
 	if !r.prefix.IsSingleIP() {
-		in = fmt.Sprintf(" in %s", r.prefix)
+		in = fmt.Sprintf(" as part of %s", r.prefix)
 	}
 	if len(r.peers) > 1 {
 		to = "the peers"

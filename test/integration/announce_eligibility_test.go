@@ -88,7 +88,7 @@ func TestServiceReportsWhyItsAddressStaysOnAnExcludedNode(t *testing.T) {
 		Message: "the node has the label x: it takes no address",
 	}}
 	node1.owns(1, "10.9.0.1")
-	b.announced("web", v1beta1.ReasonAnnounced, "by node1 on eth0", "and stays there, since no other node may announce it", "node2 has the label")
+	b.announced("web", v1beta1.ReasonAnnounced, "by node1 on eth0", "and stays on that node, since no other node may announce the address", "node2 has the label")
 
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	stack.Spec.Nodes.IgnoreExcludeLabel = true

@@ -65,7 +65,7 @@ func (r *Reconciler) releaseClaim(ctx context.Context, h ipam.Holding, gone bool
 	return nil
 }
 
-// withoutHolder returns the claim as it is to be written without one of its holders; nil: it is to be deleted.
+// withoutHolder returns the claim to write, from which one holder was removed; nil: the claim is to be deleted.
 // kept means that the claim reserves the address for the removed holder.
 func (r *Reconciler) withoutHolder(ctx context.Context, claim *v1beta1.IPAddressClaim, at int, gone bool) (next *v1beta1.IPAddressClaim, kept bool, err error) {
 	next = claim.DeepCopy()

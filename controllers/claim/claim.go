@@ -103,7 +103,7 @@ func isAdministratorClaim(object client.Object) bool {
 }
 
 // handOver turns a claim of the controller into a claim of the administrator who removed its holders. The
-// claim then reserves its address for nobody. If another writer undoes the change each time, handOver writes
+// claim then reserves its address for no Service. If another writer undoes the change each time, handOver writes
 // nothing yet and returns how long to wait.
 func (r *Reconciler) handOver(ctx context.Context, claim *v1beta1.IPAddressClaim) (wait time.Duration, err error) {
 	const wanted = "reserved"

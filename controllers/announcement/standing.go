@@ -36,9 +36,9 @@ func (s *ServiceRecords) currentMark() uint64 {
 	return s.asked
 }
 
-// put records what was reported of a Service, and returns whether the Service is to be reconciled again. That
-// is so if the Service waits, and waiting Services were looked up after currentMark returned the mark: at that time
-// the record of the Service may not have shown yet that it waits.
+// put records what was reported of a Service. It returns true if the Service is to be reconciled again: the
+// Service waits, and waiting Services were looked up after currentMark returned the mark. That look-up may have
+// missed the Service, since its former record did not show that the Service waits.
 func (s *ServiceRecords) put(key lb.ServiceKey, m serviceRecord, mark uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

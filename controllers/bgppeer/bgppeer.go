@@ -51,7 +51,7 @@ type Reconciler struct {
 
 	// restoreLimiter delays the writes that restore a status which another writer overwrites.
 	restoreLimiter retry.RestoreLimiter[types.UID]
-	// downSince is since when this reconciler has found no established session of a peer, by peer.
+	// downSince has, by the name of the peer, the time from which this reconciler has found no established session.
 	downSince map[string]time.Time
 }
 

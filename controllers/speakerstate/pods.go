@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// restartTimeout is how long after a speaker was stopped the next one on its node may take to report. The
-	// other speakers cover for the node as long.
+	// restartTimeout is how long the next speaker on a node may take to report after a speaker was stopped there.
+	// The other speakers cover for the node for the same time.
 	restartTimeout = 30 * time.Second
 	// startTolerance bounds the time from the first report of a speaker to the report of its kubelet that the
 	// container runs.
@@ -30,9 +30,11 @@ const (
 
 // absenceFinder finds the nodes on which no speaker runs, from what the kubelets report.
 type absenceFinder struct {
-	// unstarted is since when a node with a report has no pod whose container was started.
+	// unstarted has the nodes with a report that have no pod whose container was started, with the time from
+	// which they have had none.
 	unstarted map[lb.NodeName]time.Time
-	// unready is since when the container of a speaker runs and is not ready.
+	// unready has the nodes on which the container of a speaker runs and is not ready, with the time from which
+	// it has not been ready.
 	unready map[lb.NodeName]time.Time
 }
 

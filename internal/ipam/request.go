@@ -6,7 +6,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// FamilyPolicy is of how many families a Service wants addresses: its spec.ipFamilyPolicy.
+// FamilyPolicy is spec.ipFamilyPolicy of a Service: of how many families the Service requests addresses.
 type FamilyPolicy uint8
 
 // The policies.

@@ -248,7 +248,7 @@ func (b *Index) holderOf(address netip.Addr) addressHolder {
 }
 
 // betterHolder compares a holder with a node that claims the address too, and returns the better one as
-// holder. It has the higher epoch or, with equal epochs, comes first in the order of election.
+// holder. The better one has the higher epoch or, with equal epochs, comes first in the order of election.
 func (b *Index) betterHolder(address netip.Addr, h addressHolder, node int, epoch Epoch) addressHolder {
 	switch {
 	case !h.exists():

@@ -125,7 +125,7 @@ type DecisionTerms struct {
 	Overdue map[netip.Addr]bool
 	// Released are addresses that a node which is alive has just given up: they are not wanted any
 	// more, or another node has taken them, and this node has not received the change yet.
-	// Meanwhile it does not take them.
+	// Meanwhile this node does not take them.
 	Released map[netip.Addr]bool
 	// MoveOne allows one address to move although nothing failed. To find that address, the
 	// decision may examine all of them.

@@ -49,7 +49,7 @@ func Drain(node *corev1.Node, stack *v1beta1.LoadBalancerStack) (*corev1.Node, e
 }
 
 // Undrain returns the node without the marks that drain it, except those with keys of Kubernetes, which other programs set and
-// remove. still is why the node gets no addresses even then, with what to do: a mark of Kubernetes, its shutdown, or its
+// remove. still is why the node gets no addresses even without these marks, and what to do: a mark of Kubernetes, its shutdown, or its
 // exclusion from load balancers. still continues a sentence that begins with the name of the node; empty: the node takes part.
 func Undrain(node *corev1.Node, stack *v1beta1.LoadBalancerStack) (free *corev1.Node, still string) {
 	policy := apiconv.ParseDrainPolicy(stack)

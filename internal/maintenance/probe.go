@@ -82,7 +82,7 @@ func ProbeResult(pod *corev1.Pod) (result lanprobe.Result, done bool, err error)
 	return result, false, nil
 }
 
-// ProbeState returns the phase of a pod and what its status has about why it waits or why it ended, as a phrase.
+// ProbeState returns the phase of a pod, and the reasons in its status for a wait or an end, as a phrase.
 func ProbeState(pod *corev1.Pod) string {
 	text := string(pod.Status.Phase)
 	add := func(words ...string) {

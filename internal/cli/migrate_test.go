@@ -89,7 +89,7 @@ func TestMigrate_GoesOnWhereItEnded(t *testing.T) {
 				s.stuck = "node-2"
 				s.begin()
 				_, errOut, err := execute(t.Context(), s.cluster, "migrate --timeout 20s -f "+file)
-				const want = "node node-2: lbstack has sessions with routers: not within 20s: the session of node node-2 with tor-1 is Active: refused: correct that and run the command again to go on, or with --rollback"
+				const want = "node node-2: lbstack has sessions with routers: not within 20s: the session of node node-2 with BGPPeer tor-1 is Active: refused: correct that and run the command again to go on, or with --rollback"
 				if err == nil || err.Error() != want {
 					t.Fatalf("got the error %v, want %s\n%s", err, want, errOut)
 				}
@@ -604,11 +604,11 @@ func TestMigrate_IsRefused(t *testing.T) {
 	for _, tt := range []struct{ name, line, err string }{
 		{"with an object beside the stack", "migrate -f " + stackFile(t, switchedStack) + " mine", "L2Advertisement mine does not belong to the stack"},
 		{"back, with an object beside the stack", "migrate --rollback mine", "L2Advertisement mine does not belong to the stack"},
-		{"back, with an address that MetalLB does not have", "migrate --rollback with other pools", "the rollback has not begun:\n- Service shop/web shows 192.0.2.1, which no address pool of MetalLB has"},
+		{"back, with an address that MetalLB does not have", "migrate --rollback with other pools", "the rollback has not begun:\n- Service shop/web has 192.0.2.1 in its status, and no address pool of MetalLB contains this address"},
 		{"without a stack", "migrate", "pass either the stack with -f or --rollback"},
 		{"with both", "migrate --rollback -f stack.yaml", "pass either the stack with -f or --rollback"},
 		{"without time", "migrate --rollback --timeout 1ms", "1s is the least"},
-		{"where an address would change", "migrate -f " + stackFile(t, strings.ReplaceAll(switchedStack, "192.0.2.1-", "192.0.2.2-")), "the switch is not begun:\n- Service shop/web shows 192.0.2.1 and would have 192.0.2.2"},
+		{"where an address would change", "migrate -f " + stackFile(t, strings.ReplaceAll(switchedStack, "192.0.2.1-", "192.0.2.2-")), "the switch is not begun:\n- Service shop/web has 192.0.2.1 in its status, and would have 192.0.2.2"},
 		{"without advertisements", "migrate -f " + stackFile(t, switchedStack[:strings.Index(switchedStack, "  l2")]), "the switch is not begun:\n- the stack announces nothing"},
 		{"in the namespace of no MetalLB", "migrate --rollback -n default", "the rollback has not begun:\n- the cluster has 0 Deployments of MetalLB's controller"},
 		{"paused", "migrate -f " + stackFile(t, strings.ReplaceAll(switchedStack, "{name: default}", "{name: default, annotations: {lbstack.io/pause: work}}")), "the annotation lbstack.io/pause is set"},

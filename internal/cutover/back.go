@@ -23,7 +23,7 @@ func (c *Cluster) RollbackProblems() []string {
 	}
 	class, _, _ := unstructured.NestedString(c.Stack.Object, "spec", "loadBalancerClass")
 	if served := c.servedClass(); served != class {
-		return []string{fmt.Sprintf("MetalLB serves Services of the class %q and LoadBalancerStack default those of %q: MetalLB would not take over the Services of lbstack. Set the flag --lb-class of MetalLB's controller and speakers to the class of the stack", served, class)}
+		return []string{fmt.Sprintf("MetalLB serves Services %s, and LoadBalancerStack default serves Services %s: MetalLB would not take over the Services of lbstack. Make the flag --lb-class of MetalLB's controller and speakers equal to spec.loadBalancerClass of the stack", classPhrase(served), classPhrase(class))}
 	}
 	return nil
 }
@@ -100,7 +100,7 @@ func (c *Cluster) NoPoolProblems(pools []v1beta1.StackIPAddressPool) (problems [
 	for _, svc := range c.shownServices(c.servedClass()) {
 		for _, address := range svc.addresses {
 			if !slices.ContainsFunc(pools, func(p v1beta1.StackIPAddressPool) bool { return poolHas(&p, address) }) {
-				problems = append(problems, fmt.Sprintf("Service %s shows %s, which no address pool of MetalLB has: MetalLB would take the address from the Service. First request another address with the annotation %s, or delete the Service", svc.name, address, v1beta1.AnnotationLoadBalancerIPs))
+				problems = append(problems, fmt.Sprintf("Service %s has %s in its status, and no address pool of MetalLB contains this address: MetalLB would take the address from the Service. First request another address with the annotation %s, or delete the Service", svc.name, address, v1beta1.AnnotationLoadBalancerIPs))
 			}
 		}
 	}

@@ -59,16 +59,16 @@ type OtherMetalLB struct {
 // routes means that the stack announces to routers.
 func (c *Cluster) InstallationProblems(routes bool) (problems []string) {
 	if len(c.Controllers) != 1 || len(c.Speakers) != 1 {
-		return []string{fmt.Sprintf("the cluster has %d Deployments of MetalLB's controller and %d DaemonSets of its speakers, and a switch needs one of each: pass the namespace of the MetalLB to switch from with -n", len(c.Controllers), len(c.Speakers))}
+		return []string{fmt.Sprintf("the cluster has %d Deployments of MetalLB's controller and %d DaemonSets of its speakers, but a switch needs exactly one of each: pass the namespace of MetalLB with -n", len(c.Controllers), len(c.Speakers))}
 	}
 	for _, name := range c.Operators {
-		problems = append(problems, fmt.Sprintf("MetalLB's operator runs (Deployment %s) and would start again what a switch stops: scale it to 0 first", name))
+		problems = append(problems, fmt.Sprintf("MetalLB's operator runs (Deployment %s), and would restart the workloads that a switch stops: scale this Deployment to 0 first", name))
 	}
 	if problem := c.frrMessage(routes); problem != "" {
 		problems = append(problems, problem)
 	}
 	for _, what := range c.Unmanaged {
-		problems = append(problems, fmt.Sprintf("%s does not belong to the stack, and lbstack uses it whatever the stack has: lbstack and MetalLB would announce the same addresses: move its settings into the stack, and delete it first", what))
+		problems = append(problems, fmt.Sprintf("%s does not belong to the stack, and lbstack uses it in every step of a switch: lbstack and MetalLB would announce the same addresses: first move the settings of this object into the stack, and delete the object", what))
 	}
 	return problems
 }
@@ -87,7 +87,7 @@ func (c *Cluster) frrMessage(routes bool) string {
 	default:
 		return ""
 	}
-	return fmt.Sprintf("MetalLB uses FRR-K8s for sessions with routers, and %s: such a session stays when MetalLB's speaker ends, and this command does not end it: switch by hand as docs/migrate.md describes, and delete the FRRConfigurations that MetalLB made before you apply the stack", evidence)
+	return fmt.Sprintf("MetalLB uses FRR-K8s for sessions with routers, and %s: such a session stays up when MetalLB's speaker ends, and this command cannot end it: switch by hand as docs/migrate.md describes, and before you apply the stack, delete the FRRConfigurations that MetalLB made", evidence)
 }
 
 // AddUnmanaged adds an advertisement or a BGPPeer to Unmanaged if it does not belong to the stack.
@@ -105,18 +105,18 @@ func (c *Cluster) SwitchProblems(stack *v1beta1.LoadBalancerStack) (problems []s
 	}
 	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	for _, other := range c.Others {
-		add("%s runs: it and lbstack would serve the same Services: turn it off first", other)
+		add("%s runs, and would serve the same Services as lbstack: turn it off first", other)
 	}
 	for _, other := range c.OtherMetalLBs {
 		if other.Class == stack.Spec.LoadBalancerClass {
-			add("MetalLB also runs in another namespace (%s): it and lbstack would announce the same addresses: turn it off first", other.Name)
+			add("MetalLB also runs in another namespace (%s), and would announce the same addresses as lbstack: turn it off first", other.Name)
 		}
 	}
 	if class := c.servedClass(); class != stack.Spec.LoadBalancerClass {
-		add("MetalLB serves Services of the class %q and the stack those of %q: lbstack would not take over what MetalLB serves: set spec.loadBalancerClass to that of MetalLB", class, stack.Spec.LoadBalancerClass)
+		add("MetalLB serves Services %s, and the stack serves Services %s: lbstack would not take over the Services of MetalLB: make spec.loadBalancerClass of the stack equal to the flag --lb-class of MetalLB's controller", classPhrase(class), classPhrase(stack.Spec.LoadBalancerClass))
 	}
 	if len(stack.Spec.L2Advertisements) == 0 && (len(stack.Spec.BGPAdvertisements) == 0 || len(stack.Spec.BGPPeers) == 0) {
-		add("the stack announces nothing: add to spec.l2Advertisements, or to spec.bgpAdvertisements and spec.bgpPeers")
+		add("the stack announces nothing: add items to spec.l2Advertisements, or to spec.bgpAdvertisements and spec.bgpPeers")
 	}
 	if _, stopped := SwitchProgress(&c.Speakers[0]); !stopped {
 		if what := c.UnreachableNodeMessage(); what != "" {
@@ -128,9 +128,17 @@ func (c *Cluster) SwitchProblems(stack *v1beta1.LoadBalancerStack) (problems []s
 		if c.HasSwitchBegun() {
 			remedy += ", or run kubectl lbstack migrate --rollback"
 		}
-		add("LoadBalancerStack default has %s while speakers of MetalLB run: both would announce the same addresses, and clients would reach sometimes the one and sometimes the other: %s", what, remedy)
+		add("LoadBalancerStack default has %s while speakers of MetalLB run: MetalLB and lbstack would announce the same addresses, and clients would alternate between the two: %s", what, remedy)
 	}
 	return problems
+}
+
+// classPhrase returns a phrase for the Services of a load balancer class; empty: Services without a class.
+func classPhrase(class string) string {
+	if class == "" {
+		return "without a load balancer class"
+	}
+	return fmt.Sprintf("of the class %q", class)
 }
 
 // servedClass returns the load balancer class of the Services that MetalLB serves; empty: Services without a class.
@@ -164,7 +172,7 @@ func (c *Cluster) jointField() string {
 	moved, stopped := SwitchProgress(&c.Speakers[0])
 	switch {
 	case c.Stack == nil || len(c.Pods) == 0 || stopped: // when stopped, the switch waits until the last pods have ended
-	case fieldLength(c.Stack, "l2Advertisements") > 0 && !HasBegun(&c.Speakers[0]): // an interrupted switch has both announce, from the same nodes
+	case fieldLength(c.Stack, "l2Advertisements") > 0 && !HasBegun(&c.Speakers[0]): // in an interrupted switch both may announce, from the same nodes
 		return "spec.l2Advertisements"
 	case HasRoutes(c.Stack) && len(moved) == 0:
 		return "spec.bgpAdvertisements"
@@ -178,7 +186,7 @@ func (c *Cluster) LostAddresses(class string, planned map[string][]string, why m
 	for _, svc := range c.shownServices(class) {
 		has := planned[svc.name]
 		if slices.ContainsFunc(svc.addresses, func(a string) bool { return !slices.Contains(has, a) }) {
-			lost = append(lost, fmt.Sprintf("Service %s shows %s and would have %s: %s", svc.name, strings.Join(svc.addresses, ", "), cmp.Or(strings.Join(has, ", "), "none"),
+			lost = append(lost, fmt.Sprintf("Service %s has %s in its status, and would have %s: %s", svc.name, strings.Join(svc.addresses, ", "), cmp.Or(strings.Join(has, ", "), "none"),
 				cmp.Or(why[svc.name], "see kubectl lbstack plan")))
 		}
 	}

@@ -93,12 +93,12 @@ func TestAgainst_NamesObstaclesOfASwitch(t *testing.T) {
 		{"another MetalLB of another class", running(t, otherMetalLB("--lb-class=example.com/b")), announces(), ""},
 		{"another MetalLB of the same class", running(t, class("--lb-class=example.com/a"), otherMetalLB("--lb-class=example.com/a")), ofClassA, "DaemonSet b/speaker"},
 		{"another load balancer", running(t, func(c *Cluster) { c.Others = []string{"kube-vip (DaemonSet kube-system/kube-vip-ds)"} }), announces(), "kube-vip (DaemonSet kube-system/kube-vip-ds) runs"},
-		{"another class", running(t, class("--lb-class=example.com/a")), announces(), `MetalLB serves Services of the class "example.com/a" and the stack those of ""`},
+		{"another class", running(t, class("--lb-class=example.com/a")), announces(), `MetalLB serves Services of the class "example.com/a", and the stack serves Services without a load balancer class`},
 		{"another class, as two arguments", running(t, class("--lb-class", "example.com/a")), announces(), `class "example.com/a"`},
 		{"the same class", running(t, class("--lb-class=example.com/a")), ofClassA, ""},
 		{"a stack that announces nothing", running(t), &v1beta1.LoadBalancerStack{}, "the stack announces nothing"},
 		{"peers without advertisements", running(t), announces(func(s *v1beta1.LoadBalancerStack) { s.Spec.L2Advertisements, s.Spec.BGPAdvertisements = nil, nil }), "the stack announces nothing"},
-		{"both on the local network", running(t, has("spec: {l2Advertisements: [{name: lan}]}")), announces(), "has spec.l2Advertisements while speakers of MetalLB run: both would announce the same addresses, and clients would reach sometimes the one and sometimes the other: remove the field from the stack"},
+		{"both on the local network", running(t, has("spec: {l2Advertisements: [{name: lan}]}")), announces(), "has spec.l2Advertisements while speakers of MetalLB run: MetalLB and lbstack would announce the same addresses, and clients would alternate between the two: remove the field from the stack"},
 		{"both on the local network, after a switch has begun", running(t, has("spec: {l2Advertisements: [{name: lan}]}"), withoutController), announces(), "remove the field from the stack, or run kubectl lbstack migrate --rollback"},
 		{"both to routers", running(t, has("spec: {bgpAdvertisements: [{name: routed}], bgpPeers: [{name: tor-1}]}")), announces(), "has spec.bgpAdvertisements while speakers of MetalLB run"},
 		{"to routers, from nodes that have moved", running(t, has("spec: {bgpAdvertisements: [{name: routed}], bgpPeers: [{name: tor-1}]}"), func(c *Cluster) {
@@ -175,7 +175,7 @@ func TestRollbackProblems(t *testing.T) {
 		{"a switch by hand", running(t, stack(onLAN), byHand), ""},
 		{"the first step of a switch by hand", running(t, stack("{}"), withoutController), ""},
 		{"a rollback in its last step", running(t, stack("{removal: {addresses: HandOver}}")), ""},
-		{"a switch, and another class since", running(t, stack("{loadBalancerClass: example.com/lb}"), noted, stopped), `MetalLB serves Services of the class "" and LoadBalancerStack default those of "example.com/lb"`},
+		{"a switch, and another class since", running(t, stack("{loadBalancerClass: example.com/lb}"), noted, stopped), `MetalLB serves Services without a load balancer class, and LoadBalancerStack default serves Services of the class "example.com/lb"`},
 		{"no MetalLB", running(t, stack(onLAN), func(c *Cluster) { c.Speakers = nil }), "0 DaemonSets of its speakers"},
 		{"FRR-K8s without routes", running(t, stack(onLAN), noted, stopped, frrK8s), ""},
 		{"FRR-K8s with routes", running(t, stack(routed), noted, stopped, frrK8s), "the stack announces to routers"},
@@ -192,7 +192,7 @@ func TestRollbackProblems(t *testing.T) {
 func TestLost_NamesServicesThatWouldGetOtherAddresses(t *testing.T) {
 	c := running(t)
 	planned := map[string][]string{"shop/web": {"192.0.2.1"}, "shop/api": {"192.0.2.2"}, "shop/waits": {"192.0.2.7"}}
-	want := []string{"Service shop/api shows 192.0.2.2, 2001:db8::2 and would have 192.0.2.2: no pool has IPv6"}
+	want := []string{"Service shop/api has 192.0.2.2, 2001:db8::2 in its status, and would have 192.0.2.2: no pool has IPv6"}
 	if diff := cmp.Diff(want, c.LostAddresses("", planned, map[string]string{"shop/api": "no pool has IPv6"})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -252,18 +252,18 @@ func TestEvidence(t *testing.T) {
 	for _, tt := range []struct{ name, got, want string }{
 		{"prepared", running(t).UnpreparedReason(silent, nodes), ""},
 		{"prepared, without Services", running(t).UnpreparedReason(ready("True", "Ready"), nodes), ""},
-		{"the operator has not looked", running(t).UnpreparedReason(announces(), nodes), "the operator has not looked"},
+		{"the operator has not processed the current spec", running(t).UnpreparedReason(announces(), nodes), "the operator has not processed the current spec"},
 		{"another fault", running(t).UnpreparedReason(ready("False", "SpeakersNotReady"), nodes), "is not Ready (SpeakersNotReady): the message"},
 		{"pools whose addresses MetalLB announces", running(t, pools(v1beta1.ReasonForeignHost, v1beta1.ReasonPoolReady)).UnpreparedReason(ready("False", v1beta1.ReasonPoolNotReady), nodes), ""},
 		{"a pool with another fault", running(t, pools(v1beta1.ReasonForeignHost, v1beta1.ReasonOverlap)).UnpreparedReason(ready("False", v1beta1.ReasonPoolNotReady), nodes), "is not Ready (PoolNotReady): the message"},
-		{"no claim", running(t, func(c *Cluster) { c.Claims = c.Claims[1:] }).UnpreparedReason(silent, nodes), "Service shop/web has 192.0.2.1 in its status, and no IPAddressClaim for it"},
+		{"no claim", running(t, func(c *Cluster) { c.Claims = c.Claims[1:] }).UnpreparedReason(silent, nodes), "Service shop/web has 192.0.2.1 in its status, but no IPAddressClaim of this address names the Service"},
 		{"the claim of another Service", running(t, func(c *Cluster) { c.Claims[0] = claimed("192.0.2.1", "other") }).UnpreparedReason(silent, nodes), "Service shop/web has 192.0.2.1 in its status"},
 		{"no speaker", running(t, func(c *Cluster) { c.States = nil }).UnpreparedReason(silent, nodes), "node node-1 has a speaker of MetalLB and none of lbstack"},
 		{"a speaker that has ended", running(t, ended).UnpreparedReason(silent, nodes), "node node-1 has a speaker of MetalLB and none of lbstack"},
-		{"speakers that do not receive", running(t, status(func(s *v1beta1.SpeakerStateStatus) { s.MissingSpeakers = []v1beta1.NodeName{"node-2"} })).UnpreparedReason(silent, nodes), "the speaker of node node-1 receives nothing from that of node-2"},
+		{"speakers that do not receive", running(t, status(func(s *v1beta1.SpeakerStateStatus) { s.MissingSpeakers = []v1beta1.NodeName{"node-2"} })).UnpreparedReason(silent, nodes), "the speaker of node node-1 receives nothing from the speaker of node node-2"},
 		{"a session", running(t, session(v1beta1.BGPEstablished, "")).MissingSessionMessage(silent, nodes[0]), ""},
-		{"no session yet", running(t).MissingSessionMessage(silent, nodes[0]), "the speaker of node node-1 has no session with tor-1 yet"},
-		{"a session that does not begin", running(t, session(v1beta1.BGPActive, "refused")).MissingSessionMessage(silent, nodes[0]), "the session of node node-1 with tor-1 is Active: refused"},
+		{"no session yet", running(t).MissingSessionMessage(silent, nodes[0]), "the speaker of node node-1 has no session with BGPPeer tor-1 yet"},
+		{"a session that does not begin", running(t, session(v1beta1.BGPActive, "refused")).MissingSessionMessage(silent, nodes[0]), "the session of node node-1 with BGPPeer tor-1 is Active: refused"},
 		{"a session that is not this node's", running(t, func(c *Cluster) { c.Nodes[0].Labels = nil }).MissingSessionMessage(silent, nodes[0]), ""},
 		{"a session of no speaker", running(t, func(c *Cluster) { c.States = nil }).MissingSessionMessage(silent, nodes[0]), "no speaker of lbstack runs on node node-1"},
 		{"an invalid peer", running(t).MissingSessionMessage(announces(func(s *v1beta1.LoadBalancerStack) { s.Spec.BGPPeers[0].PeerASN = -1 }), nodes[0]), "spec.bgpPeers[tor-1] is invalid"},
@@ -283,7 +283,7 @@ func TestEvidence(t *testing.T) {
 		{"one address has no report", running(t).UnannouncedServiceMessage(running(t), ""), "Service shop/api has no condition lbstack.io/Announced yet"},
 		{"one is new", running(t, func(c *Cluster) { c.Services = c.Services[:1] }).UnannouncedServiceMessage(running(t, announced("False", "NoNode")), ""), ""},
 		{"all show what they did", running(t).LostAddressMessage(running(t)), ""},
-		{"one does not", running(t).LostAddressMessage(running(t, func(c *Cluster) { c.Services[0] = showing("web") })), "Service shop/web does not have 192.0.2.1 in its status"},
+		{"one does not", running(t).LostAddressMessage(running(t, func(c *Cluster) { c.Services[0] = showing("web") })), "Service shop/web no longer has 192.0.2.1 in its status"},
 		{"one is of another type", running(t).LostAddressMessage(running(t, func(c *Cluster) { c.Services[0].Spec.Type = corev1.ServiceTypeClusterIP })), ""},
 		{"one was deleted", running(t).LostAddressMessage(running(t, func(c *Cluster) { c.Services = c.Services[1:] })), ""},
 		{"a speaker of MetalLB is not ready", running(t).UnstartedSpeakersMessage(started(2, 1, 2)), "1 of 2 speakers of MetalLB are ready, and 2 have the current template of the DaemonSet metallb-system/speaker"},
@@ -313,7 +313,7 @@ func started(want, ready, updated int32, changes ...func(*appsv1.DaemonSet)) *ap
 func TestUngiven_NamesAddressesThatMetalLBDoesNotHave(t *testing.T) {
 	pools := announces().Spec.IPAddressPools
 	got := running(t).NoPoolProblems(pools)
-	if len(got) != 1 || !strings.HasPrefix(got[0], "Service shop/api shows 2001:db8::2, which no address pool of MetalLB has") {
+	if len(got) != 1 || !strings.HasPrefix(got[0], "Service shop/api has 2001:db8::2 in its status, and no address pool of MetalLB contains this address") {
 		t.Errorf("got %q, want one sentence about 2001:db8::2", got)
 	}
 	pools[1].Addresses = append(pools[1].Addresses, "2001:db8::/64")

@@ -95,7 +95,7 @@ func TestSpeakers_GoAndComeBack(t *testing.T) {
 		t.Errorf("stopped by hand and restored (-want +got):\n%s", diff)
 	}
 	broken := speakers(func(set *appsv1.DaemonSet) { set.Annotations = map[string]string{AnnotationBefore: "{"} })
-	if _, err := RestoreSpeakers(broken); err == nil || !strings.Contains(err.Error(), "the DaemonSet metallb-system/speaker: the annotation lbstack.io/before-migration") {
+	if _, err := RestoreSpeakers(broken); err == nil || !strings.Contains(err.Error(), "the DaemonSet metallb-system/speaker: cannot read the annotation lbstack.io/before-migration") {
 		t.Errorf("with a note that cannot be read: got the error %v", err)
 	}
 }

@@ -24,14 +24,14 @@ func (c *Cluster) UnpreparedReason(stack *v1beta1.LoadBalancerStack, nodes []Nod
 	ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
 	switch {
 	case ready == nil || ready.ObservedGeneration < stack.Generation:
-		return "the operator has not looked at LoadBalancerStack default as it is now: look at the pods of the operator"
+		return "the operator has not processed the current spec of LoadBalancerStack default yet: if this lasts, look at the pods of the operator"
 	case ready.Status != metav1.ConditionTrue && ready.Reason != v1beta1.ReasonServicesNotAnnounced && (ready.Reason != v1beta1.ReasonPoolNotReady || !c.poolsLackOnlyHosts()):
 		return fmt.Sprintf("LoadBalancerStack default is not Ready (%s): %s", ready.Reason, ready.Message)
 	}
 	for _, svc := range c.shownServices(stack.Spec.LoadBalancerClass) {
 		for _, address := range svc.addresses {
 			if !c.isClaimed(svc.name, address) {
-				return fmt.Sprintf("Service %s has %s in its status, and no IPAddressClaim for it: kubectl lbstack why %s shows the reason", svc.name, address, svc.name)
+				return fmt.Sprintf("Service %s has %s in its status, but no IPAddressClaim of this address names the Service: kubectl lbstack why %s shows the reason", svc.name, address, svc.name)
 			}
 		}
 	}
@@ -41,7 +41,7 @@ func (c *Cluster) UnpreparedReason(stack *v1beta1.LoadBalancerStack, nodes []Nod
 			return fmt.Sprintf("node %s has a speaker of MetalLB and none of lbstack: look at spec.speaker.nodeSelector, spec.speaker.affinity and spec.speaker.tolerations of the stack, and at the pods of the DaemonSet lbstack-speaker", node.Name)
 		}
 		if missing := state.Status.MissingSpeakers; len(missing) > 0 {
-			return fmt.Sprintf("the speaker of node %s receives nothing from that of %s: look whether a firewall drops the mesh port between the nodes, UDP 7575 by default", node.Name, missing[0])
+			return fmt.Sprintf("the speaker of node %s receives nothing from the speaker of node %s: check whether a firewall between the nodes drops packets to the mesh port, UDP 7575 by default", node.Name, missing[0])
 		}
 	}
 	return ""
@@ -97,10 +97,10 @@ func (c *Cluster) MissingSessionMessage(stack *v1beta1.LoadBalancerStack, node N
 		}
 		at := slices.IndexFunc(state.Status.BGPPeers, func(p v1beta1.SpeakerBGPPeer) bool { return p.Name == wanted.Name })
 		if at < 0 {
-			return fmt.Sprintf("the speaker of node %s has no session with %s yet", node.Name, wanted.Name)
+			return fmt.Sprintf("the speaker of node %s has no session with BGPPeer %s yet", node.Name, wanted.Name)
 		}
 		if p := &state.Status.BGPPeers[at]; p.State != v1beta1.BGPEstablished {
-			words := fmt.Sprintf("the session of node %s with %s is %s", node.Name, wanted.Name, p.State)
+			words := fmt.Sprintf("the session of node %s with BGPPeer %s is %s", node.Name, wanted.Name, p.State)
 			if p.LastError != "" {
 				words += ": " + p.LastError
 			}
@@ -146,8 +146,8 @@ func (c *Cluster) SessionNodesMessage(nodes []Node) string {
 	return strings.Join(words, ", and ")
 }
 
-// RunningPodMessage returns one of the given nodes, or of all nodes if nil, on which a pod of MetalLB's speakers runs. A deleted pod
-// on a node that does not report is ignored: the API server is never informed of its end.
+// RunningPodMessage returns a phrase about a pod of MetalLB's speakers that runs on one of the given nodes, or on any node if nodes is
+// nil. It is empty if there is none. A deleted pod on a node that does not report is ignored: the API server is not informed of its end.
 func (c *Cluster) RunningPodMessage(nodes []Node) string {
 	for _, pod := range c.podsOn(nodes) {
 		if pod.DeletionTimestamp == nil || !c.doesNotReport(pod.Spec.NodeName) {
@@ -205,10 +205,11 @@ func (c *Cluster) readyStatus(node string) (status corev1.ConditionStatus) {
 	return status
 }
 
-// UnstartedSpeakersMessage returns how many of MetalLB's speakers are ready and have the current template, if not all are and have. A pod on
-// a node that is not Ready does not count, since the node may stay so for long. While there is such a pod, the other pods may have an
-// earlier template: the DaemonSet counts the pod as unavailable, and so may replace no other. Templates differ only in the nodes on which
-// pods may run. With the update strategy OnDelete, templates are not compared.
+// UnstartedSpeakersMessage returns how many of MetalLB's speakers are ready, and how many have the current template. It is empty if all
+// are ready and have this template. A pod on a node that is not Ready does not count, since the node may not become Ready for a long
+// time. While there is such a pod, the other pods may have an earlier template: the DaemonSet controller counts the pod as unavailable,
+// and so may not replace others. Templates differ only in the nodes on which pods may run. With the update strategy OnDelete, templates
+// are not compared.
 func (c *Cluster) UnstartedSpeakersMessage(set *appsv1.DaemonSet) string {
 	st, want := &set.Status, set.Status.DesiredNumberScheduled
 	for i := range c.Pods {
@@ -255,7 +256,7 @@ func (c *Cluster) LostAddressMessage(now *Cluster) string {
 		}
 		for _, address := range svc.addresses {
 			if !slices.Contains(has[svc.name], address) {
-				return fmt.Sprintf("Service %s does not have %s in its status", svc.name, address)
+				return fmt.Sprintf("Service %s no longer has %s in its status", svc.name, address)
 			}
 		}
 	}

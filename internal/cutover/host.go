@@ -50,7 +50,7 @@ func (c *Cluster) ChooseHost(stack *v1beta1.LoadBalancerStack, endpoints []disco
 		return c.stateOf(n.Name) == nil
 	})
 	if len(able) == 0 {
-		return nil, fmt.Sprintf("no node may announce all of the %d addresses", len(from))
+		return nil, fmt.Sprintf("no single node may announce all %d addresses", len(from))
 	}
 	best := slices.MinFunc(able, func(x, y Node) int {
 		return cmp.Or(cmp.Compare(moveRank(slices.Contains(preferred, x)), moveRank(slices.Contains(preferred, y))),

@@ -51,7 +51,7 @@ func TestHost_MayAnnounceAllAddresses(t *testing.T) {
 		{"the first of those with the most addresses", bed(), nil, where("a", "host-b", "host-c"), ""},
 		{"one that moves first anyway", bed(), []Node{{"b", "host-b"}}, where("b", "host-a", "host-c"), ""},
 		{"the one with the only endpoint", bed(withEndpoint), nil, where("b", "host-a", "host-c"), ""},
-		{"none: the one with the only endpoint drains", bed(withEndpoint, func(c *Cluster) { c.States[1].Status.Phase = v1beta1.SpeakerDraining }), nil, nil, "no node may announce all of the 2 addresses"},
+		{"none: the one with the only endpoint drains", bed(withEndpoint, func(c *Cluster) { c.States[1].Status.Phase = v1beta1.SpeakerDraining }), nil, nil, "no single node may announce all 2 addresses"},
 		{"not one whose speaker has ended", bed(gone(0)), nil, &Host{Node: Node{"c", "host-c"}, From: map[string]string{api: "c"}, Others: []string{"host-a", "host-b"}}, ""},
 		{"none: nothing is announced", bed(gone(0), gone(2)), nil, nil, ""},
 		{"none: a hostname is not unique", bed(func(c *Cluster) { c.Nodes[1].Labels[corev1.LabelHostname] = "host-a" }), nil, nil, "nodes a and b have the same label"},

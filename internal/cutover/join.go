@@ -64,11 +64,11 @@ func (c *Cluster) AnnouncedFrom(stack *v1beta1.LoadBalancerStack, endpoints []di
 		case !wanted || len(nodes) == 0 && (len(serving[svc.name]) == 0 || !appliesToAll(stack, svc)):
 			continue // MetalLB does not announce it
 		case len(nodes) == 0:
-			return nil, fmt.Sprintf("MetalLB does not report which node announces Service %s (ServiceL2Status), as later versions do", svc.name)
+			return nil, fmt.Sprintf("MetalLB does not report which node announces Service %s (earlier versions of MetalLB have no ServiceL2Status)", svc.name)
 		case len(nodes) > 1:
-			return nil, fmt.Sprintf("MetalLB reports %d nodes that announce Service %s", len(nodes), svc.name)
+			return nil, fmt.Sprintf("MetalLB reports %d nodes instead of one that announce Service %s", len(nodes), svc.name)
 		case !slices.Contains(may, nodes[0]):
-			return nil, fmt.Sprintf("MetalLB announces Service %s from node %s, and the stack does not let lbstack do so", svc.name, nodes[0])
+			return nil, fmt.Sprintf("MetalLB announces Service %s from node %s, but the stack does not let lbstack announce it from this node", svc.name, nodes[0])
 		}
 		for _, address := range svc.addresses {
 			if other := from[address]; other != "" && other != nodes[0] {
@@ -86,8 +86,8 @@ func (c *Cluster) runsSpeaker(node string) bool {
 	return slices.ContainsFunc(c.Pods, func(p corev1.Pod) bool { return p.Spec.NodeName == node && p.DeletionTimestamp == nil })
 }
 
-// AddressElsewhereMessage returns a phrase about an address for which reported has another node than from, or no node. It is empty if there is
-// no such address. reported has the nodes from which MetalLB reports to announce addresses, by address.
+// AddressElsewhereMessage returns a phrase about an address that MetalLB does not report to announce from the node in from. It is empty if
+// there is no such address. from has the expected node of each address, and reported the node that MetalLB reports.
 func AddressElsewhereMessage(from, reported map[string]string) string {
 	for _, address := range slices.Sorted(maps.Keys(from)) {
 		if reported[address] != from[address] {
@@ -148,7 +148,7 @@ func (c *Cluster) UnannouncedAddressMessage(from map[string]string) string {
 		for i := range c.States {
 			for _, conflict := range c.States[i].Status.Conflicts {
 				if conflict.Address == address {
-					return fmt.Sprintf("node %s finds that %s answers for %s", c.States[i].Name, conflict.HardwareAddress, address)
+					return fmt.Sprintf("node %s reports that a host with the hardware address %s answers for %s", c.States[i].Name, conflict.HardwareAddress, address)
 				}
 			}
 		}
@@ -161,8 +161,8 @@ func (c *Cluster) UnannouncedAddressMessage(from map[string]string) string {
 }
 
 // SpreadNodes returns new nodes for addresses, by address, so that each node announces about the same number of addresses. It returns
-// nil unless a node has at least twice its share, as the last node has when nodes have moved one by one. It counts and moves only
-// addresses whose node the switch has set and no administrator.
+// nil if no node has twice its share or more. The last node has more after nodes have moved one by one. SpreadNodes counts and moves only
+// addresses whose node was set by the switch, and not by an administrator.
 func (c *Cluster) SpreadNodes(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) map[string]string {
 	may, on, load := c.announcerNodes(stack, endpoints), map[string]string{}, map[string]int{}
 	for i := range c.Claims {

@@ -57,11 +57,11 @@ func TestFrom_IsWhereMetalLBAnnounces(t *testing.T) {
 		{"both", running(t, reported("web", "node-1"), reported("api", "node-1")), announces(), whole, ""},
 		{"not reported", running(t), announces(), nil, "MetalLB does not report which node announces Service shop/web"},
 		{"not reported, and maybe not announced", running(t), selects, map[string]string{}, ""},
-		{"from two nodes", running(t, reported("web", "node-1", "node-2")), announces(), nil, "MetalLB reports 2 nodes that announce Service shop/web"},
+		{"from two nodes", running(t, reported("web", "node-1", "node-2")), announces(), nil, "MetalLB reports 2 nodes instead of one that announce Service shop/web"},
 		{"from another one, where it has ended", running(t, reported("web", "node-1", "node-2"), ended), announces(), web, ""},
 		{"from one where it has ended", running(t, reported("web", "node-2"), ended), announces(), nil, "MetalLB does not report which node announces Service shop/web"},
 		{"one address from two nodes", running(t, reported("web", "node-1"), reported("api", "node-2"), shared), announces(), nil, "MetalLB announces 192.0.2.1 from node node-2 for one Service, and from node node-1 for another"},
-		{"from a node that may not", running(t, reported("web", "node-1"), excluded), announces(), nil, "MetalLB announces Service shop/web from node node-1, and the stack does not let lbstack do so"},
+		{"from a node that may not", running(t, reported("web", "node-1"), excluded), announces(), nil, "MetalLB announces Service shop/web from node node-1, but the stack does not let lbstack announce it from this node"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, why := tt.c.AnnouncedFrom(tt.stack, endpoints)
@@ -146,7 +146,7 @@ func TestApart_NamesAddressesAnnouncedFromAnotherNode(t *testing.T) {
 		}), "lbstack does not announce 192.0.2.1 from node node-1"},
 		{"while another host answers", running(t, owns, func(c *Cluster) {
 			c.States[0].Status.Conflicts = []v1beta1.SpeakerConflict{{Address: "192.0.2.1", HardwareAddress: "02:00:00:00:00:02"}}
-		}), "node node-1 finds that 02:00:00:00:00:02 answers for 192.0.2.1"},
+		}), "node node-1 reports that a host with the hardware address 02:00:00:00:00:02 answers for 192.0.2.1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := tt.c.UnannouncedAddressMessage(from); !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") {

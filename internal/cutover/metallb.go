@@ -23,13 +23,13 @@ const (
 )
 
 // GracePeriod is how long a speaker of MetalLB has to leave the memberlist and end, in seconds. If a speaker is killed, nobody
-// answers for its addresses until the others miss it, which takes seconds. MetalLB's manifest has 2 s, too little for a busy
-// node, and its chart 0, with which the API server removes a pod before its process has ended.
+// answers for its addresses until the other speakers detect that it has failed, which takes seconds. MetalLB's manifest sets 2 s,
+// which is too short on a busy node. MetalLB's chart sets 0: the API server then removes a pod before its process has ended.
 const GracePeriod int64 = 30
 
-// LastGracePeriod is how long the last speakers of MetalLB have to end, in seconds: the least that the kubelet gives. All end at once,
-// so that nobody is left who would take over addresses of a speaker that is killed. A speaker that blocks while it ends has taken over
-// the addresses of those that have left, and answers for them as long as it runs.
+// LastGracePeriod is how long the last speakers of MetalLB have to end, in seconds: the shortest time that the kubelet gives. These
+// speakers end at the same time, so that no speaker is left that would take over the addresses of a killed one. A speaker that blocks
+// while it ends takes over the addresses of speakers that have left before it, and answers for these addresses as long as it runs.
 const LastGracePeriod int64 = 2
 
 // fieldsBefore has the fields of a workload that a switch changes, with their earlier values.
@@ -179,7 +179,7 @@ func RestoreSpeakers(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 const frrConfigurationPrefix = "metallb-"
 
 // AddFRRConfiguration adds an FRRConfiguration to FRRConfigurations if MetalLB made it and it has a router. MetalLB makes one for each
-// node, also if it has no session with a router.
+// node, even if the node has no session with a router.
 func (c *Cluster) AddFRRConfiguration(object *unstructured.Unstructured) {
 	routers, _, _ := unstructured.NestedSlice(object.Object, "spec", "bgp", "routers")
 	hostname, _, _ := unstructured.NestedString(object.Object, "spec", "nodeSelector", "matchLabels", corev1.LabelHostname)
@@ -208,8 +208,8 @@ func HasBegun(speakers *appsv1.DaemonSet) bool {
 	return begun
 }
 
-// SwitchProgress returns the progress of a switch: the hostnames that the DaemonSet leaves out, sorted, and whether it is
-// stopped on all nodes.
+// SwitchProgress returns the progress of a switch: the hostnames that the DaemonSet leaves out, sorted, and whether the
+// DaemonSet is stopped on all nodes.
 func SwitchProgress(speakers *appsv1.DaemonSet) (hostnames []string, stopped bool) {
 	_, stopped = speakers.Spec.Template.Spec.NodeSelector[noNodeLabel]
 	was, changed, err := readBefore(speakers.Annotations)
@@ -258,7 +258,7 @@ func readBefore(annotations map[string]string) (was fieldsBefore, found bool, er
 		return was, false, nil
 	}
 	if err := json.Unmarshal([]byte(text), &was); err != nil {
-		return was, true, fmt.Errorf("the annotation %s, which says how it was before the switch, cannot be read: restore the workload as it was, and remove the annotation: %w", AnnotationBefore, err)
+		return was, true, fmt.Errorf("cannot read the annotation %s, which has the fields of the workload from before the switch: restore these fields by hand, and remove the annotation: %w", AnnotationBefore, err)
 	}
 	return was, true, nil
 }

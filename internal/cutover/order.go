@@ -14,8 +14,8 @@ import (
 // all nodes move together.
 type Node struct{ Name, Hostname string }
 
-// Order is the order in which nodes move: those in OneByOne one after the other, those in Together at once. On the way to lbstack
-// Together move last, in a rollback they move first.
+// Order is the order in which nodes move: those in OneByOne one after the other, those in Together at once. In a switch to
+// lbstack the nodes in Together move last, in a rollback first.
 type Order struct {
 	OneByOne, Together []Node
 	// Silent are the Services, as namespace/name, that no node announces on the local network for a while: all nodes that may
@@ -24,7 +24,7 @@ type Order struct {
 }
 
 // GroupMoves returns the moves of OneByOne in order, each with the nodes that move at once. The first move has all nodes that have moved
-// already: their hostnames are in moved. So a switch that is continued takes none of them back.
+// already: their hostnames are in moved. So a switch that continues after an interrupt does not move any of them back.
 func (o *Order) GroupMoves(moved []string) (moves [][]Node) {
 	var again []Node
 	for _, node := range o.OneByOne {
@@ -142,10 +142,10 @@ func SpeakerNodes(all []corev1.Node, speakers []corev1.Pod, moved []string) (nod
 			continue
 		}
 		if hostname == "" {
-			return nil, fmt.Errorf("node %s has no label %s: nodes are selected by it while they move one after the other: set it", node.Name, corev1.LabelHostname)
+			return nil, fmt.Errorf("node %s has no label %s: a switch selects nodes by this label while they move one after the other: set the label", node.Name, corev1.LabelHostname)
 		}
 		if other, used := owner[hostname]; used {
-			return nil, fmt.Errorf("nodes %s and %s have the same label %s=%s: nodes are selected by it while they move one after the other: make it unique", other, node.Name, corev1.LabelHostname, hostname)
+			return nil, fmt.Errorf("nodes %s and %s have the same label %s=%s: a switch selects nodes by this label while they move one after the other: give each node a value of its own", other, node.Name, corev1.LabelHostname, hostname)
 		}
 		owner[hostname] = node.Name
 		nodes = append(nodes, Node{Name: node.Name, Hostname: hostname})

@@ -39,7 +39,7 @@ func WithRoutesFrom(stack *unstructured.Unstructured, hostnames []string) (*unst
 	for i := range peers {
 		peer, ok := peers[i].(map[string]any)
 		if !ok {
-			return nil, fmt.Errorf("the stack: spec.bgpPeers[%d] is no object", i)
+			return nil, fmt.Errorf("the stack: spec.bgpPeers[%d] is not an object", i)
 		}
 		selectors, _ := peer["nodeSelectors"].([]any)
 		if len(selectors) == 0 { // an empty list selects all nodes
@@ -48,7 +48,7 @@ func WithRoutesFrom(stack *unstructured.Unstructured, hostnames []string) (*unst
 		for j := range selectors {
 			selector, ok := selectors[j].(map[string]any)
 			if !ok {
-				return nil, fmt.Errorf("the stack: spec.bgpPeers[%d].nodeSelectors[%d] is no object", i, j)
+				return nil, fmt.Errorf("the stack: spec.bgpPeers[%d].nodeSelectors[%d] is not an object", i, j)
 			}
 			expressions, _ := selector["matchExpressions"].([]any)
 			selector["matchExpressions"] = append(expressions, only)

@@ -23,13 +23,13 @@ func statusCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.
 		Use:   "status",
 		Short: "Show the state of the installation on one screen",
 		Long: "Show the state of the installation on one screen: the stack, components, speakers, pools, routers, conflicts, and the Services that are not announced.\n\n" +
-			"The exit code is 1 if the stack is not Ready or a Service is not announced. With --watch it is 0 when you stop it.",
-		Example: "  # The state\n  kubectl lbstack status\n\n  # All Services that are not announced, not the first ten of them\n  kubectl lbstack status -o wide\n\n" +
+			"The exit code is 1 if the stack is not Ready or a Service is not announced. With --watch, the exit code is 0 when you stop the command.",
+		Example: "  # The state\n  kubectl lbstack status\n\n  # The state, with all Services that are not announced instead of the first ten\n  kubectl lbstack status -o wide\n\n" +
 			"  # The state whenever it changes, such as during an upgrade\n  kubectl lbstack status --watch\n\n  # For a program\n  kubectl lbstack status -o json",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if every < time.Second {
-				return fmt.Errorf("--interval %s: each look reads all Services: 1s is the least", every)
+				return fmt.Errorf("--interval %s is too short, since each update reads all Services: use at least 1s", every)
 			}
 			look := func(ctx context.Context) (printedAnswer, bool, error) {
 				s, err := cluster.readSnapshot(ctx)
@@ -53,8 +53,8 @@ func statusCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json, yaml or wide; wide has all Services that are not announced")
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "print the state again whenever it has changed, until you stop it")
-	cmd.Flags().DurationVar(&every, "interval", 2*time.Second, "how often --watch looks, at least 1s")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "print the state again whenever it has changed, until you stop the command")
+	cmd.Flags().DurationVar(&every, "interval", 2*time.Second, "how often --watch reads the state, at least 1s")
 	addAllNamespaces(cmd)
 	cluster.completeFlag(cmd, "output", listWords("json", "yaml", "wide"))
 	cmd.ValidArgsFunction = cluster.completeArgs()
@@ -66,12 +66,12 @@ func whyCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Com
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "why (SERVICE | -A)",
-		Short: "Say why a Service is announced, or why not",
-		Long: "Say why a Service of type LoadBalancer is announced, or why not: what it asks for, each pool with its reason, the addresses that it has, the advertisements " +
-			"about them, each node with its reason, the routers, and the endpoints. What is wrong, and what to do, comes first.\n\n" +
+		Short: "Show why a Service is announced, or why not",
+		Long: "Show why a Service of type LoadBalancer is announced, or why not: what the Service requests, why each pool gives it an address or does not, the addresses of the Service, the advertisements " +
+			"that apply to them, why each node may announce them or may not, the routers, and the endpoints. The output begins with what is wrong and what to do.\n\n" +
 			"With -A, print a line for each Service of all namespaces that is not announced.\n\n" +
-			"The exit code is 1 if the Service is not announced, with -A if any is not.",
-		Example: "  # A Service of the namespace shop\n  kubectl lbstack why web -n shop\n\n  # The same\n  kubectl lbstack why shop/web\n\n  # All Services that are not announced\n  kubectl lbstack why -A\n\n  # For a program\n  kubectl lbstack why web -n shop -o json",
+			"The exit code is 1 if the Service is not announced. With -A, it is 1 if any Service is not announced.",
+		Example: "  # A Service of the namespace shop\n  kubectl lbstack why web -n shop\n\n  # The same Service\n  kubectl lbstack why shop/web\n\n  # All Services that are not announced\n  kubectl lbstack why -A\n\n  # For a program\n  kubectl lbstack why web -n shop -o json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
@@ -117,9 +117,9 @@ func (c *cluster) printUnannounced(ctx context.Context, streams genericiooptions
 
 // addAllNamespaces adds the flag -A to a command that shows all namespaces with and without it. The flag has no other value than true.
 func addAllNamespaces(cmd *cobra.Command) {
-	cmd.Flags().BoolFuncP("all-namespaces", "A", "all namespaces, as without the flag", func(value string) error {
+	cmd.Flags().BoolFuncP("all-namespaces", "A", "no effect: the command always shows all namespaces", func(value string) error {
 		if all, err := strconv.ParseBool(value); err != nil || !all {
-			return errors.New("the answer is always of all namespaces: leave the flag out")
+			return errors.New("the command always shows all namespaces: omit the flag")
 		}
 		return nil
 	})
@@ -138,7 +138,7 @@ func (c *cluster) serviceKey(text string) (client.ObjectKey, error) {
 	case first == "service" || first == "services" || first == "svc":
 		return client.ObjectKey{Namespace: namespace, Name: rest}, nil
 	case first == "" || rest == "" || strings.Contains(rest, "/"):
-		return client.ObjectKey{}, fmt.Errorf("%q is no Service: pass its name, or namespace/name", text)
+		return client.ObjectKey{}, fmt.Errorf("%q is not the name of a Service: pass NAME or NAMESPACE/NAME", text)
 	}
 	return client.ObjectKey{Namespace: first, Name: rest}, nil
 }

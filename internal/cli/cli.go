@@ -18,7 +18,7 @@ import (
 )
 
 // errCheckFailed ends a command with exit code 1 and no error message: the command has printed why.
-var errCheckFailed = errors.New("not as asked")
+var errCheckFailed = errors.New("the check failed")
 
 // Run executes a command line, without the name of the program, and returns its exit code.
 func Run(ctx context.Context, args []string, streams genericiooptions.IOStreams) int {
@@ -70,7 +70,7 @@ func completionCommand(streams genericiooptions.IOStreams) *cobra.Command {
 		Use:   "completion SHELL",
 		Short: "Print the script that completes command lines in a shell",
 		Long: "Print the script that completes command lines of kubectl-lbstack in bash, zsh, fish or powershell.\n\n" +
-			"For \"kubectl lbstack\" kubectl itself completes, and calls kubectl_complete-lbstack from the PATH. See the second example.",
+			"Command lines of \"kubectl lbstack\" are completed by kubectl itself, which calls the program kubectl_complete-lbstack in the PATH. The second example creates this program.",
 		Example: "  # Completion in this shell\n  source <(kubectl lbstack completion bash)\n\n" +
 			"  # Completion of kubectl lbstack\n" +
 			"  printf '#!/bin/sh\\nexec kubectl lbstack __complete \"$@\"\\n' > /usr/local/bin/kubectl_complete-lbstack\n" +
@@ -96,8 +96,8 @@ func versionCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 	var clientOnly bool
 	cmd := &cobra.Command{
 		Use:     "version",
-		Short:   "Print the version of the plugin, and that of lbstack in the cluster",
-		Example: "  # Both\n  kubectl lbstack version\n\n  # That of the plugin, without a cluster\n  kubectl lbstack version --client",
+		Short:   "Print the versions of the plugin and of lbstack in the cluster",
+		Example: "  # Both versions\n  kubectl lbstack version\n\n  # The version of the plugin, without access to a cluster\n  kubectl lbstack version --client",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			fmt.Fprintln(streams.Out, "Client Version: "+version.Version)

@@ -65,7 +65,7 @@ func TestRun_CommandLines(t *testing.T) {
 		{"import of text that is no object", "import -f -", "a", 1, "", "error: the standard input: document 1: is no object"},
 		{"import of text with a key twice", "import -f -", "a: 1\na: 2\n", 1, "", `key "a" already set`},
 		{"import of nothing that is known", "import -f -", "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\n", 1, "", "error: nothing to import"},
-		{"import in an unknown format", "import -o xml -f -", "", 1, "", "error: -o xml: the formats are yaml and json"},
+		{"import in an unknown format", "import -o xml -f -", "", 1, "", "error: -o xml: there is no such format: use yaml or json"},
 		{"version of the plugin", "version --client", "", 0, "Client Version: " + version.Version + "\n", ""},
 		{"completion", "completion bash", "", 0, "__start_kubectl-lbstack", ""},
 		{"completion of an unknown shell", "completion ash", "", 1, "", `error: invalid argument "ash"`},

@@ -94,7 +94,7 @@ func (c *cluster) version(ctx context.Context) (string, error) {
 	case stack.Status.Version == "":
 		return "none yet: " + stack.Status.Summary, nil
 	case stack.Status.TargetVersion != "":
-		return stack.Status.Version + ", on the way to " + stack.Status.TargetVersion, nil
+		return stack.Status.Version + ", with a rollout to " + stack.Status.TargetVersion + " in progress", nil
 	}
 	return stack.Status.Version, nil
 }
@@ -118,7 +118,7 @@ func (c *cluster) list(ctx context.Context, kind schema.GroupKind, options ...cl
 	if meta.IsNoMatchError(err) {
 		return nil, nil
 	} else if err != nil {
-		return nil, fmt.Errorf("looking for %s: %w", kind, err)
+		return nil, fmt.Errorf("looking up the kind %s in the API server: %w", kind, err)
 	}
 	list := &unstructured.UnstructuredList{}
 	list.SetGroupVersionKind(mapping.GroupVersionKind)

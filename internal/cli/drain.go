@@ -26,9 +26,9 @@ func drainCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.C
 	cmd := &cobra.Command{
 		Use:   "drain NODE",
 		Short: "Have a node hand over its addresses, for maintenance",
-		Long: "Have a node hand over the addresses that it announces, without a lost connection attempt, and get none. The node gets the annotation lbstack.io/drain, or another mark if spec.drain of the stack asks for one; " +
-			"pods stay (kubectl drain is for these).\n\n" +
-			"An address stays as long as no other node may announce it. With --wait the exit code is 1 if the node still announces something after the timeout.",
+		Long: "Have a node hand over the addresses that it announces, without a lost connection attempt, and take no new ones. The command sets the annotation lbstack.io/drain on the node, or another mark if spec.drain of the stack asks for one. " +
+			"Pods stay on the node; use kubectl drain to evict them.\n\n" +
+			"An address stays on the node as long as no other node may announce it. With --wait, the exit code is 1 if the node still announces something after the timeout.",
 		Example: "  # Empty a node and wait, then work on it\n  kubectl lbstack drain worker-1 --wait\n\n  # Afterwards\n  kubectl lbstack undrain worker-1",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -66,9 +66,9 @@ func drainCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.C
 func undrainCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
 	return &cobra.Command{
 		Use:   "undrain NODE",
-		Short: "Have a drained node take part again",
-		Long: "Have a drained node take part again: the annotations, labels and taints of spec.drain of the stack are removed from it. Addresses do not move back by themselves unless spec.layer2.failback is Gradual.\n\n" +
-			"Marks of Kubernetes stay, such as the taint of kubectl cordon. The exit code is 1 if one keeps addresses from the node still, or its shutdown does.",
+		Short: "Have a drained node announce addresses again",
+		Long: "Have a drained node announce addresses again. The command removes the annotations, labels and taints of spec.drain of the stack from the node. Addresses move back by themselves only if spec.layer2.failback is Gradual.\n\n" +
+			"Marks of Kubernetes stay, such as the taint of kubectl cordon. The exit code is 1 if such a mark, or a shutdown of the node, still keeps the node from announcing addresses.",
 		Example:           "  # After the maintenance\n  kubectl lbstack undrain worker-1",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: cluster.completeArgs(listNodes),
@@ -84,7 +84,7 @@ func undrainCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 			if still != "" {
 				return fmt.Errorf("node/%s %s", node.Name, still)
 			}
-			fmt.Fprintf(streams.Out, "node/%s takes part\n", node.Name)
+			fmt.Fprintf(streams.Out, "node/%s is no longer drained\n", node.Name)
 			return nil
 		},
 	}

@@ -38,22 +38,22 @@ func importCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.
 		Use:   "import (-f FILENAME | --from-cluster)",
 		Short: "Turn the configuration of MetalLB, kube-vip or Cilium into a LoadBalancerStack",
 		Long: "Turn the configuration of another load balancer into one LoadBalancerStack.\n\n" +
-			"The stack is printed, and changes nothing before it is applied. The report, on the standard error, says what means something else in it and what it " +
-			"has no field for, with what to do; --report writes what became of each single field to a file.\n\n" +
-			"Read are all formats of MetalLB (the ConfigMap before 0.13, AddressPool, IPAddressPool, L2Advertisement, BGPAdvertisement, BGPPeer, BFDProfile, Community, " +
+			"The command prints the stack; nothing changes until you apply it. The report on the standard error lists the fields that have another meaning in the stack, and the fields that " +
+			"are not mapped, with what to do. --report writes the outcome of every field to a file.\n\n" +
+			"The command reads all formats of MetalLB (the ConfigMap before 0.13, AddressPool, IPAddressPool, L2Advertisement, BGPAdvertisement, BGPPeer, BFDProfile, Community, " +
 			"the ConfigMap metallb-excludel2, flags of controller and speaker, the MetalLB object of its operator), the ConfigMap of kube-vip-cloud-provider, and Cilium's pools, " +
-			"announcement policies and BGP objects. Passwords are not printed.",
+			"announcement policies and BGP objects. It does not print passwords.",
 		Example: "  # From the cluster, to a file\n  kubectl lbstack import --from-cluster > stack.yaml\n\n" +
-			"  # From manifests, in a directory and below\n  kubectl lbstack import -R -f metallb/ > stack.yaml\n\n" +
-			"  # From an old ConfigMap; an error if a field has no equal\n  kubectl -n metallb-system get configmap config -o yaml | kubectl lbstack import --strict -f - > stack.yaml\n\n" +
-			"  # What became of each field\n  kubectl lbstack import --from-cluster --report report.json > stack.yaml",
+			"  # From the manifests in a directory and its subdirectories\n  kubectl lbstack import -R -f metallb/ > stack.yaml\n\n" +
+			"  # From an old ConfigMap; fail if a field is not mapped\n  kubectl -n metallb-system get configmap config -o yaml | kubectl lbstack import --strict -f - > stack.yaml\n\n" +
+			"  # With a report of every field\n  kubectl lbstack import --from-cluster --report report.json > stack.yaml",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}
 	flags := cmd.Flags()
 	flags.StringSliceVarP(&o.files, "filename", "f", nil, "file, or directory of .yaml, .yml and .json files, to read; - is the standard input")
-	flags.BoolVarP(&o.recursive, "recursive", "R", false, "read directories below as well")
-	flags.BoolVar(&o.fromCluster, "from-cluster", false, "read the configuration from the cluster; that of MetalLB from the namespace in which it runs, or from that of -n")
+	flags.BoolVarP(&o.recursive, "recursive", "R", false, "read subdirectories as well")
+	flags.BoolVar(&o.fromCluster, "from-cluster", false, "read the configuration from the cluster; the configuration of MetalLB is read from the namespace of its workloads, or from the one of -n")
 	flags.BoolVar(&o.strict, "strict", false, "exit with 1 if a field is not mapped")
 	flags.StringVarP(&o.output, "output", "o", "yaml", "format of the stack: yaml, with comments, or json")
 	flags.StringVar(&o.reportFile, "report", "", "file for the report of all fields, as JSON")
@@ -65,7 +65,7 @@ func (o *importRun) run(ctx context.Context) error {
 		return errors.New("pass either -f or --from-cluster: see kubectl lbstack import --help")
 	}
 	if o.output != "yaml" && o.output != "json" {
-		return fmt.Errorf("-o %s: the formats are yaml and json", o.output)
+		return fmt.Errorf("-o %s: there is no such format: use yaml or json", o.output)
 	}
 	objects, err := o.objects(ctx)
 	if err != nil {
@@ -85,7 +85,7 @@ func (o *importRun) run(ctx context.Context) error {
 		}
 	}
 	if result.IsEmpty() {
-		return errors.New("nothing to import: the input has no configuration of MetalLB, kube-vip or Cilium that a stack could have")
+		return errors.New("nothing to import: the input has no configuration of MetalLB, kube-vip or Cilium that can be mapped to a stack")
 	}
 	if err := o.print(result); err != nil {
 		return err

@@ -43,20 +43,20 @@ func migrateCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 	cmd := &cobra.Command{
 		Use:   "migrate (-f FILENAME | --rollback)",
 		Short: "Switch Services from MetalLB to lbstack, with the same addresses, or back",
-		Long: "Switch the Services that MetalLB serves to lbstack, with the same addresses. lbstack claims the addresses first, before anything ends. With routes, nodes move one after the other, so that routers have a route over the others; " +
-			"addresses of the local network move at the end, all at once. MetalLB stays installed, without pods: --rollback gives the Services back to it.\n\n" +
-			"It is refused, and nothing is written, if a Service would get other addresses, or if two load balancers would announce the same ones. If it ends with an error or is interrupted, the same command goes on from there. " +
-			"The exit code is 0 if lbstack announces all that has endpoints, or MetalLB with --rollback.\n\n" +
-			"MetalLB's namespace is found by its workloads; -n names it if there are several.",
-		Example: "  # The stack; read its report\n  kubectl lbstack import --from-cluster > stack.yaml\n\n  # What would be done\n  kubectl lbstack migrate -f stack.yaml --dry-run\n\n" +
-			"  # Do it\n  kubectl lbstack migrate -f stack.yaml\n\n  # Back to MetalLB\n  kubectl lbstack migrate --rollback",
+		Long: "Switch the Services that MetalLB serves to lbstack, with the same addresses. lbstack claims the addresses before the first speaker of MetalLB ends. If the stack announces to routers, nodes move one after the other, so that routers always have routes over other nodes; " +
+			"addresses of the local network move at the end, all at once. MetalLB stays installed, without pods: --rollback gives the Services back to MetalLB.\n\n" +
+			"The command refuses the switch, and writes nothing, if a Service would get other addresses, or if two load balancers would announce the same addresses. After an error or an interrupt, run the same command again to continue the switch. " +
+			"The exit code is 0 if lbstack announces all Services that have endpoints; with --rollback, if MetalLB has taken the Services back.\n\n" +
+			"The command finds the namespace of MetalLB by its workloads. If MetalLB runs in several namespaces, pass one with -n.",
+		Example: "  # Make the stack, and read the report of the import\n  kubectl lbstack import --from-cluster > stack.yaml\n\n  # Show the steps\n  kubectl lbstack migrate -f stack.yaml --dry-run\n\n" +
+			"  # Switch\n  kubectl lbstack migrate -f stack.yaml\n\n  # Back to MetalLB\n  kubectl lbstack migrate --rollback",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case (m.file == "") != m.rollback:
 				return errors.New("pass either the stack with -f or --rollback: see kubectl lbstack migrate --help")
 			case m.timeout < time.Second:
-				return fmt.Errorf("--timeout %s: a step takes seconds: 1s is the least", m.timeout)
+				return fmt.Errorf("--timeout %s is too short, since a step takes seconds: use at least 1s", m.timeout)
 			case m.rollback:
 				return m.switchBack(cmd.Context())
 			}
@@ -155,7 +155,7 @@ func switchError(s *inspect.Snapshot, c *cutover.Cluster, stack *v1beta1.LoadBal
 	if len(problems) == 0 {
 		return nil
 	}
-	return fmt.Errorf("the switch is not begun:\n- %s", strings.Join(problems, "\n- "))
+	return fmt.Errorf("the switch cannot begin:\n- %s", strings.Join(problems, "\n- "))
 }
 
 // moveOrder returns the order in which nodes move. They move together if the stack does not announce to routers, or if a switch
@@ -181,20 +181,24 @@ func (m *migrateRun) printSteps(c *cutover.Cluster, stack *v1beta1.LoadBalancerS
 		n++
 		fmt.Fprintf(m.Out, "%d. %s\n", n, fmt.Sprintf(format, args...))
 	}
-	step("stop MetalLB's controller (Deployment %s/%s); MetalLB's speakers go on", c.Controllers[0].Namespace, c.Controllers[0].Name)
+	step("stop MetalLB's controller (Deployment %s/%s); MetalLB's speakers keep running", c.Controllers[0].Namespace, c.Controllers[0].Name)
 	step("apply the stack without advertisements and BGPPeers: lbstack claims the addresses in the status of Services, and its speakers start")
 	for _, node := range order.OneByOne {
-		step("on node %s, end MetalLB's speaker, and start lbstack's sessions with routers, with their routes", node.Name)
+		step("on node %s, end MetalLB's speaker, and have lbstack announce routes to routers", node.Name)
 	}
 	if joins {
 		step("have lbstack announce the addresses of the local network as well, each from the same node as MetalLB")
 	}
-	step("end MetalLB's speakers on all other nodes (DaemonSet %s/%s), and announce from lbstack on all nodes", c.Speakers[0].Namespace, c.Speakers[0].Name)
+	where := "all nodes"
+	if len(order.OneByOne) > 0 {
+		where = "all other nodes"
+	}
+	step("end MetalLB's speakers on %s (DaemonSet %s/%s), and have lbstack announce from all nodes", where, c.Speakers[0].Namespace, c.Speakers[0].Name)
 	if m.gap != "" {
-		fmt.Fprintf(m.Out, "In the last step nobody answers on the local network for some seconds: %s.\n", m.gap)
+		fmt.Fprintf(m.Out, "In the last step, no node answers for addresses of the local network for some seconds: %s.\n", m.gap)
 	}
 	for _, name := range order.Silent {
-		fmt.Fprintf(m.Out, "All nodes that may announce Service %s on the local network move before the last step: no node answers for it there until that step.\n", name)
+		fmt.Fprintf(m.Out, "All nodes that may announce Service %s on the local network move before the last step: no node answers for the addresses of the Service on the local network until that step.\n", name)
 	}
 }
 
@@ -227,7 +231,7 @@ func (m *migrateRun) prepare(ctx context.Context, c *cutover.Cluster, wanted *un
 		}
 		stack, err := m.readStack(ctx)
 		if err != nil || stack == nil {
-			return "the stack is not there", err
+			return "LoadBalancerStack default does not exist", err
 		}
 		return now.UnpreparedReason(stack, append(order.OneByOne, order.Together...)), nil
 	})
@@ -304,10 +308,10 @@ func (m *migrateRun) finish(ctx context.Context, c *cutover.Cluster, wanted *uns
 	if err != nil {
 		return err
 	}
-	err = m.runStep(ctx, "lbstack announces", func(ctx context.Context) (string, error) {
+	err = m.runStep(ctx, "lbstack announces the Services", func(ctx context.Context) (string, error) {
 		stack, err := m.readStack(ctx)
 		if err != nil || stack == nil {
-			return "the stack is not there", err
+			return "LoadBalancerStack default does not exist", err
 		}
 		if words := notReadyReason(stack); words != "" {
 			return words, nil
@@ -325,7 +329,7 @@ func (m *migrateRun) finish(ctx context.Context, c *cutover.Cluster, wanted *uns
 		err = errors.Join(err, m.changeClaims(ctx, c, (*cutover.Cluster).EndNodeRequests))
 	}
 	if err == nil {
-		fmt.Fprintln(m.Out, "lbstack announces the addresses. MetalLB has no pods any more; remove it when you are content: kubectl lbstack migrate --rollback needs it.")
+		fmt.Fprintln(m.Out, "lbstack announces the addresses. MetalLB is still installed, without pods, because kubectl lbstack migrate --rollback needs it: remove MetalLB when you no longer need a rollback.")
 	}
 	return err
 }

@@ -37,7 +37,7 @@ func (m *migrateRun) switchBack(ctx context.Context) error {
 		}
 	}
 	if len(problems) > 0 {
-		return fmt.Errorf("the rollback has not begun:\n- %s", strings.Join(problems, "\n- "))
+		return fmt.Errorf("the rollback cannot begin:\n- %s", strings.Join(problems, "\n- "))
 	}
 	if err := m.checkRollbackRights(ctx, c); err != nil {
 		return err
@@ -72,7 +72,7 @@ func (m *migrateRun) switchBack(ctx context.Context) error {
 
 // returnAll gives all nodes back to MetalLB: first host, from which both load balancers announce for a while (see
 // moveOverHost), and then the others. Without a host, or if moveOverHost does not succeed, lbstack ends before MetalLB's
-// speakers start. Then nobody answers on the local network between the two, so that an interrupt takes effect only after them.
+// speakers start. Then no node answers on the local network between these two steps, so that an interrupt takes effect only after both.
 func (m *migrateRun) returnAll(ctx context.Context, c *cutover.Cluster, order cutover.Order, host *cutover.Host) (err error) {
 	routes, done := len(order.OneByOne)+len(order.Together) > 0, false
 	if host != nil {
@@ -141,35 +141,35 @@ func (m *migrateRun) printBackSteps(c *cutover.Cluster, order cutover.Order, hos
 	}
 	fmt.Fprintln(m.Out, "The Services go back to MetalLB with their addresses. The steps:")
 	if host != nil {
-		step("announce all addresses of the local network from node %s", host.Name)
+		step("have lbstack announce all addresses of the local network from node %s", host.Name)
 		sessions := ""
 		if routes {
 			sessions = "end lbstack's sessions with routers, and "
 		}
-		step("on node %s, %sstart MetalLB's speaker; once it announces the addresses as well, end what lbstack announces on the local network", host.Name, sessions)
+		step("on node %s, %sstart MetalLB's speaker; once MetalLB announces the addresses as well, end lbstack's announcements on the local network", host.Name, sessions)
 		order = order.Without(host.Node)
 	}
 	switch {
 	case host != nil && !routes:
 		step("start MetalLB's speakers on all other nodes (%s)", set)
 	case host != nil && len(order.Together) > 0:
-		step("end lbstack's sessions with routers on %s, and start MetalLB's speakers there", cutover.NodesPhrase(order.Together))
+		step("end lbstack's sessions with routers on %s, and start MetalLB's speakers on these nodes", cutover.NodesPhrase(order.Together))
 	case host != nil:
 	case len(order.OneByOne) == 0:
 		step("end all announcements of lbstack, and start MetalLB's speakers on all nodes (%s)", set)
 	default:
-		step("end what lbstack announces on the local network, and its sessions with routers on %s, and start MetalLB's speakers there", cutover.NodesPhrase(order.Together))
+		step("end lbstack's announcements on the local network and its sessions with routers on %s; then start MetalLB's speakers on these nodes", cutover.NodesPhrase(order.Together))
 	}
 	for _, node := range order.OneByOne {
 		step("on node %s, end lbstack's sessions with routers, and start MetalLB's speaker", node.Name)
 	}
-	step("restore the DaemonSet of MetalLB's speakers (speakers that were started one by one are restarted in turn), and start its controller (Deployment %s/%s)", c.Controllers[0].Namespace, c.Controllers[0].Name)
-	step("delete LoadBalancerStack default and its claims; the addresses stay in the status of the Services")
+	step("restore the DaemonSet of MetalLB's speakers (speakers that were started one by one are restarted in turn), and start MetalLB's controller (Deployment %s/%s)", c.Controllers[0].Namespace, c.Controllers[0].Name)
+	step("delete LoadBalancerStack default and the IPAddressClaims; the addresses stay in the status of the Services")
 	if gap != "" {
-		fmt.Fprintf(m.Out, "In the first step nobody answers on the local network for some seconds: %s.\n", gap)
+		fmt.Fprintf(m.Out, "In the first step, no node answers for addresses of the local network for some seconds: %s.\n", gap)
 	}
 	for _, name := range order.Silent {
-		fmt.Fprintf(m.Out, "All nodes that may announce Service %s on the local network go back after the first ones: no node answers for it there until one of them has.\n", name)
+		fmt.Fprintf(m.Out, "All nodes that may announce Service %s on the local network go back after the first nodes: no node answers for the addresses of the Service on the local network until one of these nodes has gone back.\n", name)
 	}
 }
 
@@ -210,7 +210,8 @@ func (m *migrateRun) returnNodes(ctx context.Context, c *cutover.Cluster, nodes,
 }
 
 // leave changes the spec of the stack to that of leaving, which announces less. It applies the spec first, so that a later switch
-// can change the fields as their owner. An apply does not remove fields that have another owner, so a patch does.
+// can change the fields as their owner. An apply does not remove fields that have another owner, so leave
+// then removes them with a patch.
 func (m *migrateRun) leave(ctx context.Context, c *cutover.Cluster, leaving *unstructured.Unstructured) error {
 	if err := m.apply(ctx, c, leaving); err != nil {
 		return err
@@ -250,7 +251,7 @@ func (m *migrateRun) handOver(ctx context.Context, c *cutover.Cluster) error {
 	if err != nil {
 		return err
 	}
-	if err := m.waitSpeakersStart(ctx, c, "MetalLB's speakers are as they were"); err != nil {
+	if err := m.waitSpeakersStart(ctx, c, "the DaemonSet of MetalLB's speakers is restored"); err != nil {
 		return err
 	}
 	up, err := cutover.StartController(&c.Controllers[0])
@@ -331,7 +332,7 @@ func (m *migrateRun) pauseBetweenNodes(ctx context.Context) error { return m.pau
 func (m *migrateRun) pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
-		return errors.New("interrupted: run the command again to go on")
+		return errors.New("interrupted: run the command again to continue")
 	case <-time.After(d):
 		return nil
 	}

@@ -17,13 +17,14 @@ import (
 
 const (
 	// joinTimeout is how long the switch waits until lbstack announces the addresses that MetalLB announces. After this time the
-	// switch goes on, whether lbstack announces them or not.
+	// switch continues in any case.
 	joinTimeout = 20 * time.Second
 	// steadyTime is how long lbstack must have announced these addresses. A speaker reports a new address before it has asked the
 	// segment for the address, which takes 0.6 s.
 	steadyTime = 2 * time.Second
-	// quietTime is how long the reports of MetalLB's speakers must not have changed. MetalLB reacts to changes of Services, which
-	// lbstack's controller makes when it has claimed addresses or has sessions from a node, and to the move of the previous node.
+	// quietTime is how long the reports of MetalLB's speakers must not have changed. MetalLB reacts to the move of the previous
+	// node, and to changes of Services. lbstack's controller changes Services when it has claimed their addresses, and when a node
+	// has sessions with routers.
 	quietTime = 5 * time.Second
 	// spreadTimeout is how long addresses have to move to other nodes. A speaker takes no address from another node before it has
 	// run for 30 s.
@@ -31,7 +32,7 @@ const (
 )
 
 // joinAnnouncements has lbstack announce each address of the local network from the node from which MetalLB announces it, while
-// MetalLB goes on. If that is not possible, it prints why. Then nobody answers between the end of MetalLB's speakers and the
+// MetalLB goes on. If that is not possible, it prints why. Then no node answers between the end of MetalLB's speakers and the
 // first announcement of lbstack.
 func (m *migrateRun) joinAnnouncements(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
 	moved, stopped := cutover.SwitchProgress(&c.Speakers[0])
@@ -78,10 +79,10 @@ func (m *migrateRun) joinAnnouncements(ctx context.Context, c *cutover.Cluster, 
 	return m.printSilence(why, m.changeClaims(ctx, c, (*cutover.Cluster).EndNodeRequests))
 }
 
-// printSilence prints why nobody answers on the local network in the next step, unless there is an error.
+// printSilence prints why no node answers on the local network in the next step, unless there is an error.
 func (m *migrateRun) printSilence(why string, err error) error {
 	if err == nil {
-		fmt.Fprintf(m.ErrOut, "  nobody answers on the local network in the next step for some seconds: %s\n", why)
+		fmt.Fprintf(m.ErrOut, "  in the next step, no node answers for addresses of the local network for some seconds: %s\n", why)
 	}
 	return err
 }
@@ -89,13 +90,13 @@ func (m *migrateRun) printSilence(why string, err error) error {
 // announcedFrom returns the node from which MetalLB announces each address, or why that is not known or not possible. It waits
 // up to joinTimeout, because MetalLB's reports are out of date for a moment after a node has moved.
 func (m *migrateRun) announcedFrom(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) (from map[string]string, why string, err error) {
-	_, err = m.waitFor(ctx, "looking where MetalLB announces addresses", joinTimeout, func(ctx context.Context) (string, error) {
+	_, err = m.waitFor(ctx, "reading from which nodes MetalLB announces addresses", joinTimeout, func(ctx context.Context) (string, error) {
 		now, at, words, err := m.readAnnouncedFrom(ctx, c, wanted)
 		if err != nil {
 			return "", err // the last results stay
 		}
 		if from, why = at, words; !m.reports && len(now.Announcers) == 0 {
-			return "", nil // this version of MetalLB does not report nodes: to wait is useless
+			return "", nil // this version of MetalLB does not report nodes: there is nothing to wait for
 		}
 		return why, nil
 	})
@@ -125,15 +126,15 @@ func (m *migrateRun) readAnnouncedFrom(ctx context.Context, c *cutover.Cluster, 
 	return now, from, why, nil
 }
 
-// waitQuiet waits until the reports of MetalLB's speakers have not changed for quietTime: then they have nothing to do. A
-// speaker that ends in the middle of a change blocks, and is killed after 30 s without having left the memberlist; the others
-// take its addresses 5 s later. A report that MetalLB did not have at the start either (gap) is not waited for. If the wait
-// takes longer than joinTimeout and quietTime together, the switch goes on.
+// waitQuiet waits until the reports of MetalLB's speakers have not changed for quietTime: then the speakers have no work left. A
+// speaker that ends while it has work blocks, and is killed after 30 s without having left the memberlist; the other speakers take
+// over its addresses 5 s later. waitQuiet does not wait for a report that MetalLB did not have at the start either (gap). If the wait
+// takes longer than joinTimeout and quietTime together, the switch continues.
 func (m *migrateRun) waitQuiet(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
 	var since time.Time
 	var before map[string]string
 	var last string
-	_, err := m.waitFor(ctx, "MetalLB's speakers have nothing to do", joinTimeout+quietTime, func(ctx context.Context) (string, error) {
+	_, err := m.waitFor(ctx, "the reports of MetalLB's speakers do not change", joinTimeout+quietTime, func(ctx context.Context) (string, error) {
 		_, from, why, err := m.readAnnouncedFrom(ctx, c, wanted)
 		switch {
 		case err != nil:
@@ -145,7 +146,7 @@ func (m *migrateRun) waitQuiet(ctx context.Context, c *cutover.Cluster, wanted *
 		case why != "" && m.gap == "":
 			return why, nil
 		case time.Since(since) < quietTime:
-			return fmt.Sprintf("MetalLB's speakers have to report the same for %s", quietTime), nil
+			return fmt.Sprintf("waiting until the reports of MetalLB's speakers have not changed for %s", quietTime), nil
 		}
 		return "", nil
 	})
@@ -155,7 +156,7 @@ func (m *migrateRun) waitQuiet(ctx context.Context, c *cutover.Cluster, wanted *
 // waitJoined waits until both lbstack and MetalLB have announced each address from its node in the map for steadyTime. After joinTimeout
 // it returns a phrase about what is missing. The phrase is empty if nothing is missing.
 func (m *migrateRun) waitJoined(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured, from map[string]string) (string, error) {
-	const what = "lbstack announces addresses of the local network as well, from the nodes of MetalLB"
+	const what = "lbstack also announces the addresses of the local network, from the same nodes as MetalLB"
 	fmt.Fprintf(m.Out, "%s\n", what)
 	var since time.Time
 	return m.waitFor(ctx, what, joinTimeout, func(ctx context.Context) (string, error) {
@@ -165,7 +166,7 @@ func (m *migrateRun) waitJoined(ctx context.Context, c *cutover.Cluster, wanted 
 		}
 		for _, address := range slices.Sorted(maps.Keys(at)) {
 			if at[address] != from[address] {
-				words = cmp.Or(words, fmt.Sprintf("MetalLB announces %s from node %s since this step has begun", address, at[address]))
+				words = cmp.Or(words, fmt.Sprintf("MetalLB has moved %s to node %s since this step began", address, at[address]))
 			}
 		}
 		words = cmp.Or(words, now.UnannouncedAddressMessage(from))
@@ -176,7 +177,7 @@ func (m *migrateRun) waitJoined(ctx context.Context, c *cutover.Cluster, wanted 
 			since = time.Now()
 		}
 		if words == "" && time.Since(since) < steadyTime {
-			words = fmt.Sprintf("it has to do so for %s", steadyTime)
+			words = fmt.Sprintf("waiting until MetalLB and lbstack have announced the addresses from the same nodes for %s", steadyTime)
 		}
 		return words, nil
 	})
@@ -211,14 +212,14 @@ func (m *migrateRun) spreadAddresses(ctx context.Context, c *cutover.Cluster, wa
 		return now.UnannouncedAddressMessage(to), nil
 	})
 	if words != "" {
-		fmt.Fprintf(m.ErrOut, "  not within %s: they stay where they are: kubectl lbstack move has a node announce an address\n", spreadTimeout)
+		fmt.Fprintf(m.ErrOut, "  some addresses have not moved within %s, and stay on their nodes: to move an address, use kubectl lbstack move\n", spreadTimeout)
 	}
 	return err
 }
 
 // changeClaims patches claims. changes returns the claims before and after the change, from the current state of the cluster.
 func (m *migrateRun) changeClaims(ctx context.Context, c *cutover.Cluster, changes func(*cutover.Cluster) [][2]*v1beta1.IPAddressClaim) error {
-	return m.wait(ctx, "changing claims", func(ctx context.Context) (string, error) {
+	return m.wait(ctx, "changing IPAddressClaims", func(ctx context.Context) (string, error) {
 		if _, err := m.checkUnchanged(ctx, &c.Speakers[0]); err != nil {
 			return "", err
 		}

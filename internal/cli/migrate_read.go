@@ -69,7 +69,7 @@ func (m *migrateRun) readState(ctx context.Context) (*cutover.Cluster, error) {
 	stack.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("LoadBalancerStack"))
 	switch err := m.api.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack); {
 	case meta.IsNoMatchError(err):
-		return nil, errors.New("the cluster does not have the kinds of lbstack: install it first")
+		return nil, errors.New("the API server does not have the kinds of lbstack: install lbstack first")
 	case client.IgnoreNotFound(err) != nil:
 		return nil, missingRight(err)
 	case err == nil:
@@ -222,7 +222,7 @@ func (m *migrateRun) endSpeakers(ctx context.Context, c *cutover.Cluster, nodes 
 			return err
 		}
 	}
-	if err := m.wait(ctx, "ending MetalLB's speakers", func(ctx context.Context) (string, error) {
+	if err := m.wait(ctx, "deleting the pods of MetalLB's speakers", func(ctx context.Context) (string, error) {
 		if _, err := m.checkUnchanged(ctx, set); err != nil {
 			return "", err
 		}
@@ -276,9 +276,9 @@ func (m *migrateRun) waitSpeakersEnd(ctx context.Context, c *cutover.Cluster, wh
 // waitNodesReport waits until all nodes with a speaker of MetalLB report, so that the end of each speaker can be observed.
 func (m *migrateRun) waitNodesReport(ctx context.Context, c *cutover.Cluster) error {
 	if _, stopped := cutover.SwitchProgress(&c.Speakers[0]); stopped {
-		return nil // the speakers have ended or are ending: to wait is useless
+		return nil // the speakers have ended or are ending: there is nothing to wait for
 	}
-	return m.wait(ctx, "MetalLB's speakers can end", func(ctx context.Context) (string, error) {
+	return m.wait(ctx, "all nodes with a speaker of MetalLB report", func(ctx context.Context) (string, error) {
 		now, err := m.readState(ctx)
 		if err == nil {
 			now.Pods, err = m.pods(ctx, &c.Speakers[0])
@@ -296,11 +296,11 @@ func (m *migrateRun) controllerPodMessage(ctx context.Context, c *cutover.Cluste
 	if err != nil || len(pods) == 0 {
 		return "", err
 	}
-	return fmt.Sprintf("Pod %s still runs", pods[0].Name), nil
+	return fmt.Sprintf("Pod %s of MetalLB's controller still runs", pods[0].Name), nil
 }
 
 // errAnotherRun ends a run if another run has changed the DaemonSet of MetalLB's speakers: each would undo steps of the other.
-var errAnotherRun = errors.New("the DaemonSet of MetalLB's speakers is not as this run left it: somebody else runs kubectl lbstack migrate, or has changed the DaemonSet. Make sure that nobody else changes it, and run the command again to go on")
+var errAnotherRun = errors.New("the DaemonSet of MetalLB's speakers has changed since this run last wrote it: somebody else runs kubectl lbstack migrate, or has changed the DaemonSet. Make sure that nobody else changes it, and run the command again to continue")
 
 // checkUnchanged reads the DaemonSet of MetalLB's speakers. sets are the versions of the DaemonSet that this run may have written last.
 // If the DaemonSet shows the progress of none of them, checkUnchanged returns errAnotherRun. Each write calls it first, except the patch
@@ -324,11 +324,11 @@ func (m *migrateRun) writeWorkload(ctx context.Context, c *cutover.Cluster, old,
 	if err != nil || string(data) == "{}" {
 		return err
 	}
-	sets := []*appsv1.DaemonSet{&c.Speakers[0]}
+	sets, kind := []*appsv1.DaemonSet{&c.Speakers[0]}, "Deployment"
 	if set, is := changed.(*appsv1.DaemonSet); is {
-		sets = append(sets, set.DeepCopy()) // the patch may be done although its answer was lost
+		sets, kind = append(sets, set.DeepCopy()), "DaemonSet" // the API server may have made the patch although its answer was lost
 	}
-	if err := m.wait(ctx, fmt.Sprintf("changing %s/%s", old.GetNamespace(), old.GetName()), func(ctx context.Context) (string, error) {
+	if err := m.wait(ctx, fmt.Sprintf("changing the %s %s/%s", kind, old.GetNamespace(), old.GetName()), func(ctx context.Context) (string, error) {
 		if _, err := m.checkUnchanged(ctx, sets...); err != nil {
 			return "", err
 		}
@@ -359,7 +359,7 @@ func notReadyReason(stack *v1beta1.LoadBalancerStack) string {
 	ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
 	switch {
 	case ready == nil || ready.ObservedGeneration < stack.Generation:
-		return "the operator has not looked at LoadBalancerStack default as it is now"
+		return "the operator has not processed the current spec of LoadBalancerStack default yet"
 	case ready.Status != metav1.ConditionTrue:
 		return fmt.Sprintf("LoadBalancerStack default is not Ready (%s): %s", ready.Reason, ready.Message)
 	}

@@ -13,12 +13,12 @@ import (
 	"github.com/lbstack/lbstack/internal/cutover"
 )
 
-// responderTimeout is how long the log of a speaker of MetalLB may show neither a responder nor an announcement: three of MetalLB's
-// searches for interfaces. After it the rollback goes on.
+// responderTimeout is how long the log of a speaker of MetalLB may show neither a responder nor an announcement. In this time MetalLB
+// searches for interfaces three times. After it the rollback continues.
 const responderTimeout = 30 * time.Second
 
-// maxRestarts is how often a rollback restarts the speaker of MetalLB on a node. A speaker that is late after that as well may be on a
-// node that has no interface with IPv6.
+// maxRestarts is how often a rollback restarts the speaker of MetalLB on a node. A speaker that is still late after the last
+// restart may be on a node that has no interface with IPv6.
 const maxRestarts = 3
 
 // responderChecks has the pods of MetalLB's speakers whose responders this run has checked, by UID.
@@ -50,7 +50,7 @@ func (m *migrateRun) restartLate(ctx context.Context, c *cutover.Cluster) error 
 			late, still, err := m.isLate(ctx, pod)
 			if err == nil && late {
 				m.responders.restarts[pod.Spec.NodeName]++
-				still = fmt.Sprintf("Pod %s of MetalLB on node %s announced before it received neighbour solicitations: it is restarted, since no host would reach its IPv6 addresses", pod.Name, pod.Spec.NodeName)
+				still = fmt.Sprintf("Pod %s of MetalLB on node %s announced addresses before it received neighbour solicitations, and no host would reach its IPv6 addresses: the pod is restarted", pod.Name, pod.Spec.NodeName)
 				err = m.deletePods(ctx, now.Pods[i:i+1], cutover.GracePeriod)
 			}
 			if err != nil || late {
@@ -62,8 +62,8 @@ func (m *migrateRun) restartLate(ctx context.Context, c *cutover.Cluster) error 
 	})
 }
 
-// isLate reports whether a speaker of MetalLB announced before it had an NDP responder. still is a phrase as long as its log does not
-// show that. After responderTimeout, or maxRestarts on the node, isLate prints a warning and returns false.
+// isLate reports whether a speaker of MetalLB announced before it had an NDP responder. still is a phrase while the log of the
+// speaker does not show it. After responderTimeout, or maxRestarts on the node, isLate prints a warning and returns false.
 func (m *migrateRun) isLate(ctx context.Context, pod *corev1.Pod) (late bool, still string, err error) {
 	if m.responders.done[pod.UID] {
 		return false, "", nil
@@ -86,7 +86,7 @@ func (m *migrateRun) isLate(ctx context.Context, pod *corev1.Pod) (late bool, st
 	case found == cutover.ResponderLate && m.responders.restarts[pod.Spec.NodeName] < maxRestarts:
 		return true, "", nil
 	case found == cutover.ResponderLate:
-		still, over = fmt.Sprintf("%s announced before it received neighbour solicitations, after %d restarts as well", name, maxRestarts), true
+		still, over = fmt.Sprintf("%s announced addresses before it received neighbour solicitations, also after %d restarts", name, maxRestarts), true
 	case found == cutover.ResponderInTime:
 		m.responders.done[pod.UID] = true
 		return false, "", nil
@@ -95,7 +95,7 @@ func (m *migrateRun) isLate(ctx context.Context, pod *corev1.Pod) (late bool, st
 		return false, still, nil
 	}
 	m.responders.done[pod.UID] = true
-	fmt.Fprintf(m.ErrOut, "  %s: if no host reaches its IPv6 addresses, restart it: kubectl delete pod -n %s %s\n", still, pod.Namespace, pod.Name)
+	fmt.Fprintf(m.ErrOut, "  %s: if no host reaches its IPv6 addresses, restart the pod: kubectl delete pod -n %s %s\n", still, pod.Namespace, pod.Name)
 	return false, "", nil
 }
 
@@ -104,7 +104,7 @@ func (m *migrateRun) isLate(ctx context.Context, pod *corev1.Pod) (late bool, st
 const maxSpeakerLog = 1 << 20
 
 // speakerLog selects the log of the container of MetalLB's speaker. The container is called "speaker" in MetalLB's manifests and in
-// its chart; FRR has others beside it. Without one of this name it is the first one.
+// its chart; FRR has others beside it. If no container has this name, speakerLog selects the first one.
 func speakerLog(pod *corev1.Pod) *corev1.PodLogOptions {
 	options := &corev1.PodLogOptions{LimitBytes: new(int64(maxSpeakerLog))}
 	for i := range pod.Spec.Containers {

@@ -61,8 +61,8 @@ func TestMigrate_WarnsAboutSpeakers(t *testing.T) {
 		ended  int
 		warn   string
 	}{
-		{"late after each restart", func(s *switching) { s.late["node-1"] = 1000 }, maxRestarts, "  Pod speaker-node-1 of MetalLB on node node-1 announced before it received neighbour solicitations, after 3 restarts as well: if no host reaches its IPv6 addresses, restart it: kubectl delete pod -n metallb-system speaker-node-1\n"},
-		{"perhaps late", func(s *switching) { s.silent = true }, 0, "  the log of Pod speaker-node-2 of MetalLB on node node-2 does not show whether the pod receives neighbour solicitations: if no host reaches its IPv6 addresses, restart it: kubectl delete pod -n metallb-system speaker-node-2\n"},
+		{"late after each restart", func(s *switching) { s.late["node-1"] = 1000 }, maxRestarts, "  Pod speaker-node-1 of MetalLB on node node-1 announced addresses before it received neighbour solicitations, also after 3 restarts: if no host reaches its IPv6 addresses, restart the pod: kubectl delete pod -n metallb-system speaker-node-1\n"},
+		{"perhaps late", func(s *switching) { s.silent = true }, 0, "  the log of Pod speaker-node-2 of MetalLB on node node-2 does not show whether the pod receives neighbour solicitations: if no host reaches its IPv6 addresses, restart the pod: kubectl delete pod -n metallb-system speaker-node-2\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

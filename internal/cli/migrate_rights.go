@@ -16,7 +16,7 @@ import (
 
 // checkRights checks with dry runs that the user has the rights which a switch to lbstack, or a rollback to MetalLB, needs: it
 // patches MetalLB's workloads and the objects in patched, and deletes those in deleted. A right found missing in the middle of
-// a switch could leave both load balancers announcing. The dry run of cluster.accepted checks the right to apply the stack.
+// a switch could leave both load balancers announcing. The dry run of cluster.dryRunStack checks the right to apply the stack.
 func (m *migrateRun) checkRights(ctx context.Context, c *cutover.Cluster, patched, deleted []client.Object) error {
 	patched = append([]client.Object{
 		&appsv1.Deployment{ObjectMeta: nameOf(&c.Controllers[0])},

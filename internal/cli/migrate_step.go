@@ -27,9 +27,17 @@ func (m *migrateRun) runStep(ctx context.Context, what string, still func(contex
 func (m *migrateRun) wait(ctx context.Context, what string, still func(context.Context) (string, error)) error {
 	last, err := m.waitFor(ctx, what, m.timeout, still)
 	if err == nil && last != "" {
-		err = fmt.Errorf("%s: not within %s: %s: correct that and run the command again to go on, or with --rollback", what, m.timeout, last)
+		err = fmt.Errorf("%s: not done within %s: %s: correct this, and %s", what, m.timeout, last, m.continuePhrase())
 	}
 	return err
+}
+
+// continuePhrase returns a phrase with the commands that continue or undo an unfinished run.
+func (m *migrateRun) continuePhrase() string {
+	if m.rollback {
+		return "run the command again to continue"
+	}
+	return "run the command again to continue, or go back to MetalLB with kubectl lbstack migrate --rollback"
 }
 
 // waitFor is wait with another limit. After the limit it returns the last phrase; otherwise an empty one.
@@ -46,7 +54,7 @@ func (m *migrateRun) waitFor(ctx context.Context, what string, limit time.Durati
 		case limited.Err() != nil:
 			words = ""
 		case err != nil:
-			words = fmt.Sprintf("%v: it is tried again", err)
+			words = fmt.Sprintf("%v: the command tries again", err)
 		}
 		if words != "" && words != last {
 			fmt.Fprintf(m.ErrOut, "  %s\n", words)
@@ -56,7 +64,7 @@ func (m *migrateRun) waitFor(ctx context.Context, what string, limit time.Durati
 		case <-limited.Done():
 			last = cmp.Or(last, "the API server did not answer")
 			if ctx.Err() != nil {
-				return "", fmt.Errorf("%s: interrupted: %s: run the command again to go on, or with --rollback", what, last)
+				return "", fmt.Errorf("%s: interrupted: %s: %s", what, last, m.continuePhrase())
 			}
 			return last, nil
 		case <-time.After(stepInterval):

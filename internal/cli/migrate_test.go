@@ -32,21 +32,21 @@ func TestMigrate_ThereAndBack(t *testing.T) {
 		host                         string // from which both announce during the rollback
 	}{
 		{"on the local network", switchedStack, "", `1 Services keep their 1 addresses. The steps:
-1. stop MetalLB's controller (Deployment metallb-system/controller); MetalLB's speakers go on
+1. stop MetalLB's controller (Deployment metallb-system/controller); MetalLB's speakers keep running
 2. apply the stack without advertisements and BGPPeers: lbstack claims the addresses in the status of Services, and its speakers start
-3. end MetalLB's speakers on all other nodes (DaemonSet metallb-system/speaker), and announce from lbstack on all nodes
-In the last step nobody answers on the local network for some seconds: MetalLB does not report which node announces Service shop/web (ServiceL2Status), as later versions do.
-`, `1. announce all addresses of the local network from node node-1
-2. on node node-1, start MetalLB's speaker; once it announces the addresses as well, end what lbstack announces on the local network
+3. end MetalLB's speakers on all nodes (DaemonSet metallb-system/speaker), and have lbstack announce from all nodes
+In the last step, no node answers for addresses of the local network for some seconds: MetalLB does not report which node announces Service shop/web (MetalLB before 0.14.2 has no ServiceL2Status).
+`, `1. have lbstack announce all addresses of the local network from node node-1
+2. on node node-1, start MetalLB's speaker; once MetalLB announces the addresses as well, end lbstack's announcements on the local network
 3. start MetalLB's speakers on all other nodes (DaemonSet metallb-system/speaker)
 4. restore`, "node-1"},
 		{"on the local network, from a node that is known", switchedStack, "node-2", `3. have lbstack announce the addresses of the local network as well, each from the same node as MetalLB
-4. end MetalLB's speakers on all other nodes (DaemonSet metallb-system/speaker), and announce from lbstack on all nodes
-`, "1. announce all", "node-1"},
-		{"and to routers, from the last node", routedStack, "node-3", `5. have lbstack announce the addresses of the local network as well`, "1. announce all addresses of the local network from node node-3", "node-3"},
-		{"and to routers", routedStack, "", `3. on node node-1, end MetalLB's speaker, and start lbstack's sessions with routers, with their routes
-4. on node node-2, end MetalLB's speaker, and start lbstack's sessions with routers, with their routes
-5. end MetalLB's speakers on all other nodes`, `2. on node node-3, end lbstack's sessions with routers, and start MetalLB's speaker; once it announces the addresses as well, end what lbstack announces on the local network
+4. end MetalLB's speakers on all nodes (DaemonSet metallb-system/speaker), and have lbstack announce from all nodes
+`, "1. have lbstack announce all", "node-1"},
+		{"and to routers, from the last node", routedStack, "node-3", `5. have lbstack announce the addresses of the local network as well`, "1. have lbstack announce all addresses of the local network from node node-3", "node-3"},
+		{"and to routers", routedStack, "", `3. on node node-1, end MetalLB's speaker, and have lbstack announce routes to routers
+4. on node node-2, end MetalLB's speaker, and have lbstack announce routes to routers
+5. end MetalLB's speakers on all other nodes`, `2. on node node-3, end lbstack's sessions with routers, and start MetalLB's speaker; once MetalLB announces the addresses as well, end lbstack's announcements on the local network
 3. on node node-2,`, "node-3"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -89,7 +89,7 @@ func TestMigrate_GoesOnWhereItEnded(t *testing.T) {
 				s.stuck = "node-2"
 				s.begin()
 				_, errOut, err := execute(t.Context(), s.cluster, "migrate --timeout 20s -f "+file)
-				const want = "node node-2: lbstack has sessions with routers: not within 20s: the session of node node-2 with BGPPeer tor-1 is Active: refused: correct that and run the command again to go on, or with --rollback"
+				const want = "node node-2: lbstack has sessions with routers: not done within 20s: the session of node node-2 with BGPPeer tor-1 is Active: refused: correct this, and run the command again to continue, or go back to MetalLB with kubectl lbstack migrate --rollback"
 				if err == nil || err.Error() != want {
 					t.Fatalf("got the error %v, want %s\n%s", err, want, errOut)
 				}
@@ -140,7 +140,7 @@ func TestMigrate_DoesNotEndWhileNobodyAnswers(t *testing.T) {
 			s.away = time.Now().Add(10 * time.Second)
 			interrupt()
 		}
-		if _, errOut, err := execute(run, s.cluster, "migrate -f "+file); err == nil || !strings.HasPrefix(err.Error(), "lbstack announces: interrupted") || !strings.Contains(errOut, "connection refused: it is tried again") {
+		if _, errOut, err := execute(run, s.cluster, "migrate -f "+file); err == nil || !strings.HasPrefix(err.Error(), "lbstack announces the Services: interrupted") || !strings.Contains(errOut, "connection refused: the command tries again") {
 			t.Errorf("forth: got the error %v, want an interrupt at the end\n%s", err, errOut)
 		}
 		s.patched = func(*appsv1.DaemonSet) {}
@@ -227,7 +227,7 @@ func TestMigrate_GoesOnWhereBothAnnounced(t *testing.T) {
 						time.AfterFunc(time.Second, interrupt)
 					}
 				}
-				if _, _, err := execute(run, s.cluster, "migrate -f "+file); err == nil || !strings.Contains(err.Error(), "as well, from the nodes of MetalLB: interrupted") {
+				if _, _, err := execute(run, s.cluster, "migrate -f "+file); err == nil || !strings.Contains(err.Error(), "from the same nodes as MetalLB: interrupted") {
 					t.Fatalf("got the error %v, want an interrupt", err)
 				}
 				time.Sleep(time.Minute)
@@ -254,7 +254,7 @@ func TestMigrate_BackWithoutAHost(t *testing.T) {
 		change func(*switching)
 		want   string
 	}{
-		{"that it moves to", func(s *switching) { s.fixed = true }, "nobody answers on the local network in the next step for some seconds: lbstack does not announce 192.0.2.1 from node node-3"},
+		{"that it moves to", func(s *switching) { s.fixed = true }, "in the next step, no node answers for addresses of the local network for some seconds: lbstack does not announce 192.0.2.1 from node node-3"},
 		{"whose hostname is its own", func(s *switching) {
 			node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-4", Labels: map[string]string{corev1.LabelHostname: "node-1"}}}
 			s.must(s.api.Create(s.t.Context(), node))
@@ -513,14 +513,14 @@ func TestMigrate_NamesMissingSpeakerOrAnnouncement(t *testing.T) {
 		want    string
 		changed bool // MetalLB's speakers have ended
 	}{
-		{"a node without a speaker", func(s *switching) { s.bare = "node-3" }, "not within 20s: node node-3 has a speaker of MetalLB and none of lbstack", false},
+		{"a node without a speaker", func(s *switching) { s.bare = "node-3" }, "not done within 20s: node node-3 has a speaker of MetalLB and none of lbstack", false},
 		{"a Service that is not announced", func(s *switching) {
 			s.report("node-2")
 			svc := &corev1.Service{}
 			s.must(s.api.Get(s.t.Context(), client.ObjectKey{Namespace: "shop", Name: "web"}, svc))
 			svc.Status.Conditions = []metav1.Condition{{Type: v1beta1.ServiceAnnounced, Status: metav1.ConditionFalse, Reason: "NoNode", Message: "no node may"}}
 			s.must(s.api.Status().Update(s.t.Context(), svc))
-		}, "lbstack announces: not within 20s: Service shop/web is not announced (NoNode): no node may", true},
+		}, "lbstack announces the Services: not done within 20s: Service shop/web is not announced (NoNode): no node may", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -604,13 +604,13 @@ func TestMigrate_IsRefused(t *testing.T) {
 	for _, tt := range []struct{ name, line, err string }{
 		{"with an object beside the stack", "migrate -f " + stackFile(t, switchedStack) + " mine", "L2Advertisement mine does not belong to the stack"},
 		{"back, with an object beside the stack", "migrate --rollback mine", "L2Advertisement mine does not belong to the stack"},
-		{"back, with an address that MetalLB does not have", "migrate --rollback with other pools", "the rollback has not begun:\n- Service shop/web has 192.0.2.1 in its status, and no address pool of MetalLB contains this address"},
+		{"back, with an address that MetalLB does not have", "migrate --rollback with other pools", "the rollback cannot begin:\n- Service shop/web has 192.0.2.1 in its status, and no address pool of MetalLB contains this address"},
 		{"without a stack", "migrate", "pass either the stack with -f or --rollback"},
 		{"with both", "migrate --rollback -f stack.yaml", "pass either the stack with -f or --rollback"},
-		{"without time", "migrate --rollback --timeout 1ms", "1s is the least"},
-		{"where an address would change", "migrate -f " + stackFile(t, strings.ReplaceAll(switchedStack, "192.0.2.1-", "192.0.2.2-")), "the switch is not begun:\n- Service shop/web has 192.0.2.1 in its status, and would have 192.0.2.2"},
-		{"without advertisements", "migrate -f " + stackFile(t, switchedStack[:strings.Index(switchedStack, "  l2")]), "the switch is not begun:\n- the stack announces nothing"},
-		{"in the namespace of no MetalLB", "migrate --rollback -n default", "the rollback has not begun:\n- the cluster has 0 Deployments of MetalLB's controller"},
+		{"without time", "migrate --rollback --timeout 1ms", "use at least 1s"},
+		{"where an address would change", "migrate -f " + stackFile(t, strings.ReplaceAll(switchedStack, "192.0.2.1-", "192.0.2.2-")), "the switch cannot begin:\n- Service shop/web has 192.0.2.1 in its status, and would have 192.0.2.2"},
+		{"without advertisements", "migrate -f " + stackFile(t, switchedStack[:strings.Index(switchedStack, "  l2")]), "the switch cannot begin:\n- the stack announces nothing"},
+		{"in the namespace of no MetalLB", "migrate --rollback -n default", "the rollback cannot begin:\n- the cluster has 0 Deployments of MetalLB's controller"},
 		{"paused", "migrate -f " + stackFile(t, strings.ReplaceAll(switchedStack, "{name: default}", "{name: default, annotations: {lbstack.io/pause: work}}")), "the annotation lbstack.io/pause is set"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -646,7 +646,7 @@ func TestMigrate_BackKeepsAStackThatWasNotSwitchedTo(t *testing.T) {
 			s.must(s.api.Create(t.Context(), &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}, Spec: v1beta1.LoadBalancerStackSpec{LoadBalancerClass: class}}))
 			before := s.workloads()
 			for _, line := range []string{"migrate --rollback --dry-run", "migrate --rollback"} {
-				if _, _, err := execute(t.Context(), s.cluster, line); err == nil || !strings.Contains(err.Error(), "the rollback has not begun:\n- no switch from MetalLB was made") {
+				if _, _, err := execute(t.Context(), s.cluster, line); err == nil || !strings.Contains(err.Error(), "the rollback cannot begin:\n- no switch from MetalLB was made") {
 					t.Errorf("%s: got the error %v, want one that no switch was made", line, err)
 				}
 			}
@@ -664,7 +664,7 @@ func TestMigrate_FindsAnotherMetalLB(t *testing.T) {
 		class string
 		want  string // a part of the error; empty: none
 	}{
-		{"that runs", 3, "", "the switch is not begun:\n- MetalLB also runs in another namespace (DaemonSet other/speaker)"},
+		{"that runs", 3, "", "the switch cannot begin:\n- MetalLB also runs in another namespace (DaemonSet other/speaker)"},
 		{"that serves another class", 3, "example.com/other", ""},
 		{"that has no pods", 0, "", ""},
 	} {

@@ -27,9 +27,9 @@ func moveCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Co
 	cmd := &cobra.Command{
 		Use:   "move ADDRESS (NODE | --reset)",
 		Short: "Have a node announce an address on the local network",
-		Long: "Have a node announce an address on the local network in place of the one that does, without a lost connection attempt. The IPAddressClaim of the address gets the annotation " + v1beta1.AnnotationAnnounceFrom + ", which has an effect while the node can announce the address. " +
+		Long: "Have a node announce an address on the local network in place of the node that announces it now, without a lost connection attempt. The IPAddressClaim of the address gets the annotation " + v1beta1.AnnotationAnnounceFrom + ", which has an effect while the node can announce the address. " +
 			"If the node fails, another node announces the address at once; when the node is back and its speaker has run for 30 seconds, the address moves back to it. --reset removes the annotation, and the address stays where it is.\n\n" +
-			"A node that cannot announce the address is refused. With --wait the exit code is 1 if it does not announce the address within the timeout.",
+			"The command refuses a node that cannot announce the address. With --wait, the exit code is 1 if the node does not announce the address within the timeout.",
 		Example: "  # Have worker-2 announce an address, and wait until it does\n  kubectl lbstack move 192.168.1.240 worker-2 --wait\n\n  # Let any node announce it again\n  kubectl lbstack move 192.168.1.240 --reset",
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -42,7 +42,7 @@ func moveCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Co
 			case reset == (len(args) == 2):
 				return errors.New("pass either a node or --reset")
 			case reset && wait:
-				return errors.New("--wait waits for a node, and --reset asks for none")
+				return errors.New("--wait cannot be used with --reset, which asks for no node")
 			case reset:
 				return cluster.moveTo(cmd.Context(), streams, address, "")
 			}
@@ -57,7 +57,7 @@ func moveCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Co
 		},
 	}
 	cmd.ValidArgsFunction = cluster.completeArgs(listAddresses(v1beta1.ClaimInUse), listNodes)
-	cmd.Flags().BoolVar(&reset, "reset", false, "ask for no node any more")
+	cmd.Flags().BoolVar(&reset, "reset", false, "remove the request, so that any node can announce the address")
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the node announces the address")
 	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Minute, "how long --wait waits; 0: without a limit")
 	return cmd
@@ -71,7 +71,7 @@ func (c *cluster) checkCanAnnounce(ctx context.Context, address netip.Addr, node
 	}
 	claim := claimOf(s, address)
 	if claim == nil || len(claim.Spec.Holders) == 0 {
-		return fmt.Errorf("%s: no Service has it, so that no node announces it", address)
+		return fmt.Errorf("%s: no Service has this address, so no node announces it", address)
 	}
 	holder := claim.Spec.Holders[0]
 	if err := c.readAnnouncing(ctx, s, client.ObjectKey{Namespace: holder.Namespace, Name: holder.Name}); err != nil {
@@ -89,13 +89,13 @@ func (c *cluster) moveTo(ctx context.Context, streams genericiooptions.IOStreams
 	claim := &v1beta1.IPAddressClaim{}
 	switch err := api.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(address)}, claim); {
 	case apierrors.IsNotFound(err):
-		return fmt.Errorf("%s: no Service has it, so that no node announces it", address)
+		return fmt.Errorf("%s: no Service has this address, so no node announces it", address)
 	case err != nil:
 		return missingRight(err)
 	}
-	word, unchanged := "asks for node "+string(node), "asked for node "+string(node)+" before"
+	word, unchanged := "asks for node "+string(node), "already asks for node "+string(node)
 	if node == "" {
-		word, unchanged = "asks for no node", "did not ask for a node"
+		word, unchanged = "asks for no node", "already asks for no node"
 	}
 	if moved := maintenance.Move(claim, node); moved != claim {
 		if err := api.Patch(ctx, moved, client.MergeFrom(claim)); err != nil {
@@ -129,9 +129,9 @@ func (c *cluster) waitMoved(ctx context.Context, streams genericiooptions.IOStre
 		select {
 		case <-ctx.Done():
 			if user.Err() != nil {
-				return fmt.Errorf("the wait was interrupted, and the claim still asks for node/%s", node)
+				return fmt.Errorf("the wait was interrupted, and the IPAddressClaim still asks for node/%s", node)
 			}
-			return fmt.Errorf("node/%s does not announce %s after %s, and the claim still asks for it: its speaker may have run for less than 30 s, or may not receive the change: kubectl lbstack status shows the speakers", node, address, timeout)
+			return fmt.Errorf("node/%s does not announce %s after %s, and the IPAddressClaim still asks for this node: the speaker of the node may have run for less than 30 s, or may not receive the change: kubectl lbstack status shows the speakers", node, address, timeout)
 		case <-time.After(pollInterval):
 		}
 	}

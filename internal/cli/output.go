@@ -65,5 +65,5 @@ func writeAnswer(w io.Writer, output string, a printedAnswer) error {
 	if hasNames {
 		formats = append(formats, "name")
 	}
-	return fmt.Errorf("-o %s: the formats are %s", output, strings.Join(formats, ", "))
+	return fmt.Errorf("-o %s: there is no such format: use one of %s", output, strings.Join(formats, ", "))
 }

@@ -39,12 +39,12 @@ func planCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Co
 		Use:   planName + " (-f FILENAME | TYPE NAME (--addresses RANGES | --patch PATCH | --remove))",
 		Short: "Show what a change of the LoadBalancerStack does, before it is applied",
 		Long: "Show what a change of the LoadBalancerStack does before it is applied: objects that would be invalid, Services that get, lose or change addresses, announcements that end or move, sessions with routers that begin, end or begin anew, and what is rolled out.\n\n" +
-			"With -f, the spec of the file takes the place of the one in the cluster. With TYPE and NAME, one item of the stack in the cluster changes: a pool, a peer, an advertisement (or l2advertisement, bgpadvertisement); one that the stack does not have is added. " +
-			"The API server checks the result as if it were applied, and nothing is written. Addresses are given by the code of the controller; if several Services lose theirs at once, or wait, which of the free ones each gets can differ.\n\n" +
-			"The exit code is 0 if the change is possible. With --exit-code it is 1 if it changes anything. After an error it is 2.",
+			"With -f, the spec of the file takes the place of the one in the cluster. With TYPE and NAME, one item of the stack in the cluster changes: a pool, a peer, or an advertisement (also l2advertisement or bgpadvertisement). An item that the stack does not have is added. " +
+			"The API server checks the result as if it were applied, and nothing is written. The plan assigns addresses with the code of the controller. If several Services lose their addresses at once, or wait for one, the controller may give them the free addresses in another order.\n\n" +
+			"The exit code is 0 if the change is possible. With --exit-code, it is 1 if the change has any effect. After an error it is 2.",
 		Example: "  # What a changed file does\n  kubectl lbstack plan -f stack.yaml\n\n" +
-			"  # What becomes of the addresses of a pool if it shrinks, or goes\n  kubectl lbstack plan pool production --addresses 192.168.1.240-192.168.1.245\n  kubectl lbstack plan pool production --remove\n\n" +
-			"  # Other fields, as kubectl patch --type merge has them\n  kubectl lbstack plan peer tor-1 --patch '{\"holdTimeSeconds\": 9}'\n  kubectl lbstack plan advertisement all --patch 'interfaces: [bond0]'\n\n" +
+			"  # What happens to the addresses of a pool if the pool shrinks or is removed\n  kubectl lbstack plan pool production --addresses 192.168.1.240-192.168.1.245\n  kubectl lbstack plan pool production --remove\n\n" +
+			"  # Other fields, with a patch as for kubectl patch --type merge\n  kubectl lbstack plan peer tor-1 --patch '{\"holdTimeSeconds\": 9}'\n  kubectl lbstack plan advertisement all --patch 'interfaces: [bond0]'\n\n" +
 			"  # An edit without a file\n  kubectl get lbs default -o yaml | sed s/192.168.1.250/192.168.1.245/ | kubectl lbstack plan -f -\n\n" +
 			"  # In CI: fail if the file and the cluster differ in effect\n  kubectl lbstack plan -f stack.yaml --exit-code",
 		Args: cobra.MaximumNArgs(2),
@@ -78,9 +78,9 @@ func planCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Co
 		},
 	}
 	cmd.Flags().StringVarP(&flags.file, "filename", "f", "", "file with the changed LoadBalancerStack; - is the standard input")
-	cmd.Flags().StringSliceVar(&flags.addresses, "addresses", nil, "the addresses that the pool has then, as ranges or CIDRs")
+	cmd.Flags().StringSliceVar(&flags.addresses, "addresses", nil, "the new addresses of the pool, as ranges or CIDRs")
 	cmd.Flags().StringVarP(&flags.patch, "patch", "p", "", "merge patch of the item, as JSON or YAML")
-	cmd.Flags().BoolVar(&flags.remove, "remove", false, "the item is removed")
+	cmd.Flags().BoolVar(&flags.remove, "remove", false, "remove the item")
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 1 if anything changes")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml in place of text")
 	cmd.ValidArgsFunction = cluster.completePlan
@@ -109,7 +109,7 @@ func (f *planFlags) editFromFlags(args []string) (*inspect.Edit, error) {
 	case len(args) == 1 || args[1] == "":
 		return nil, errors.New("pass type and name of the item, such as pool production")
 	case changes != 1:
-		return nil, errors.New("pass one of --addresses, --patch and --remove")
+		return nil, errors.New("pass exactly one of --addresses, --patch and --remove")
 	}
 	edit := &inspect.Edit{Kind: args[0], Name: args[1], Remove: f.remove}
 	var err error
@@ -120,7 +120,7 @@ func (f *planFlags) editFromFlags(args []string) (*inspect.Edit, error) {
 		}
 	case len(f.addresses) > 0:
 		if !strings.Contains(strings.ToLower(edit.Kind), "pool") {
-			return nil, errors.New("--addresses are those of a pool")
+			return nil, errors.New("--addresses is only for a pool")
 		}
 		edit.Patch, err = json.Marshal(map[string]any{"addresses": f.addresses})
 	}
@@ -132,7 +132,8 @@ func readStackFile(streams genericiooptions.IOStreams, file string) (*unstructur
 	var objects []migrate.Object
 	var err error
 	if file == "-" {
-		objects, err = migrate.Read("the standard input", streams.In)
+		file = "the standard input"
+		objects, err = migrate.Read(file, streams.In)
 	} else {
 		objects, err = readFile(file)
 	}
@@ -146,7 +147,7 @@ func readStackFile(streams genericiooptions.IOStreams, file string) (*unstructur
 			continue
 		}
 		if found != nil {
-			return nil, fmt.Errorf("%s has several LoadBalancerStacks, and a cluster can have one", file)
+			return nil, fmt.Errorf("%s has several LoadBalancerStacks, but a cluster can have only one", file)
 		}
 		found = u
 	}
@@ -197,7 +198,7 @@ func (c *cluster) dryRunStack(ctx context.Context, wanted *unstructured.Unstruct
 	}
 	stack := &v1beta1.LoadBalancerStack{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(current.Object, stack); err != nil {
-		return nil, fmt.Errorf("reading what the API server made of the stack: %w", err)
+		return nil, fmt.Errorf("reading the stack that the API server returned: %w", err)
 	}
 	return stack, nil
 }

@@ -35,12 +35,12 @@ func (c *cluster) probeAddress(ctx context.Context, streams genericiooptions.IOS
 	speakers := &appsv1.DaemonSet{}
 	switch err := c.api.Get(ctx, client.ObjectKey{Namespace: c.installNamespace(), Name: "lbstack-speaker"}, speakers); {
 	case apierrors.IsNotFound(err):
-		return nil, fmt.Errorf("the namespace %s has no DaemonSet lbstack-speaker, whose image asks the network: pass the namespace of lbstack with -n", c.installNamespace())
+		return nil, fmt.Errorf("the namespace %s has no DaemonSet lbstack-speaker, whose image the probe needs: pass the namespace of lbstack with -n", c.installNamespace())
 	case err != nil:
 		return nil, missingRight(err)
 	}
 	if !madeByOperator(s.Stack, speakers) {
-		return nil, fmt.Errorf("the operator has not made the DaemonSet %s/%s (status.inventory of LoadBalancerStack %s), and its image would run in the network of a node: pass the namespace of lbstack with -n", speakers.Namespace, speakers.Name, v1beta1.LoadBalancerStackName)
+		return nil, fmt.Errorf("the operator has not made the DaemonSet %s/%s (it is not in status.inventory of LoadBalancerStack %s), and the probe would run the image of this DaemonSet in the network of a node: pass the namespace of lbstack with -n", speakers.Namespace, speakers.Name, v1beta1.LoadBalancerStackName)
 	}
 	pod, err := maintenance.ProbePod(speakers, origin.Node, lanprobe.Request{Address: address, Interfaces: origin.Interfaces})
 	if err != nil {
@@ -79,9 +79,9 @@ func (c *cluster) probeResult(ctx context.Context, pod *corev1.Pod) (lanprobe.Re
 		case user.Err() != nil:
 			return lanprobe.Result{}, errors.New("the probe was interrupted")
 		case ctx.Err() != nil:
-			return lanprobe.Result{}, fmt.Errorf("pod %s on node %s has not asked within %s: %s: look at the kubelet of the node, or ask from another one with --from", pod.Name, pod.Spec.NodeName, probeTimeout, maintenance.ProbeState(pod))
+			return lanprobe.Result{}, fmt.Errorf("pod %s on node %s has not probed the network within %s: %s: look at the kubelet of the node, or probe from another node with --from", pod.Name, pod.Spec.NodeName, probeTimeout, maintenance.ProbeState(pod))
 		case apierrors.IsNotFound(err):
-			return lanprobe.Result{}, fmt.Errorf("pod %s on node %s was deleted before it had an answer: run the command again", pod.Name, pod.Spec.NodeName)
+			return lanprobe.Result{}, fmt.Errorf("pod %s on node %s was deleted before it reported a result: run the command again", pod.Name, pod.Spec.NodeName)
 		case err != nil:
 			return lanprobe.Result{}, missingRight(err)
 		}
@@ -102,14 +102,14 @@ func (c *cluster) removeProbe(ctx context.Context, pod *corev1.Pod, asked bool) 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := missingRight(client.IgnoreNotFound(c.api.Delete(ctx, pod))); err != nil {
-		return fmt.Errorf("pod/%s stays: %w: delete it: kubectl delete pod -n %s %s", pod.Name, err, pod.Namespace, pod.Name)
+		return fmt.Errorf("pod/%s was not deleted: %w: delete the pod: kubectl delete pod -n %s %s", pod.Name, err, pod.Namespace, pod.Name)
 	}
 	for ; !asked; time.Sleep(pollInterval) {
 		switch err := c.api.Get(ctx, client.ObjectKeyFromObject(pod), pod); {
 		case apierrors.IsNotFound(err):
 			return nil
 		case ctx.Err() != nil:
-			return fmt.Errorf("pod/%s is deleted, and stays until the kubelet of node %s reports or the Node is deleted", pod.Name, pod.Spec.NodeName)
+			return fmt.Errorf("pod/%s is being deleted, and exists until the kubelet of node %s reports or the Node is deleted", pod.Name, pod.Spec.NodeName)
 		case err != nil:
 			return missingRight(err)
 		}

@@ -95,9 +95,9 @@ func TestProbe_CommandsWithACluster(t *testing.T) {
 		{"an installation that is older", "who 192.0.2.9 --probe", ended(1, `unexpected argument "probe": the speaker takes flags only`), "", "", "asks for", "the speaker takes flags only: if the installation is older than the plugin", 0},
 		{"a result that is none", "who 192.0.2.9 --probe", ended(0, "hello"), "", "", "asks for", "which is no result of a probe", 0},
 		{"a pod that the kubelet refuses", "who 192.0.2.9 --probe", &corev1.PodStatus{Phase: corev1.PodFailed, Reason: "OutOfcpu", Message: "Node didn't have enough resource"}, "", "", "asks for", "failed: Failed, OutOfcpu, Node didn't have enough resource", 0},
-		{"a kubelet that starts nothing", "who 192.0.2.9 --probe", nil, "", "", "asks for", "has not asked within 1m0s: the kubelet has reported nothing: look at the kubelet of the node, or ask from another one with --from", 0},
+		{"a kubelet that starts nothing", "who 192.0.2.9 --probe", nil, "", "", "asks for", "has not probed the network within 1m0s: the kubelet has reported nothing: look at the kubelet of the node, or probe from another node with --from", 0},
 		{"without the right to create pods", "who 192.0.2.9 --probe", nil, "create", "", "", "you lack a right: pods is forbidden", 0},
-		{"without the right to delete them", "who 192.0.2.9 --probe", ended(0, `{"answers":[]}`), "delete", "Nobody answers.", "asks for", "stays: you lack a right: pods is forbidden", 1},
+		{"without the right to delete them", "who 192.0.2.9 --probe", ended(0, `{"answers":[]}`), "delete", "Nobody answers.", "asks for", "was not deleted: you lack a right: pods is forbidden", 1},
 		{"in another namespace", "who 192.0.2.9 --probe -n other", nil, "", "", "", "the namespace other has no DaemonSet lbstack-speaker", 0},
 		{"in the namespace of somebody else", "who 192.0.2.9 --probe -n tenant", nil, "", "", "", "the operator has not made the DaemonSet tenant/lbstack-speaker", 0},
 		{"from a node without a speaker", "who 192.0.2.9 --probe --from node-2", nil, "", "", "", "no speaker of a node node-2", 0},
@@ -163,7 +163,7 @@ func TestProbe_LeavesNoPodWithoutAWord(t *testing.T) {
 		{"the node does not report", func(ctx context.Context, api client.WithWatch, pod client.Object, options []client.CreateOption) error {
 			pod.SetFinalizers([]string{"example.com/kubelet"}) // as a pod whose kubelet has not ended it
 			return api.Create(ctx, pod, options...)
-		}, []string{"has not asked within 1m0s", "is deleted, and stays until the kubelet of node node-1 reports or the Node is deleted"}, 1},
+		}, []string{"has not probed the network within 1m0s", "is being deleted, and exists until the kubelet of node node-1 reports or the Node is deleted"}, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -28,9 +28,9 @@ func reserveCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 	cmd := &cobra.Command{
 		Use:   "reserve ADDRESS",
 		Short: "Reserve an address of a pool, for one Service or for nobody",
-		Long: "Reserve an address of a pool: an IPAddressClaim is created, and no Service gets the address but the one that --for names, which need not exist yet.\n\n" +
-			"The exit code is 1 if the controller finds that the claim does not reserve the address; the claim stays then, and kubectl lbstack release deletes it.",
-		Example: "  # For no Service: a host is to get it\n  kubectl lbstack reserve 192.168.1.250\n\n  # For a Service that is to come\n  kubectl lbstack reserve 192.168.1.251 --for shop/web",
+		Long: "Reserve an address of a pool. The command creates an IPAddressClaim; then only the Service that --for names gets the address. This Service need not exist yet. Without --for, no Service gets the address.\n\n" +
+			"The exit code is 1 if the controller finds that the claim does not reserve the address. The claim stays in this case, and kubectl lbstack release deletes it.",
+		Example: "  # For no Service, since a host is to have the address\n  kubectl lbstack reserve 192.168.1.250\n\n  # For a Service that does not exist yet\n  kubectl lbstack reserve 192.168.1.251 --for shop/web",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			address, err := apiconv.ParseAddress(args[0])
@@ -82,7 +82,7 @@ func (c *cluster) reserve(ctx context.Context, streams genericiooptions.IOStream
 		case ready != nil && ready.ObservedGeneration >= claim.Generation:
 			return fmt.Errorf("%s does not reserve the address: %s (%s): kubectl lbstack release %s deletes it", name, ready.Message, ready.Reason, address)
 		case time.Now().After(until):
-			return fmt.Errorf("%s exists, and the controller has not reported within %s whether it reserves the address: look at the pods of the controller (kubectl lbstack status)", name, claimReadyTimeout)
+			return fmt.Errorf("%s exists, and the controller has not reported within %s whether the claim reserves the address: look at the pods of the controller (kubectl lbstack status)", name, claimReadyTimeout)
 		}
 		select {
 		case <-ctx.Done():
@@ -96,9 +96,9 @@ func releaseCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 	return &cobra.Command{
 		Use:   "release ADDRESS",
 		Short: "Free an address that is reserved or retained",
-		Long: "Free an address that is reserved, or retained for a Service which has gone: its IPAddressClaim is deleted, and Services can get the address.\n\n" +
+		Long: "Free an address that is reserved, or retained for a deleted Service. The command deletes the IPAddressClaim of the address; then Services can get the address.\n\n" +
 			"An address that a Service uses is not released.",
-		Example:           "  # Give it back to the pool\n  kubectl lbstack release 192.168.1.250",
+		Example:           "  # Give the address back to the pool\n  kubectl lbstack release 192.168.1.250",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: cluster.completeArgs(listAddresses(v1beta1.ClaimReserved, v1beta1.ClaimRetained)),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -46,7 +46,7 @@ func (c *cluster) readStack(ctx context.Context) (*v1beta1.LoadBalancerStack, er
 	stack := &v1beta1.LoadBalancerStack{}
 	switch err := api.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack); {
 	case meta.IsNoMatchError(err):
-		return nil, errors.New("the cluster does not have the kinds of lbstack: install it first")
+		return nil, errors.New("the API server does not have the kinds of lbstack: install lbstack first")
 	case apierrors.IsNotFound(err):
 		return nil, nil
 	case err != nil:
@@ -80,7 +80,7 @@ func (c *cluster) readAnnouncing(ctx context.Context, s *inspect.Snapshot, key c
 		if err := reader.Get(ctx, other, svc); err == nil {
 			s.Services = append(s.Services, *svc)
 		} else if !apierrors.IsNotFound(err) {
-			return fmt.Errorf("a Service shares an address with this one: %w", missingRight(err))
+			return fmt.Errorf("reading Service %s, which shares an address with Service %s: %w", other, key, missingRight(err))
 		}
 	}
 	for i := range s.Services {

@@ -37,11 +37,11 @@ func supportCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 	o := &bundleRun{IOStreams: streams, cluster: cluster}
 	cmd := &cobra.Command{
 		Use:   "support-bundle",
-		Short: "Write what helps others to find out what is wrong into an archive",
-		Long: "Write what helps others to find out what is wrong into an archive (.tar.gz): the objects of lbstack; its workloads, pods and their logs; events; Services of type LoadBalancer, EndpointSlices and Nodes; versions; and the answers of status and doctor.\n\n" +
-			"No Secret is read. Values of environment variables and patches of the stack are taken out. Names, addresses and labels of the cluster are in it: look into it before you pass it on. " +
-			"A file has 1 MiB at most, and all of them 64 MiB before they are compressed; missing.txt in it says what is not there. The exit code is 1 if something could not be read; the archive has the rest.",
-		Example: "  # Into a file of this directory, whose name is printed\n  kubectl lbstack support-bundle\n\n  # Somewhere else\n  kubectl lbstack support-bundle -o /tmp/lbstack.tar.gz",
+		Short: "Collect information for troubleshooting in an archive",
+		Long: "Collect information for troubleshooting in an archive (.tar.gz): the objects of lbstack; its workloads, pods and their logs; events; Services of type LoadBalancer, EndpointSlices and Nodes; versions; and the answers of status and doctor.\n\n" +
+			"The command reads no Secret, and removes values of environment variables and patches of the stack. The archive contains names, addresses and labels of the cluster: look into the archive before you pass it on. " +
+			"A file in the archive has 1 MiB at most, and all files together 64 MiB before compression; missing.txt lists what is missing. The exit code is 1 if something could not be read; the archive has the rest.",
+		Example: "  # Into a file in the current directory; the command prints the name of the file\n  kubectl lbstack support-bundle\n\n  # Into another file\n  kubectl lbstack support-bundle -o /tmp/lbstack.tar.gz",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), time.Now()) },
 	}
@@ -148,8 +148,8 @@ func (o *bundleRun) addAnswer(name string, a printedAnswer) error {
 	return o.archive.Text(name, text.Bytes())
 }
 
-// collectedKinds are the kinds that are read. Secrets and ConfigMaps are not among them: they may have what is secret, or belong to
-// others.
+// collectedKinds are the kinds that are read. Secrets and ConfigMaps are not among them: they may contain secrets, or belong to
+// other software.
 var collectedKinds = []struct {
 	kind      schema.GroupKind
 	local     bool                     // read only in the namespace of lbstack

@@ -17,12 +17,12 @@ func whoCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Com
 		Short: "Show which Service has which address, and which node announces it",
 		Long: "Show which Service has which address, and which nodes announce it: on the local network and to routers. " +
 			"Without an argument, show all addresses that Services have or that are reserved.\n\n" +
-			"A name alone is that of a node, a pool or a Service of the namespace. NAMESPACE/NAME is a Service; service/NAME, node/NAME and pool/NAME say which is meant.\n\n" +
-			"With --probe, ask the local network for the address as well, by ARP or NDP: a pod on a node of the cluster asks for 3 seconds and is deleted, " +
-			"in the namespace lbstack-system or that of -n. You need the right to create pods there; a user with this right can do anything on the nodes.\n\n" +
-			"The exit code is 1 if no such address is in use or reserved; with --probe it is 1 if the answers are not as the speakers report.",
+			"A single NAME is the name of a node, a pool, or a Service in the namespace. If several of them have this name, pass node/NAME, pool/NAME or service/NAME. NAMESPACE/NAME is a Service.\n\n" +
+			"With --probe, also ask the hosts of the local network for the address, by ARP or NDP. The command creates a pod on a node of the cluster, which asks for 3 seconds, and then deletes the pod. " +
+			"The pod is in the namespace lbstack-system, or in the one of -n. You need the right to create pods there; a user with this right can do anything on the nodes.\n\n" +
+			"The exit code is 1 if no such address is in use or reserved. With --probe, it is 1 if the answers differ from the reports of the speakers.",
 		Example: "  # All addresses\n  kubectl lbstack who\n\n  # One address, with MAC addresses and routes\n  kubectl lbstack who 192.168.1.240 -o wide\n\n" +
-			"  # What a Service has, what a node announces, what is taken of a pool\n  kubectl lbstack who shop/web\n  kubectl lbstack who node/worker-1\n  kubectl lbstack who pool/production\n\n" +
+			"  # The addresses of a Service, of a node, and of a pool\n  kubectl lbstack who shop/web\n  kubectl lbstack who node/worker-1\n  kubectl lbstack who pool/production\n\n" +
 			"  # Which hosts of the local network answer for an address, asked from a node\n  kubectl lbstack who 192.168.1.240 --probe\n  kubectl lbstack who 192.168.1.240 --probe --from worker-1\n\n" +
 			"  # The claims of a pool, for other commands\n  kubectl lbstack who pool/production -o name",
 		Args: cobra.MaximumNArgs(1),
@@ -59,7 +59,7 @@ func whoCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Com
 				return printAnswer(streams.Out, output, &a, a.Found)
 			}
 			if subject.Kind != inspect.OneAddress {
-				return errors.New("--probe asks for one address: pass it")
+				return errors.New("--probe asks for one address: pass the address as the argument")
 			}
 			a.Probe, err = cluster.probeAddress(cmd.Context(), streams, s, subject.Address, from)
 			if a.Probe == nil {

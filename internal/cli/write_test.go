@@ -84,18 +84,18 @@ func TestWriting_CommandsWithACluster(t *testing.T) {
 		{"drain and wait without a limit", "drain node-1 --wait --timeout 0", []changes{{3 * time.Minute, draining()}}, "node/node-1: it announces nothing any more\n", "has not reported yet", ""},
 		{"drain and wait less than nothing", "drain node-1 --wait --timeout -1s", nil, "", "", "use 0 to wait without a limit"},
 		{"drain a node without a speaker and wait", "drain node-2 --wait", nil, "node/node-2: no speaker runs on the node", "", ""},
-		{"undrain a node that takes part", "undrain node-1", nil, "node/node-1 takes part\n", "", ""},
-		{"undrain a drained one", "undrain node-2", nil, "node/node-2 takes part\n", "", ""},
+		{"undrain a node that takes part", "undrain node-1", nil, "node/node-1 is no longer drained\n", "", ""},
+		{"undrain a drained one", "undrain node-2", nil, "node/node-2 is no longer drained\n", "", ""},
 		{"undrain what drains still", "undrain cordoned", nil, "", "", "node/cordoned is still drained by the taint node.kubernetes.io/unschedulable: run kubectl uncordon cordoned"},
 		{"move to a node", "move 192.0.2.1 node-1", nil, "ipaddressclaim.lbstack.io/192.0.2.1 asks for node node-1\n", "", ""},
 		{"move by kubectl's name and wait", "move 192.0.2.1 node/node-1 --wait", nil, "node/node-1 announces 192.0.2.1\n", "", ""},
 		{"move to an absent node", "move 192.0.2.1 none", nil, "", "", "the cluster has no node none"},
 		{"move to a drained node", "move 192.0.2.1 node-2", nil, "", "", "node node-2 cannot announce 192.0.2.1: it is drained: run kubectl lbstack undrain node-2 first"},
-		{"move a reserved address", "move 192.0.2.3 node-1", nil, "", "", "192.0.2.3: no Service has it"},
-		{"move a free address", "move 192.0.2.4 node-1", nil, "", "", "192.0.2.4: no Service has it"},
+		{"move a reserved address", "move 192.0.2.3 node-1", nil, "", "", "192.0.2.3: no Service has this address"},
+		{"move a free address", "move 192.0.2.4 node-1", nil, "", "", "192.0.2.4: no Service has this address"},
 		{"move nowhere", "move 192.0.2.1", nil, "", "", "pass either a node or --reset"},
 		{"move to a node and reset", "move 192.0.2.1 node-1 --reset", nil, "", "", "pass either a node or --reset"},
-		{"reset a move that was not made", "move 192.0.2.1 --reset", nil, "ipaddressclaim.lbstack.io/192.0.2.1 did not ask for a node\n", "", ""},
+		{"reset a move that was not made", "move 192.0.2.1 --reset", nil, "ipaddressclaim.lbstack.io/192.0.2.1 already asks for no node\n", "", ""},
 		{"move what is no address", "move web node-1", nil, "", "", `"web"`},
 		{"reserve", "reserve 192.0.2.9", []changes{{2 * time.Second, found("True", "Reserves", "it is kept")}}, "ipaddressclaim.lbstack.io/192.0.2.9 reserves the address: it is kept\n", "", ""},
 		{"reserve what the controller finds useless", "reserve 192.0.2.9 --for shop/next", []changes{{2 * time.Second, found("False", "OutsidePools", "no pool has it")}}, "", "", "does not reserve the address: no pool has it (OutsidePools)"},
@@ -111,7 +111,7 @@ func TestWriting_CommandsWithACluster(t *testing.T) {
 		{"who has a free one", "who 192.0.2.4", nil, "Free", "", errCheckFailed.Error()},
 		{"who, by name", "who first -o name", nil, "ipaddressclaim.lbstack.io/192.0.2.1\nipaddressclaim.lbstack.io/192.0.2.3\n", "", ""},
 		{"who, for a program", "who shop/web -o json", nil, `"address": "192.0.2.1"`, "", ""},
-		{"who, in an unknown format", "who -o xml", nil, "", "", "-o xml: the formats are json, yaml, wide, name"},
+		{"who, in an unknown format", "who -o xml", nil, "", "", "-o xml: there is no such format: use one of json, yaml, wide, name"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -234,10 +234,10 @@ func TestPlan_ComparesAFileWithTheCluster(t *testing.T) {
 		{"several ranges of one pool, in CI", "plan pool next --addresses 203.0.113.1,203.0.113.5-203.0.113.7 --exit-code", "spec.ipAddressPools[next] is added", errCheckFailed.Error()},
 		{"removal of an item that is not there", "plan pool none --remove", "", "the stack has no item none in spec.ipAddressPools"},
 		{"one item and a file", "plan pool next --remove -f " + file, "", "pass either -f or an item"},
-		{"one item and no change", "plan pool next", "", "pass one of --addresses, --patch and --remove"},
-		{"one item and two changes", "plan pool next --remove --patch {}", "", "pass one of --addresses, --patch and --remove"},
+		{"one item and no change", "plan pool next", "", "pass exactly one of --addresses, --patch and --remove"},
+		{"one item and two changes", "plan pool next --remove --patch {}", "", "pass exactly one of --addresses, --patch and --remove"},
 		{"a kind and no name", "plan pool --remove", "", "pass type and name of the item"},
-		{"addresses of a peer", "plan peer tor --addresses 203.0.113.1", "", "--addresses are those of a pool"},
+		{"addresses of a peer", "plan peer tor --addresses 203.0.113.1", "", "--addresses is only for a pool"},
 		{"a patch with a key twice", "plan pool next --patch {\"autoAssign\":true,\"autoAssign\":false}", "", "--patch: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -281,7 +281,7 @@ func TestStatus_WatchPrintsChanges(t *testing.T) {
 			t.Errorf("got\n%s", out)
 		}
 	})
-	if _, _, err := execute(t.Context(), working(t), "status --watch --interval 10ms"); err == nil || !strings.Contains(err.Error(), "1s is the least") {
+	if _, _, err := execute(t.Context(), working(t), "status --watch --interval 10ms"); err == nil || !strings.Contains(err.Error(), "use at least 1s") {
 		t.Errorf("an interval of 10ms: got the error %v", err)
 	}
 }

@@ -64,7 +64,7 @@ func (c *Cluster) AnnouncedFrom(stack *v1beta1.LoadBalancerStack, endpoints []di
 		case !wanted || len(nodes) == 0 && (len(serving[svc.name]) == 0 || !appliesToAll(stack, svc)):
 			continue // MetalLB does not announce it
 		case len(nodes) == 0:
-			return nil, fmt.Sprintf("MetalLB does not report which node announces Service %s (earlier versions of MetalLB have no ServiceL2Status)", svc.name)
+			return nil, fmt.Sprintf("MetalLB does not report which node announces Service %s (MetalLB before 0.14.2 has no ServiceL2Status)", svc.name)
 		case len(nodes) > 1:
 			return nil, fmt.Sprintf("MetalLB reports %d nodes instead of one that announce Service %s", len(nodes), svc.name)
 		case !slices.Contains(may, nodes[0]):

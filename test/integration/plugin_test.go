@@ -137,7 +137,7 @@ func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
 		{"reserve", "reserve 10.9.4.5", append(slices.Clone(installation), "create,get ipaddressclaims.lbstack.io"), 0, "ipaddressclaim.lbstack.io/10.9.4.5 reserves the address"},
 		{"release", "release 10.9.4.5", []string{"delete,get ipaddressclaims.lbstack.io"}, 0, "released"},
 		{"drain", "drain plugin-1", []string{"get loadbalancerstacks.lbstack.io", "get,patch nodes"}, 0, "node/plugin-1 drains"},
-		{"undrain", "undrain plugin-1", []string{"get loadbalancerstacks.lbstack.io", "get,patch nodes"}, 0, "node/plugin-1 takes part"},
+		{"undrain", "undrain plugin-1", []string{"get loadbalancerstacks.lbstack.io", "get,patch nodes"}, 0, "node/plugin-1 is no longer drained"},
 		{"wait for a node without a speaker", "drain plugin-2 --wait", []string{"get loadbalancerstacks.lbstack.io", "get,patch nodes", "get speakerstates.lbstack.io"}, 0, "no speaker runs on the node"},
 		{"plan", "plan -f " + changed, slices.Concat(installation, planning, []string{"update loadbalancerstacks.lbstack.io"}), 0, "spec.layer2 changes"},
 		{"plan of one item", "plan pool next --addresses 10.9.4.20-10.9.4.11", slices.Concat(installation, planning, []string{"update loadbalancerstacks.lbstack.io"}), 0, "IPAddressPool next becomes InvalidAddresses, and the stack PoolNotReady"},

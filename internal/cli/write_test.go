@@ -225,7 +225,7 @@ func TestPlan_ComparesAFileWithTheCluster(t *testing.T) {
 		{"a change, in CI", "plan --exit-code -f " + file, "spec.layer2 changes", errCheckFailed.Error()},
 		{"no change, in CI", "plan --exit-code -f " + write("same.yaml", strings.ReplaceAll(changed, "  layer2: {failback: Gradual}\n", "")), "Nothing changes", ""},
 		{"a pause", "plan -f " + write("pause.yaml", strings.ReplaceAll(changed, "{name: default}", "{name: default, annotations: {lbstack.io/pause: work}}")), "The operator changes nothing now: the annotation lbstack.io/pause is set: the changes are made when it is removed.\n\nOther fields:", ""},
-		{"a foreign pool", "plan -f " + write("pool.yaml", changed+"  ipAddressPools: [{name: first, addresses: [192.0.2.0/28]}]\n"), "", "IPAddressPool first exists and is not of the stack"},
+		{"a foreign pool", "plan -f " + write("pool.yaml", changed+"  ipAddressPools: [{name: first, addresses: [192.0.2.0/28]}]\n"), "", "IPAddressPool first exists and does not belong to the stack"},
 		{"no stack", "plan -f " + write("none.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: x}\n"), "", "has no LoadBalancerStack"},
 		{"two stacks", "plan -f " + write("two.yaml", changed+"---\n"+changed), "", "has several LoadBalancerStacks"},
 		{"no file", "plan", "", "pass the changed stack with -f"},

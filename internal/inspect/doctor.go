@@ -35,7 +35,7 @@ type DoctorInput struct {
 	Plugin string
 	// ServiceProxy is the configuration of kube-proxy as YAML; empty if the cluster has none where kubeadm puts it.
 	ServiceProxy string
-	// Schemas are those that the API server has of lbstack's kinds, by kind; nil: not known.
+	// Schemas are the schemas of lbstack's kinds in the API server, by kind; nil: not known.
 	Schemas map[string]*preflight.Schema
 	// Namespace is that of lbstack. RBAC is nil if it is not known.
 	Namespace string
@@ -149,7 +149,7 @@ func versionProblems(f *DoctorInput) (problems []string) {
 		}
 	}
 	if len(others) > 0 {
-		problems = append(problems, fmt.Sprintf("speakers of another version than %s run on %s, and no rollout goes on: look at the pods of the DaemonSet lbstack-speaker", f.Stack.Status.Version, eligibility.Enumerate("nodes", others)))
+		problems = append(problems, fmt.Sprintf("speakers of another version than %s run on %s, and no rollout is in progress: look at the pods of the DaemonSet lbstack-speaker", f.Stack.Status.Version, eligibility.Enumerate("nodes", others)))
 	}
 	return problems
 }
@@ -172,7 +172,7 @@ func nodeProblems(f *DoctorInput) (problems []string) {
 		}
 		linux = append(linux, node.Name)
 		if kernel := node.Status.NodeInfo.KernelVersion; isOlderKernel(kernel) {
-			problems = append(problems, fmt.Sprintf("node %s runs Linux %s: a speaker needs %d.%d or newer: update it, or leave the node out with spec.speaker.nodeSelector", node.Name, kernel, oldestKernel[0], oldestKernel[1]))
+			problems = append(problems, fmt.Sprintf("node %s runs Linux %s: a speaker needs %d.%d or newer: update the kernel, or leave the node out with spec.speaker.nodeSelector", node.Name, kernel, oldestKernel[0], oldestKernel[1]))
 		}
 		if n := apiconv.ParseNode(node, policy); n.Excluded != "" || n.Draining {
 			excluded = append(excluded, node.Name)
@@ -184,7 +184,7 @@ func nodeProblems(f *DoctorInput) (problems []string) {
 	case len(linux) == 0:
 		problems = append(problems, "the cluster has no node with Linux: nothing can announce addresses")
 	case len(excluded) == len(linux):
-		problems = append(problems, "all nodes are drained or excluded from load balancers, such as control planes by the label "+corev1.LabelNodeExcludeBalancers+": no address is taken: set spec.nodes.ignoreExcludeLabel: true, or undrain a node")
+		problems = append(problems, "all nodes are drained or excluded from load balancers (control planes often have the label "+corev1.LabelNodeExcludeBalancers+"): no node takes an address: set spec.nodes.ignoreExcludeLabel: true, or undrain a node")
 	}
 	return problems
 }
@@ -223,7 +223,7 @@ func speakerProblems(f *DoctorInput) (problems []string) {
 			continue
 		}
 		if missing := state.Status.MissingSpeakers; len(missing) > 0 {
-			problems = append(problems, fmt.Sprintf("node %s receives nothing from the speakers of %s: look whether a firewall drops the mesh port between the nodes, UDP 7575 by default", state.Name, eligibility.Enumerate("nodes", missing)))
+			problems = append(problems, fmt.Sprintf("the speaker of node %s receives nothing from the speakers of %s: check whether a firewall between the nodes drops packets to the mesh port, UDP 7575 by default", state.Name, eligibility.Enumerate("nodes", missing)))
 		}
 	}
 	return problems
@@ -240,7 +240,7 @@ type proxyConfig struct {
 // whyProxyUnknown returns why the configuration of kube-proxy is not known; empty if it is known.
 func (f *DoctorInput) whyProxyUnknown() string {
 	if f.ServiceProxy == "" {
-		return "the cluster has no ConfigMap kube-system/kube-proxy: if kube-proxy runs with other settings, in mode ipvs it needs strictARP"
+		return "the cluster has no ConfigMap kube-system/kube-proxy: if kube-proxy has its settings in another place and runs in mode ipvs, it needs strictARP"
 	}
 	if err := yaml.Unmarshal([]byte(f.ServiceProxy), &proxyConfig{}); err != nil {
 		return "config.conf of the ConfigMap kube-system/kube-proxy cannot be read: " + bounded.Cut(strings.Join(strings.Fields(err.Error()), " "), maxProxyError)
@@ -330,7 +330,7 @@ func hostProblems(f *DoctorInput) (problems []string) {
 		if host.HostNode != "" && len(loadBalancerProblems(f)) > 0 {
 			remedy = fmt.Sprintf("most likely %s announces it from there: see the check %q", strings.Join(f.LoadBalancers, " or "), CheckLoadBalancers)
 		}
-		problems = append(problems, fmt.Sprintf("%s: %s uses it: %s", address, host.Describe(false), remedy))
+		problems = append(problems, fmt.Sprintf("%s: %s uses this address: %s", address, host.Describe(false), remedy))
 	}
 	slices.Sort(problems)
 	return problems

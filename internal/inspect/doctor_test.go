@@ -59,9 +59,9 @@ func TestDoctor(t *testing.T) {
 		{"a role without a rule", func(f *DoctorInput) {
 			role := roleNamed(f.RBAC, "lbstack-speaker")
 			role.Rules = role.Rules[1:]
-		}, CheckRights, "ServiceAccount lbstack-system/lbstack-speaker lacks rights: in the cluster to list/watch services, list/watch nodes: its program cannot do its work: install the roles again: kubectl apply --server-side -f "},
-		{"no role", func(f *DoctorInput) { f.RBAC.ClusterRoles = nil }, CheckRights, "ServiceAccount lbstack-system/lbstack-controller lacks rights: in the cluster to get/list/watch namespaces, "},
-		{"no binding in the namespace", func(f *DoctorInput) { f.RBAC.RoleBindings = nil }, CheckRights, "lbstack-speaker lacks rights: in namespace lbstack-system to list/watch pods, list/watch secrets lbstack-bgp-passwords: "},
+		}, CheckRights, "ServiceAccount lbstack-system/lbstack-speaker lacks rights (in the whole cluster: list/watch services, list/watch nodes): its program cannot do its work: install the roles again: kubectl apply --server-side -f "},
+		{"no role", func(f *DoctorInput) { f.RBAC.ClusterRoles = nil }, CheckRights, "ServiceAccount lbstack-system/lbstack-controller lacks rights (in the whole cluster: get/list/watch namespaces, "},
+		{"no binding in the namespace", func(f *DoctorInput) { f.RBAC.RoleBindings = nil }, CheckRights, "lbstack-speaker lacks rights (in namespace lbstack-system: list/watch pods, list/watch secrets lbstack-bgp-passwords): "},
 		{"rights that come from a role of another name", func(f *DoctorInput) {
 			all := []rbacv1.PolicyRule{{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}}}
 			f.RBAC = &RBAC{
@@ -72,12 +72,12 @@ func TestDoctor(t *testing.T) {
 		{"rights of another version", func(f *DoctorInput) {
 			f.RBAC, f.Stack.Status.Version, f.States = &RBAC{}, "v0.0.9", nil
 		}, CheckVersions, "-  Rights: not checked: the plugin is v0.1.0 and lbstack is v0.0.9: use the plugin of v0.0.9"},
-		{"rights of the next version, in a rollout", func(f *DoctorInput) { f.RBAC, f.Stack.Status.TargetVersion = &RBAC{}, "v0.2.0" }, "", "-  Rights: not checked: the plugin is v0.1.0, and a rollout to v0.2.0 goes on: use the plugin of v0.2.0"},
-		{"rights in a rollout of the same version", func(f *DoctorInput) { f.RBAC.RoleBindings, f.Stack.Status.TargetVersion = nil, "v0.1.0" }, CheckRights, "lbstack-speaker lacks rights: "},
+		{"rights of the next version, in a rollout", func(f *DoctorInput) { f.RBAC, f.Stack.Status.TargetVersion = &RBAC{}, "v0.2.0" }, "", "-  Rights: not checked: the plugin is v0.1.0, and a rollout to v0.2.0 is in progress: use the plugin of v0.2.0"},
+		{"rights in a rollout of the same version", func(f *DoctorInput) { f.RBAC.RoleBindings, f.Stack.Status.TargetVersion = nil, "v0.1.0" }, CheckRights, "lbstack-speaker lacks rights ("},
 		{"fields that the next version has dropped, in a rollout", func(f *DoctorInput) {
 			delete(f.Schemas["BGPPeer"].Properties, "spec")
 			f.Stack.Status.TargetVersion = "v0.2.0"
-		}, "", "-  CustomResourceDefinitions: not checked: the plugin is v0.1.0, and a rollout to v0.2.0 goes on: use the plugin of v0.2.0"},
+		}, "", "-  CustomResourceDefinitions: not checked: the plugin is v0.1.0, and a rollout to v0.2.0 is in progress: use the plugin of v0.2.0"},
 		{"fields that the next version has added, which the plugin does not know", func(f *DoctorInput) {
 			delete(f.Schemas["BGPPeer"].Properties, "spec")
 			f.Stack.Status.Version, f.States = "v0.2.0", nil
@@ -86,7 +86,7 @@ func TestDoctor(t *testing.T) {
 		{"interfaces of different networks", func(f *DoctorInput) {
 			f.States[2].Status.Interfaces[0].MTU, f.States[2].Status.Interfaces[0].Subnets = 9000, []string{"198.51.100.0/24"}
 		}, "", "ok MTU"},
-		{"an MTU that is too small", func(f *DoctorInput) { f.States[0].Status.Interfaces[0].MTU = 1200 }, CheckMTU, "interface eth0 on node node-1 has an MTU of 1200: IPv6 and the speakers need 1280"},
+		{"an MTU that is too small", func(f *DoctorInput) { f.States[0].Status.Interfaces[0].MTU = 1200 }, CheckMTU, "interface eth0 on node node-1 has an MTU of 1200: IPv6 and the speakers need at least 1280"},
 		{"speakers that do not report the MTU", func(f *DoctorInput) {
 			for i := range f.States {
 				f.States[i].Status.Interfaces[0].MTU = 0
@@ -190,7 +190,7 @@ func TestDoctor_UpgradedOperatorWithOldSchemas(t *testing.T) {
 	delete(f.Schemas, "BGPPeer")
 	c := Doctor(f)
 	finding := c.Findings[slices.IndexFunc(c.Findings, func(f Finding) bool { return f.Check == CheckCRDs })]
-	want := "lbstack v0.2.0 needs more than the v0.1.0 of the stack: the cluster lacks CustomResourceDefinitions of lbstack v0.2.0, for the kinds BGPPeer, "
+	want := "an upgrade from lbstack v0.1.0 to v0.2.0 needs newer CustomResourceDefinitions: the cluster lacks CustomResourceDefinitions of lbstack v0.2.0, for the kinds BGPPeer, "
 	if finding.Absent != "" || len(finding.Problems) != 1 || !strings.HasPrefix(finding.Problems[0], want) || !strings.Contains(finding.Problems[0], "/v0.2.0/install.yaml") {
 		t.Errorf("got %+v, want the problem %q", finding, want)
 	}

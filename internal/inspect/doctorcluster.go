@@ -21,11 +21,11 @@ func crdProblems(f *DoctorInput) []string {
 	}
 	scheme := runtime.NewScheme()
 	if err := v1beta1.AddToScheme(scheme); err != nil {
-		return []string{fmt.Sprintf("the kinds of lbstack cannot be read: %v: this is a fault of the plugin: report it", err)}
+		return []string{fmt.Sprintf("the kinds of lbstack cannot be read: %v: this is a bug in the plugin: report it", err)}
 	}
 	if problem, message := preflight.Check(preflight.Facts{Served: f.Schemas, Needed: apiconv.NeededSchemas(scheme), Version: f.Plugin}); problem != preflight.None {
 		if f.isBeforeUpgrade() {
-			message = fmt.Sprintf("lbstack %s needs more than the %s of the stack: %s", f.Plugin, f.Stack.Status.Version, message)
+			message = fmt.Sprintf("an upgrade from lbstack %[2]s to %[1]s needs newer CustomResourceDefinitions: %[3]s", f.Plugin, f.Stack.Status.Version, message)
 		}
 		return []string{message + ": " + f.reinstallCommand()}
 	}
@@ -66,7 +66,7 @@ func mtuProblems(f *DoctorInput) (problems []string) {
 			}
 			where := fmt.Sprintf("%s on node %s", in.Name, f.States[i].Name)
 			if in.MTU < leastMTU {
-				problems = append(problems, fmt.Sprintf("interface %s has an MTU of %d: IPv6 and the speakers need %d: ip link set dev %s mtu 1500", where, in.MTU, leastMTU, in.Name))
+				problems = append(problems, fmt.Sprintf("interface %s has an MTU of %d: IPv6 and the speakers need at least %d: run ip link set dev %s mtu 1500", where, in.MTU, leastMTU, in.Name))
 				continue
 			}
 			for _, subnet := range in.Subnets {
@@ -95,7 +95,7 @@ func differentMTUsMessage(subnet string, interfaces map[int32][]string) string {
 	for _, mtu := range sizes {
 		parts = append(parts, fmt.Sprintf("%d (%s)", mtu, bounded.Names(interfaces[mtu], maxListedInterfaces)))
 	}
-	return fmt.Sprintf("interfaces in subnet %s have different MTUs: %s: longer frames are lost where the MTU is less, so that connections can stall after an address has moved: give all the same one, such as ip link set dev INTERFACE mtu %d",
+	return fmt.Sprintf("interfaces in subnet %s have different MTUs: %s: frames that are longer than the MTU of the receiver are lost, so that connections can stall after an address has moved: set the same MTU on all of them, for example with ip link set dev INTERFACE mtu %d",
 		subnet, strings.Join(parts, ", "), sizes[0])
 }
 

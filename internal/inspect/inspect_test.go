@@ -99,7 +99,7 @@ func TestWhy_PrintsTheChain(t *testing.T) {
 			}, "shop/web is not announced (NotAnnounced)",
 			[]string{
 				"nobody announces it", "node-1 may not announce it: it has the label node.kubernetes.io/exclude-from-external-load-balancers",
-				"node-2 may announce it, and cannot: it has no speaker that runs", "node-3 may not announce it: it is not selected by spec.nodeSelectors",
+				"node-2 may announce it, but cannot: it has no running speaker", "node-3 may not announce it: it is not selected by spec.nodeSelectors",
 			},
 		},
 		{
@@ -108,11 +108,11 @@ func TestWhy_PrintsTheChain(t *testing.T) {
 				s.Services[0].Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
 				s.States[2].Status.Interfaces[0].Families = nil
 			}, "shop/web is not announced (NotAnnounced)",
-			[]string{"node-1 may not announce it: it has no ready endpoint", "node-3 may announce it, and cannot: it has no IPv4 address on eth0 (192.0.2.0/24)"},
+			[]string{"node-1 may not announce it: it has no ready endpoint", "node-3 may announce it, but cannot: it has no IPv4 address on eth0 (192.0.2.0/24)"},
 		},
 		{
 			"no endpoints", func(s *Snapshot) { unannounced(s, "NoEndpoints", "no pod is ready"); s.EndpointSlices = nil },
-			"shop/web is not announced (NoEndpoints)", []string{"no pod is ready", "none is ready: look whether the pods run", "nobody may: the Service shop/web has no ready IPv4 endpoint"},
+			"shop/web is not announced (NoEndpoints)", []string{"no pod is ready", "no endpoint is ready: check whether the pods run", "no node may announce the address: the Service shop/web has no ready IPv4 endpoint"},
 		},
 		{
 			"no advertisement", func(s *Snapshot) {
@@ -125,7 +125,7 @@ func TestWhy_PrintsTheChain(t *testing.T) {
 				announcedToRouter(s)
 				s.States[2].Status.BGPPeers = []v1beta1.SpeakerBGPPeer{{Name: "tor", State: v1beta1.BGPActive, LastError: "connection refused"}}
 			}, "shop/web is announced (Announced)",
-			[]string{"BGPAdvertisement routed applies to this address", "node-1 announces 192.0.2.1/32 to tor", "node-2 may announce it to tor, and reports no route", "node-3 has no session with tor: connection refused"},
+			[]string{"BGPAdvertisement routed applies to this address", "node-1 announces 192.0.2.1/32 to tor", "node-2 may announce it to tor, but reports no route", "node-3 has no session with tor: connection refused"},
 		},
 		{
 			"announced to a router that no node has", func(s *Snapshot) {
@@ -134,7 +134,7 @@ func TestWhy_PrintsTheChain(t *testing.T) {
 				s.BGPAdvertisements = []v1beta1.BGPAdvertisement{{ObjectMeta: metav1.ObjectMeta{Name: "routed"}, Spec: v1beta1.BGPAdvertisementSpec{Peers: []v1beta1.ObjectName{"other"}}}}
 				s.Peers = []v1beta1.BGPPeer{{ObjectMeta: metav1.ObjectMeta{Name: "tor"}, Spec: v1beta1.BGPPeerSpec{MyASN: 64512, PeerASN: 64513, PeerAddress: "192.0.2.254"}}}
 			}, "shop/web is not announced (NoNode)",
-			[]string{`nobody may: spec.peers of the BGPAdvertisements names the BGPPeer "other", but the nodes`},
+			[]string{`no node may announce the address: spec.peers of the BGPAdvertisements names the BGPPeer "other", but the nodes`},
 		},
 		{
 			"announced to routers by an advertisement that has become invalid", func(s *Snapshot) {
@@ -164,7 +164,7 @@ func TestWhy_PrintsTheChain(t *testing.T) {
 				s.States[0].Status.Conflicts = []v1beta1.SpeakerConflict{{Address: "192.0.2.1", Interface: "eth0", HardwareAddress: "02:00:00:00:00:99", Since: began}}
 			}, "shop/web is not announced (AddressConflict)", []string{"192.0.2.1: conflict:", "02:00:00:00:00:99"},
 		},
-		{"conditions of an earlier generation do not count", func(s *Snapshot) { s.Services[0].Generation = 2 }, "shop/web is not announced (NotObserved)", []string{"the controller has not looked at the Service"}},
+		{"conditions of an earlier generation do not count", func(s *Snapshot) { s.Services[0].Generation = 2 }, "shop/web is not announced (NotObserved)", []string{"the controller has not processed the latest change of the Service"}},
 		{"another type", func(s *Snapshot) { s.Services[0].Spec.Type = corev1.ServiceTypeClusterIP }, "shop/web is not announced (NotLoadBalancer)", []string{"spec.type is ClusterIP"}},
 		{"another class", func(s *Snapshot) { s.Stack.Spec.LoadBalancerClass = "example.com/lb" }, "shop/web is not announced (OtherClass)", []string{"serves the class example.com/lb"}},
 		{"no stack", func(s *Snapshot) { s.Stack = nil }, "shop/web is not announced (NoStack)", []string{"the cluster has no LoadBalancerStack"}},
@@ -207,7 +207,7 @@ func TestWhyAll(t *testing.T) {
 	if err := all.Print(&text); err != nil {
 		t.Fatal(err)
 	}
-	want := "shop/full (PoolExhausted): no address is free: add some\nshop/new (NotObserved): the controller has not looked at the Service as it is now: if this lasts, look at the pods of the controller (kubectl lbstack status)\n"
+	want := "shop/full (PoolExhausted): no address is free: add some\nshop/new (NotObserved): the controller has not processed the latest change of the Service yet: if this lasts, look at the pods of the controller (kubectl lbstack status)\n"
 	if text.String() != want || all.Services != 3 {
 		t.Errorf("%d Services, and printed\n%s\nwant\n%s", all.Services, &text, want)
 	}

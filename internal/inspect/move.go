@@ -16,13 +16,13 @@ func CannotAnnounce(s *Snapshot, address netip.Addr, name lb.NodeName) error {
 	held := apiconv.HeldAddresses(s.Services, s.Claims)
 	at := slices.IndexFunc(held, func(a eligibility.Address) bool { return a.Address == address })
 	if at < 0 {
-		return fmt.Errorf("%s: no Service of type LoadBalancer has it, so that no node announces it", address)
+		return fmt.Errorf("%s: no Service of type LoadBalancer has this address, so no node announces it", address)
 	}
 	a := held[at]
 	v := s.viewFor([]eligibility.Address{a})
 	result := eligibility.Resolve(v.l2)[0]
 	if result.Reason == eligibility.NoAdvertisement {
-		return fmt.Errorf("%s is not announced on the local network: %s; to routers, all nodes announce it that may", address, result.Why)
+		return fmt.Errorf("%s is not announced on the local network: %s; routes to the address are announced by all nodes that may do so", address, result.Why)
 	}
 	n := slices.IndexFunc(v.l2.Nodes, func(n eligibility.Node) bool { return n.Name == name })
 	if n < 0 {

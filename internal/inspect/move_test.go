@@ -19,11 +19,11 @@ func TestCannotAnnounce(t *testing.T) {
 		{"a node that can", "192.0.2.1", "node-3", nil, ""},
 		{"the node that does", "192.0.2.1", "node-2", nil, ""},
 		{"a node that is none", "192.0.2.1", "node-9", nil, "the cluster has no node node-9"},
-		{"an address that nobody has", "192.0.2.3", "node-1", nil, "no Service of type LoadBalancer has it"},
+		{"an address that nobody has", "192.0.2.3", "node-1", nil, "no Service of type LoadBalancer has this address"},
 		{"a drained node", "192.0.2.1", "node-1", func(s *Snapshot) { s.Nodes[0].Annotations = map[string]string{"lbstack.io/drain": ""} }, "it is drained: run kubectl lbstack undrain node-1"},
 		{"a node that no advertisement selects", "192.0.2.1", "node-1", func(s *Snapshot) { s.L2Advertisements[0].Spec.NodeSelectors = selects("node-2") }, "is not selected by spec.nodeSelectors"},
 		{"an address that routers alone have", "192.0.2.1", "node-1", func(s *Snapshot) { s.L2Advertisements = nil }, "is not announced on the local network: "},
-		{"a node without a speaker", "192.0.2.1", "node-1", func(s *Snapshot) { s.States = s.States[1:] }, "has no speaker that runs"},
+		{"a node without a speaker", "192.0.2.1", "node-1", func(s *Snapshot) { s.States = s.States[1:] }, "has no running speaker"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := announced()
@@ -41,9 +41,9 @@ func TestCannotAnnounce(t *testing.T) {
 func TestWhoAndWhy_NameTheRequestedNode(t *testing.T) {
 	s := announced()
 	for node, want := range map[string][2]string{
-		"node-2": {"192.0.2.1: node node-2 is asked for, and announces it", "; it is asked for (kubectl lbstack move)"},
-		"node-3": {"192.0.2.1: node node-3 is asked for, and does not announce it: kubectl lbstack why", "node-3 may announce it; it is asked for (kubectl lbstack move)"},
-		"node-9": {"node node-9 is asked for, and does not", "node-9 is asked for, and is no node of the cluster: kubectl lbstack move 192.0.2.1 --reset"},
+		"node-2": {"192.0.2.1: the IPAddressClaim asks for node node-2, which announces the address", "; the IPAddressClaim asks for this node (kubectl lbstack move)"},
+		"node-3": {"192.0.2.1: the IPAddressClaim asks for node node-3, which does not announce the address: kubectl lbstack why", "node-3 may announce it; the IPAddressClaim asks for this node (kubectl lbstack move)"},
+		"node-9": {"the IPAddressClaim asks for node node-9, which does not", "the IPAddressClaim asks for node-9, which is not a node of the cluster: run kubectl lbstack move 192.0.2.1 --reset"},
 	} {
 		s.Claims[0].Annotations = map[string]string{v1beta1.AnnotationAnnounceFrom: node}
 		who, why := Who(s, Subject{}), Why(s)

@@ -78,7 +78,7 @@ func (c *Changes) None() bool {
 // serve them in another order.
 func Plan(s *Snapshot, to *v1beta1.LoadBalancerStack) (Changes, error) {
 	if to.Spec.ManagementState == v1beta1.StackRemoved {
-		return Changes{}, errors.New("spec.managementState is Removed: everything that the stack has is removed, and no address is announced")
+		return Changes{}, errors.New("spec.managementState is Removed: the operator would remove everything that it has made for the stack, and no address would be announced")
 	}
 	after, err := s.withStack(to)
 	if err != nil {
@@ -103,7 +103,7 @@ func Plan(s *Snapshot, to *v1beta1.LoadBalancerStack) (Changes, error) {
 func checkRendering(to *v1beta1.LoadBalancerStack) error {
 	_, err := manifests.Render(manifests.Options{Spec: to.Spec, ServiceMonitors: true})
 	if err != nil {
-		return fmt.Errorf("the operator would not follow the spec: %w", err)
+		return fmt.Errorf("the operator would refuse the spec: %w", err)
 	}
 	return nil
 }
@@ -349,9 +349,12 @@ func localChangePhrase(before, after *eligibleNodes, owner lb.NodeName) string {
 	case len(before.local) > 0 && len(after.local) == 0:
 		return strings.TrimSuffix("is no longer announced on the local network: "+after.why, ": ")
 	case len(before.local) == 0 && len(after.local) > 0:
-		return "is announced on the local network, by one of " + nodesPhrase(after.local)
+		if len(after.local) == 1 {
+			return "is announced on the local network, by " + nodesPhrase(after.local)
+		}
+		return "is announced on the local network, by one of the " + nodesPhrase(after.local)
 	case owner != "" && slices.Contains(before.local, owner) && !slices.Contains(after.local, owner):
-		return fmt.Sprintf("moves on the local network: %s may no longer announce it, and %s may", owner, nodesPhrase(after.local))
+		return fmt.Sprintf("moves on the local network: node %s may no longer announce it, but %s may", owner, nodesPhrase(after.local))
 	}
 	return ""
 }

@@ -156,7 +156,7 @@ func TestPlan_RefusedInput(t *testing.T) {
 		name, err string
 		change    func(*Snapshot, *v1beta1.LoadBalancerStack)
 	}{
-		{"an item whose object is somebody else's", "IPAddressPool other exists and is not of the stack", func(s *Snapshot, to *v1beta1.LoadBalancerStack) {
+		{"an item whose object is somebody else's", "IPAddressPool other exists and does not belong to the stack", func(s *Snapshot, to *v1beta1.LoadBalancerStack) {
 			s.Pools = append(s.Pools, v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Name: "other"}})
 			to.Spec.IPAddressPools = append(to.Spec.IPAddressPools, v1beta1.StackIPAddressPool{Name: "other"})
 		}},

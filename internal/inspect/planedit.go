@@ -10,7 +10,7 @@ import (
 	jsonpatch "github.com/evanphx/json-patch/v5"
 )
 
-// listsOf has the lists of the spec in which items of a kind are. The keys are the names of kinds, in lower case and singular.
+// listsOf maps the name of a kind of items, in lower case and singular, to the lists of the spec that have items of this kind.
 var listsOf = map[string][]string{
 	"pool": {"ipAddressPools"}, "ipaddresspool": {"ipAddressPools"},
 	"peer": {"bgpPeers"}, "bgppeer": {"bgpPeers"},
@@ -49,7 +49,7 @@ func (e Edit) Apply(spec map[string]any) (map[string]any, error) {
 			return nil, err
 		}
 		if item["name"] != e.Name {
-			return nil, errors.New("the patch changes the name: plan the removal of the one and the addition of the other with -f")
+			return nil, errors.New("the patch changes the name of the item: to plan the removal of an item and the addition of another, pass the changed stack with -f")
 		}
 		if at < 0 {
 			items = append(items, item)
@@ -69,14 +69,14 @@ func (e Edit) Apply(spec map[string]any) (map[string]any, error) {
 func (e Edit) findItem(spec map[string]any) (list string, at int, err error) {
 	lists := listsOf[strings.TrimSuffix(strings.ToLower(e.Kind), "s")]
 	if lists == nil {
-		return "", 0, fmt.Errorf("%q is nothing that can be planned alone: pass pool, peer, advertisement, l2advertisement or bgpadvertisement, or a file with -f", e.Kind)
+		return "", 0, fmt.Errorf("%q is not a type of item: use pool, peer, advertisement, l2advertisement or bgpadvertisement, or pass the changed stack with -f", e.Kind)
 	}
 	at = -1
 	for _, name := range lists {
 		items, _ := spec[name].([]any)
 		i := slices.IndexFunc(items, func(item any) bool { fields, _ := item.(map[string]any); return fields["name"] == e.Name })
 		if i >= 0 && at >= 0 {
-			return "", 0, fmt.Errorf("the stack has an L2Advertisement and a BGPAdvertisement %s: pass l2advertisement or bgpadvertisement", e.Name)
+			return "", 0, fmt.Errorf("the stack has an L2Advertisement and a BGPAdvertisement with the name %s: use the type l2advertisement or bgpadvertisement", e.Name)
 		}
 		if i >= 0 {
 			list, at = name, i
@@ -88,7 +88,7 @@ func (e Edit) findItem(spec map[string]any) (list string, at int, err error) {
 	case e.Remove:
 		return "", 0, fmt.Errorf("the stack has no item %s in spec.%s", e.Name, strings.Join(lists, " and spec."))
 	case len(lists) > 1:
-		return "", 0, fmt.Errorf("the stack has no advertisement %s: to plan one that is added, pass l2advertisement or bgpadvertisement", e.Name)
+		return "", 0, fmt.Errorf("the stack has no advertisement %s: to plan a new one, use the type l2advertisement or bgpadvertisement", e.Name)
 	}
 	return lists[0], -1, nil
 }
@@ -101,11 +101,11 @@ func withPatch(item map[string]any, patch []byte) (map[string]any, error) {
 	}
 	text, err := jsonpatch.MergePatch(before, patch)
 	if err != nil {
-		return nil, fmt.Errorf("the patch is no merge patch: %w", err)
+		return nil, fmt.Errorf("the patch is not a valid merge patch: %w", err)
 	}
 	after := map[string]any{}
 	if err := json.Unmarshal(text, &after); err != nil {
-		return nil, fmt.Errorf("the patch makes no object of the item: %w", err)
+		return nil, fmt.Errorf("the patched item is not an object: %w", err)
 	}
 	return after, nil
 }

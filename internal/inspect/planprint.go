@@ -15,15 +15,15 @@ import (
 // compared item by item (plannedLists).
 var fieldEffects = map[string]string{
 	"loadBalancerClass": "Services of the new class are served; all Services that have an address keep it",
-	"bfdProfiles":       "BFD follows without a new session",
-	"layer2":            "the speakers follow without a restart",
-	"drain":             "the speakers follow without a restart",
-	"nodes":             "the speakers follow without a restart",
+	"bfdProfiles":       "BFD applies the change without a new session",
+	"layer2":            "the speakers apply the change without a restart",
+	"drain":             "the speakers apply the change without a restart",
+	"nodes":             "the speakers apply the change without a restart",
 	"controller":        "the controller is rolled out",
 	"speaker":           "the speakers are replaced one after the other, unless only spec.speaker.rollout changes",
 	"images":            "the controller and the speakers are rolled out if their image changes",
-	"patches":           "what is rendered changes: a change of a pod template is rolled out",
-	"managementState":   "the operator begins or stops to write objects",
+	"patches":           "the objects that the operator applies change: a change of a pod template is rolled out",
+	"managementState":   "the operator starts or stops writing objects",
 }
 
 // addSpecChanges compares two specs: the items of the planned lists (Items), and the other fields

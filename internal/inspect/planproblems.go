@@ -49,7 +49,7 @@ func (p Problem) String() string {
 	}
 	text += ": " + p.Message
 	if len(p.Services) > 0 {
-		text += "; Services with addresses of it: " + strings.Join(p.Services, ", ")
+		text += "; Services with addresses of this pool: " + strings.Join(p.Services, ", ")
 	}
 	return text
 }
@@ -183,7 +183,7 @@ func (s *Snapshot) orphanedPools(before *Snapshot) (list []Problem) {
 		if !exists(s, name) {
 			list = append(list, Problem{
 				Kind: "IPAddressPool", Name: string(name), Before: !exists(before, name), Reason: "NotFound", Stack: v1beta1.ReasonAddressesWithoutPool,
-				Message: "addresses in use are from the pool: their Services keep them: keep the pool, with spec.state Draining if it is to give none, or give these Services other addresses", Services: holders[name],
+				Message: "addresses of this pool are in use, and their Services keep them: keep the pool (with spec.state Draining if it is to give no further addresses), or give these Services other addresses", Services: holders[name],
 			})
 		}
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// routesView returns what decides which nodes announce addresses to which routers, as the controller has it. Invalid objects are left
-// out.
+// routesView returns the input for the decision which nodes announce addresses to which routers, as the controller has it. It has no
+// invalid objects.
 func (s *Snapshot) routesView(in *eligibility.Input) routes.View {
 	view := routes.View{Pools: in.Pools, Nodes: in.Nodes, Services: in.Services, Addresses: in.Addresses, Peers: map[lb.NodeName][]bgp.PeerName{}}
 	aliases, _ := apiconv.ParseCommunities(s.Communities)
@@ -82,7 +82,7 @@ func communityValues(a *routes.Attributes) (values []v1beta1.CommunityReference)
 	return values
 }
 
-// plannedRoutes has the routes that one node announces to one router, as the planner of its speaker decides.
+// plannedRoutes has the routes that each node announces to each router, as the planner of the node's speaker decides.
 type plannedRoutes map[lb.NodeName]map[bgp.PeerName]routes.Table
 
 // planRoutes returns the routes of nodes. internal has the routers of the own autonomous system.
@@ -159,7 +159,7 @@ func deleteEqual(x, y plannedRoutes) {
 	}
 }
 
-// routeChangePhrases returns how the routes that have an address differ, as phrases. It looks at the given nodes, and at routers that they have
+// routeChangePhrases returns how the routes that contain an address differ, as phrases. It looks at the given nodes, and at routers that they have
 // before and after.
 func routeChangePhrases(before, after plannedRoutes, nodes []lb.NodeName, address netip.Addr) (phrases []string) {
 	gained, lost, fields := map[bgp.PeerName]bool{}, map[bgp.PeerName]bool{}, map[bgp.PeerName]map[string]bool{}
@@ -211,7 +211,7 @@ func peersPhrase(peers map[bgp.PeerName]bool) string {
 	return eligibility.Enumerate(word, slices.Sorted(maps.Keys(peers)))
 }
 
-// routesWith returns the routes of a table that have an address.
+// routesWith returns the routes of a table that contain an address.
 func routesWith(table routes.Table, address netip.Addr) routes.Table {
 	found := routes.Table{}
 	for bits := range address.BitLen() + 1 {

@@ -44,9 +44,9 @@ func ChooseProbeOrigin(s *Snapshot, address netip.Addr, node string) (ProbeOrigi
 		}
 	}
 	if len(origins) == 0 {
-		who := "no speaker that runs reports"
+		who := "no running speaker reports"
 		if node != "" {
-			who = "no speaker of a node " + node + " reports"
+			who = "no speaker on node " + node + " reports"
 		}
 		return ProbeOrigin{}, fmt.Errorf("%s an interface with %s, so that no node can ask for %s: kubectl lbstack status shows the speakers", who, lb.FamilyOf(address), address)
 	}
@@ -88,7 +88,7 @@ func originOn(state *v1beta1.SpeakerState, address netip.Addr) ProbeOrigin {
 	return near
 }
 
-// ownerOf returns the node that reports to announce an address on the local network; empty if there is none.
+// ownerOf returns the node whose speaker reports that it announces an address on the local network; empty if there is none.
 func (s *Snapshot) ownerOf(address netip.Addr) string {
 	v := &decisionView{states: s.speakerReports(), macs: map[lb.NodeName]map[string]string{}}
 	v.addReports(s)
@@ -175,27 +175,27 @@ func (p *ProbeReport) setMessage(owner string, ours bool) {
 		if foreign {
 			p.Message += reports.ForeignHost{}.Remedy() + ", or exclude the address in the pool"
 		} else {
-			p.Message += "ask again, since it may just have moved; if it stays so, look for the address on the interfaces of that node, and at its service proxy (kubectl lbstack doctor)"
+			p.Message += "ask again, since the address may just have moved; if the answers stay the same, check whether an interface of that node has the address, and check the service proxy of the node (kubectl lbstack doctor)"
 		}
 	case answered:
-		p.AsReported, p.Message = true, "node "+owner+" answers, as it reports, and no other host"
+		p.AsReported, p.Message = true, "node "+owner+" answers, as its speaker reports, and no other host answers"
 	case owner == "":
 		p.AsReported, p.Message = true, "nobody answers"
 	case owner == p.Node:
 		p.AsReported, p.Message = true, "no other host answers; node "+owner+" announces the address itself, and does not receive its own requests: ask from another node with --from"
 	default:
-		p.Message = fmt.Sprintf("nobody answers, although node %s announces the address, as it reports: clients here do not reach it: look at its speaker, at what drops %s between the nodes %s and %s, and whether they have a network in common", owner, p.protocol, owner, p.Node)
+		p.Message = fmt.Sprintf("nobody answers, although the speaker of node %s reports that it announces the address: clients on this network do not reach the address: look at the speaker, check what drops %s between the nodes %s and %s, and whether these nodes are on the same network", owner, p.protocol, owner, p.Node)
 	}
 }
 
 // unexpectedAnswersMessage returns a sentence on the hosts that answer and should not (others). answered
 // means that the owner answers too.
 func (p *ProbeReport) unexpectedAnswersMessage(owner string, answered bool, others []string) string {
-	switch rest := bounded.Names(others, len(others)); {
+	switch {
 	case owner == "":
 		return answerPhrase(others) + ", although no node announces the address"
 	case answered:
-		return "node " + owner + " answers, as it reports, and " + rest + " as well: clients reach one of them"
+		return "node " + owner + " answers, as its speaker reports, but " + answerPhrase(others) + " as well: clients reach one of them"
 	case owner == p.Node:
 		return answerPhrase(others) + ", and node " + owner + " announces the address as well: clients reach one of them"
 	}

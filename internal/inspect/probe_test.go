@@ -43,8 +43,8 @@ func TestProbeFrom(t *testing.T) {
 				s.States[0].Status.Interfaces = append(s.States[0].Status.Interfaces, link)
 			}
 		}, "node-1 " + strings.Repeat("eth0,", lanprobe.MaxInterfaces-1) + "eth0"},
-		{"no node has the family", six, "", func(*Snapshot) {}, "no speaker that runs reports an interface with IPv6, so that no node can ask for 2001:db8::1"},
-		{"a node that is not there", free, "node-9", func(*Snapshot) {}, "no speaker of a node node-9 reports an interface with IPv4"},
+		{"no node has the family", six, "", func(*Snapshot) {}, "no running speaker reports an interface with IPv6, so that no node can ask for 2001:db8::1"},
+		{"a node that is not there", free, "node-9", func(*Snapshot) {}, "no speaker on node node-9 reports an interface with IPv4"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

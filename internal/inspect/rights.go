@@ -152,7 +152,7 @@ func rightsProblems(f *DoctorInput) (problems []string) {
 	}
 	wanted, err := installedRBAC()
 	if err != nil {
-		return []string{fmt.Sprintf("the rights that lbstack needs cannot be read: %v: this is a fault of the plugin: report it", err)}
+		return []string{fmt.Sprintf("the rights that lbstack needs cannot be read: %v: this is a bug in the plugin: report it", err)}
 	}
 	for _, name := range wanted.accounts() {
 		needCluster, needNamespaced := wanted.grantedRules(serviceAccount{installedNamespace, name})
@@ -161,13 +161,13 @@ func rightsProblems(f *DoctorInput) (problems []string) {
 		_, lacksNamespaced := validation.Covers(slices.Concat(has, hasNamespaced), needNamespaced)
 		var where []string
 		if len(lacks) > 0 {
-			where = append(where, "in the cluster to "+describeRights(lacks))
+			where = append(where, "in the whole cluster: "+describeRights(lacks))
 		}
 		if len(lacksNamespaced) > 0 {
-			where = append(where, fmt.Sprintf("in namespace %s to %s", f.Namespace, describeRights(lacksNamespaced)))
+			where = append(where, fmt.Sprintf("in namespace %s: %s", f.Namespace, describeRights(lacksNamespaced)))
 		}
 		if len(where) > 0 {
-			problems = append(problems, fmt.Sprintf("ServiceAccount %s/%s lacks rights: %s: its program cannot do its work: install the roles again: %s", f.Namespace, name, strings.Join(where, "; "), f.reinstallCommand()))
+			problems = append(problems, fmt.Sprintf("ServiceAccount %s/%s lacks rights (%s): its program cannot do its work: install the roles again: %s", f.Namespace, name, strings.Join(where, "; "), f.reinstallCommand()))
 		}
 	}
 	return problems
@@ -179,8 +179,8 @@ const installedNamespace = "lbstack-system"
 // maxListedRights bounds how many resources a sentence about rights lists.
 const maxListedRights = 5
 
-// describeRights describes rules that have one verb, resource and name each, such as "list and watch nodes". Verbs for the same
-// resource are described together.
+// describeRights describes rules that have one verb, resource and name each, such as "list/watch nodes". It joins the verbs for the
+// same resource.
 func describeRights(rules []rbacv1.PolicyRule) string {
 	verbs, resources := map[string][]string{}, []string{}
 	for _, r := range rules {
@@ -236,7 +236,7 @@ func (f *DoctorInput) nextVersion() string {
 // version again would be a downgrade.
 func (f *DoctorInput) whyNeedsUnknown() string {
 	if next := f.nextVersion(); next != "" {
-		return fmt.Sprintf("the plugin is %s, and a rollout to %s goes on: use the plugin of %s", f.Plugin, next, next)
+		return fmt.Sprintf("the plugin is %s, and a rollout to %s is in progress: use the plugin of %s", f.Plugin, next, next)
 	}
 	if other := f.otherVersion(); other != "" {
 		return fmt.Sprintf("the plugin is %s and lbstack is %s: use the plugin of %s", f.Plugin, other, other)

@@ -117,7 +117,7 @@ func (o *Overview) addStack(addStack *v1beta1.LoadBalancerStack) {
 	ready := currentCondition(status.Conditions, v1beta1.ConditionReady, addStack.Generation)
 	switch {
 	case ready == nil:
-		o.Message = "the operator has not looked at the stack as it is now: if this lasts, look at the pods of the operator"
+		o.Message = "the operator has not processed the current spec of the stack yet: if this lasts, look at the pods of the operator"
 	default:
 		o.Ready, o.Message = ready.Status == metav1.ConditionTrue, ready.Message
 	}

@@ -51,7 +51,7 @@ func ParseSubject(s *Snapshot, text, namespace string) (Subject, error) {
 	if first, rest, both := strings.Cut(text, "/"); both {
 		switch {
 		case first == "" || rest == "" || strings.Contains(rest, "/"):
-			return Subject{}, fmt.Errorf("%q is neither an address, NAMESPACE/NAME of a Service, service/NAME, node/NAME nor pool/NAME", text)
+			return Subject{}, fmt.Errorf("%q does not have one of the forms ADDRESS, NAMESPACE/NAME (a Service), service/NAME, node/NAME and pool/NAME", text)
 		case slices.Contains([]string{"service", "services", "svc"}, first):
 			return Subject{Kind: OneService, Service: lb.ServiceKey{Namespace: namespace, Name: rest}}, nil
 		case slices.Contains([]string{"node", "nodes"}, first):
@@ -79,7 +79,7 @@ func (s *Snapshot) subjectNamed(name, namespace string) (Subject, error) {
 	}
 	switch len(found) {
 	case 0:
-		return Subject{}, fmt.Errorf("%s is no address, no node with a speaker, no pool, and no Service of the namespace %s that has an address (kubectl lbstack why says why a Service has none)", name, namespace)
+		return Subject{}, fmt.Errorf("%q is not an address, a node with a speaker, a pool, or a Service in the namespace %q that has an address (kubectl lbstack why shows why a Service has none)", name, namespace)
 	case 1:
 		return found[0], nil
 	}
@@ -87,7 +87,7 @@ func (s *Snapshot) subjectNamed(name, namespace string) (Subject, error) {
 	for _, f := range found {
 		forms = append(forms, string(f.Kind)+"/"+name)
 	}
-	return Subject{}, errors.New(name + " is the name of several things: pass " + strings.Join(forms, " or "))
+	return Subject{}, errors.New("several objects have the name " + name + ": pass " + strings.Join(forms, " or "))
 }
 
 func claimHasHolder(claim *v1beta1.IPAddressClaim, key lb.ServiceKey) bool {
@@ -211,7 +211,7 @@ func (v *decisionView) addAnnouncers(row *Assignment) {
 	}
 	slices.SortFunc(row.Routes, func(x, y RouteOf) int { return cmp.Or(cmp.Compare(x.Node, y.Node), cmp.Compare(x.Prefix, y.Prefix)) })
 	if host, ok := v.picture.Hosts[row.Address]; ok {
-		row.Conflict = fmt.Sprintf("%s uses it: %s", host.Describe(false), host.Remedy())
+		row.Conflict = fmt.Sprintf("%s uses this address: %s", host.Describe(false), host.Remedy())
 	}
 }
 
@@ -278,9 +278,9 @@ func (a *Assignments) print(out io.Writer, wide bool) error {
 // requestPhrase returns a sentence on AnnounceFrom: whether that node announces the address.
 func (a *Assignment) requestPhrase() string {
 	if a.Node == a.AnnounceFrom {
-		return "node " + a.AnnounceFrom + " is asked for, and announces it"
+		return "the IPAddressClaim asks for node " + a.AnnounceFrom + ", which announces the address"
 	}
-	return "node " + a.AnnounceFrom + " is asked for, and does not announce it: kubectl lbstack why shows the reason for each node"
+	return "the IPAddressClaim asks for node " + a.AnnounceFrom + ", which does not announce the address: kubectl lbstack why shows the reason for each node"
 }
 
 func orNone(text string) string { return cmp.Or(text, "-") }

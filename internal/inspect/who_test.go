@@ -100,9 +100,9 @@ func TestParseSubject(t *testing.T) {
 		{"a node by kind", "node/any", Subject{Kind: OneNode, Name: "any"}, ""},
 		{"a node by name", "node-2", Subject{Kind: OneNode, Name: "node-2"}, ""},
 		{"a pool by name", "first", Subject{Kind: OnePool, Name: "first"}, ""},
-		{"a name of two things", "both", Subject{}, "both is the name of several things: pass node/both or pool/both"},
-		{"a name of nothing", "nothing", Subject{}, "nothing is no address, no node with a speaker, no pool, and no Service of the namespace shop that has an address"},
-		{"too many parts", "a/b/c", Subject{}, `"a/b/c" is neither an address`},
+		{"a name of two things", "both", Subject{}, "several objects have the name both: pass node/both or pool/both"},
+		{"a name of nothing", "nothing", Subject{}, `"nothing" is not an address, a node with a speaker, a pool, or a Service in the namespace "shop" that has an address`},
+		{"too many parts", "a/b/c", Subject{}, `"a/b/c" does not have one of the forms ADDRESS`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

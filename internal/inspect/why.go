@@ -79,11 +79,11 @@ func (s *Story) conclude(svc *corev1.Service) {
 	announced := currentCondition(svc.Status.Conditions, v1beta1.ServiceAnnounced, svc.Generation)
 	switch {
 	case allocated == nil:
-		s.Reason, s.Message = "NotObserved", "the controller has not looked at the Service as it is now: if this lasts, look at the pods of the controller (kubectl lbstack status)"
+		s.Reason, s.Message = "NotObserved", "the controller has not processed the latest change of the Service yet: if this lasts, look at the pods of the controller (kubectl lbstack status)"
 	case allocated.Status != metav1.ConditionTrue:
 		s.Reason, s.Message = allocated.Reason, allocated.Message
 	case announced == nil:
-		s.Reason, s.Message = "NotObserved", "the Service has an address, and the controller has not looked for who announces it yet"
+		s.Reason, s.Message = "NotObserved", "the Service has an address, but the controller has not checked yet which nodes announce it"
 	default:
 		s.Announced, s.Reason, s.Message = announced.Status == metav1.ConditionTrue, announced.Reason, announced.Message
 	}
@@ -148,7 +148,7 @@ func (s *Snapshot) endpointLines(svc *corev1.Service) (lines []string) {
 		}
 	}
 	if len(lines) == 0 {
-		return []string{"none is ready: look whether the pods run, and whether spec.selector selects them"}
+		return []string{"no endpoint is ready: check whether the pods run, and whether spec.selector selects them"}
 	}
 	return lines
 }
@@ -208,7 +208,7 @@ func (v *decisionView) addAddressSteps(story *Story, a eligibility.Address, resu
 	if result.Reason != eligibility.NoAdvertisement {
 		lines := v.nodeLines(&v.l2, a, result)
 		if result.Why != "" {
-			lines = append(lines, "nobody may: "+result.Why)
+			lines = append(lines, "no node may announce the address: "+result.Why)
 		}
 		story.add(title+": nodes, on the local network", lines...)
 	}
@@ -216,7 +216,7 @@ func (v *decisionView) addAddressSteps(story *Story, a eligibility.Address, resu
 		story.add(title+": routers", v.routerLines(a.Address, &routed)...)
 	}
 	if host, ok := v.picture.Hosts[a.Address]; ok {
-		story.add(title+": conflict", fmt.Sprintf("%s uses it: %s", host.Describe(false), host.Remedy()))
+		story.add(title+": conflict", fmt.Sprintf("%s uses this address: %s", host.Describe(false), host.Remedy()))
 	}
 }
 
@@ -275,12 +275,12 @@ func (v *decisionView) nodeLines(in *eligibility.Input, a eligibility.Address, r
 			}
 		}
 		if a.AnnounceFrom == node.Name {
-			word += "; it is asked for (kubectl lbstack move)"
+			word += "; the IPAddressClaim asks for this node (kubectl lbstack move)"
 		}
 		lines = append(lines, fmt.Sprintf("%s %s", node.Name, word))
 	}
 	if asked := a.AnnounceFrom; asked != "" && !slices.ContainsFunc(in.Nodes, func(n eligibility.Node) bool { return n.Name == asked }) {
-		lines = append(lines, fmt.Sprintf("%s is asked for, and is no node of the cluster: kubectl lbstack move %s --reset", asked, a.Address))
+		lines = append(lines, fmt.Sprintf("the IPAddressClaim asks for %s, which is not a node of the cluster: run kubectl lbstack move %s --reset", asked, a.Address))
 	}
 	return lines
 }
@@ -296,14 +296,14 @@ func (v *decisionView) nodeState(in *eligibility.Input, a eligibility.Address, n
 	case node.Down:
 		why = "is not ready"
 	case !reported || report.Stopped || report.Ended:
-		why = "has no speaker that runs"
+		why = "has no running speaker"
 	case report.Standby != "":
 		why = "takes no address: " + report.Standby
 	default:
 		why = report.WhyUnable(&result.Candidates[at], a.Address, near)
 	}
 	if why != "" {
-		return why, "may announce it, and cannot: it " + why
+		return why, "may announce it, but cannot: it " + why
 	}
 	return "", "may announce it"
 }
@@ -317,7 +317,7 @@ func (v *decisionView) whyNotCandidate(in *eligibility.Input, a eligibility.Addr
 		return v.coversAddress(in, &ad, a) && ad.CoversNode(node.Labels)
 	})
 	if !covered {
-		return "is not selected by spec.nodeSelectors of the advertisements that are about it"
+		return "is not selected by spec.nodeSelectors of the advertisements that apply to the address"
 	}
 	if holders := v.holders(in, a); !eligibility.HasServingEndpoint(holders, lb.FamilyOf(a.Address)) {
 		return "would have nowhere to send traffic to: no endpoint is ready"
@@ -341,11 +341,11 @@ func (v *decisionView) routerLines(address netip.Addr, result *routes.Result) (l
 	}
 	slices.Sort(lines)
 	if result.Why != "" && len(lines) == 0 { // speakers keep the last valid settings of an invalid object, which the snapshot does not have
-		lines = append(lines, "nobody may: "+result.Why)
+		lines = append(lines, "no node may announce the address: "+result.Why)
 	}
 	for _, a := range result.Announcers {
 		if missing := slices.DeleteFunc(slices.Clone(a.Peers), func(p bgp.PeerName) bool { return slices.Contains(reported[a.Node], p) }); len(missing) > 0 && !v.isIdle(a.Node) {
-			lines = append(lines, fmt.Sprintf("%s may announce it to %s, and reports no route", a.Node, joinPeers(missing)))
+			lines = append(lines, fmt.Sprintf("%s may announce it to %s, but reports no route", a.Node, joinPeers(missing)))
 		}
 	}
 	for _, node := range v.routed.Nodes {

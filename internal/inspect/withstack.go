@@ -35,7 +35,7 @@ func (s *Snapshot) withStack(to *v1beta1.LoadBalancerStack) (*Snapshot, error) {
 	after.BFDProfiles = replaceItems("BFDProfile", s.BFDProfiles, func(o *v1beta1.BFDProfile) *metav1.ObjectMeta { return &o.ObjectMeta }, profileEdits(from), profileEdits(to), &foreign)
 	after.Communities = replaceItems("Community", s.Communities, func(o *v1beta1.Community) *metav1.ObjectMeta { return &o.ObjectMeta }, communityEdits(from), communityEdits(to), &foreign)
 	if len(foreign) > 0 {
-		return nil, fmt.Errorf("the stack would be ObjectNotOurs, and nothing would change: %s exists and is not of the stack: give the item another name, or delete the object", foreign[0])
+		return nil, fmt.Errorf("the stack would not be Ready (ObjectNotOurs), and nothing would change: %s exists and does not belong to the stack: give the item another name, or delete the object", foreign[0])
 	}
 	return &after, nil
 }

@@ -37,7 +37,7 @@ func (in *importer) registerItem(from field, list, name string, length, most int
 	case taken:
 		from.markRefused(fmt.Sprintf("%s has an item of this name already, from %s: rename one of the two", "spec."+list, other))
 	case length >= most:
-		from.markRefused(fmt.Sprintf("spec.%s can have %d items: create this one as an object outside of the stack", list, most))
+		from.markRefused(fmt.Sprintf("spec.%s can have at most %d items: create this item as an object outside of the stack", list, most))
 	default:
 		in.items[item], in.owners[item], in.roots[item] = from.o.where, in.owner, from
 		return true
@@ -52,7 +52,7 @@ func (in *importer) addPool(from field, p v1beta1.StackIPAddressPool) bool {
 	_, wrong := apiconv.ParsePool(object)
 	problem := asError(wrong)
 	if len(p.Addresses) == 0 && problem == nil {
-		problem = fmt.Errorf("it has no address")
+		problem = fmt.Errorf("the pool has no address")
 	}
 	ok := in.registerItem(from, listPools, string(p.Name), len(*list), maxPools, problem)
 	if ok {
@@ -92,7 +92,7 @@ func (in *importer) addBGPAdvertisement(from field, a v1beta1.StackBGPAdvertisem
 	_, wrong := apiconv.ParseBGPAdvertisement(&v1beta1.BGPAdvertisement{Spec: a.BGPAdvertisementSpec}, aliases)
 	problem := asError(wrong)
 	if wide := a.AggregationLength%32 != 0 || a.AggregationLengthV6%128 != 0; problem == nil && wide && len(a.ServiceSelectors)+len(a.NamespaceSelectors) > 0 {
-		problem = fmt.Errorf("selectors of Services need aggregationLength 32 and aggregationLengthV6 128")
+		problem = fmt.Errorf("an advertisement with selectors of Services needs aggregationLength 32 and aggregationLengthV6 128")
 	}
 	ok := in.registerItem(from, listBGPAdvertisements, string(a.Name), len(*list), maxBGPAdvertisements, problem)
 	if ok {
@@ -140,7 +140,7 @@ func readItems[T comparable](list field, target string, most int, read func(fiel
 		case slices.Contains(all, v):
 			item.markMapped(target)
 		case len(all) >= most:
-			item.markUnmapped(fmt.Sprintf("%s can have %d items", target, most))
+			item.markUnmapped(fmt.Sprintf("%s can have at most %d items", target, most))
 		default:
 			item.markMapped(target)
 			all = append(all, v)
@@ -188,7 +188,7 @@ func (k selectorKeys) readSelectors(list field, target string) (all []metav1.Lab
 		all = append(all, k.readSelector(item, target))
 	}
 	if len(all) > maxSelectors {
-		return nil, fmt.Errorf("%s has %d items, and can have %d", target, len(all), maxSelectors)
+		return nil, fmt.Errorf("%s has %d items, but can have at most %d", target, len(all), maxSelectors)
 	}
 	return all, nil
 }

@@ -69,7 +69,7 @@ func (in *importer) mapCiliumPool(root field, original string) {
 		if problem != "" {
 			no := false
 			p.AutoAssign, p.ServiceAllocation = &no, nil
-			selector.markRefused(problem + ": the pool has autoAssign: false, and Services must name it in the annotation " + v1beta1.AnnotationAddressPool)
+			selector.markRefused(problem + ": the pool has autoAssign: false, and Services must name the pool in the annotation " + v1beta1.AnnotationAddressPool)
 		}
 	}
 	in.addPool(root, p)
@@ -104,11 +104,11 @@ func (in *importer) readCiliumBlocks(spec field, p *v1beta1.StackIPAddressPool) 
 		}
 		if !slices.Contains(p.Addresses, v1beta1.AddressRange(text)) {
 			if len(p.Addresses) == maxAddresses {
-				b.markUnmapped(fmt.Sprintf("it is left out: a pool can have %d blocks: make it two pools", maxAddresses))
+				b.markUnmapped(fmt.Sprintf("it is left out: a pool can have at most %d blocks: split the pool into two", maxAddresses))
 				continue
 			}
 			if len(p.ExcludeAddresses)+len(ends) > maxAddresses {
-				b.markUnmapped(fmt.Sprintf("it is left out: a pool can exclude the first and the last address of %d CIDRs: make it two pools", maxAddresses/2))
+				b.markUnmapped(fmt.Sprintf("it is left out: a pool can exclude the first and the last address of at most %d CIDRs: split the pool into two", maxAddresses/2))
 				continue
 			}
 			p.Addresses = append(p.Addresses, v1beta1.AddressRange(text))
@@ -225,7 +225,7 @@ func (in *importer) mapCiliumPolicy(root field, original string) {
 	for _, f := range spec.child("interfaces").items() {
 		match := literalInterfacePattern.FindStringSubmatch(f.text())
 		if match == nil || !isInterface(match[1]) || len(a.Interfaces) == maxInterfaces {
-			root.markRefused(fmt.Sprintf("the policy is left out: a stack has up to %d names of interfaces, and no patterns: replace %s by ^name$ for each interface, and import again", maxInterfaces, f.path))
+			root.markRefused(fmt.Sprintf("the policy is left out: an L2Advertisement has at most %d names of interfaces, and no patterns: replace %s by ^name$ for each interface, and import again", maxInterfaces, f.path))
 			return
 		}
 		f.markMapped("interfaces")

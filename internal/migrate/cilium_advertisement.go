@@ -33,7 +33,7 @@ func (in *importer) mapCiliumAdvertisements(o *sourceObject, root field) {
 	}
 	for i, f := range root.child("spec").child("advertisements").items() {
 		if len(peers) == 0 {
-			f.markRefused("no peer of the input receives it: import the CiliumBGPClusterConfig, and the CiliumBGPPeerConfig with a family that selects it")
+			f.markRefused("no peer in the input receives this advertisement: import the CiliumBGPClusterConfig, and the CiliumBGPPeerConfig with a family that selects the advertisement")
 			continue
 		}
 		for _, only := range []familySet{{}, {ipv4: true}, {ipv6: true}} {
@@ -66,7 +66,7 @@ func (in *importer) addCiliumAdvertisement(from field, original string, peers []
 		return fmt.Sprintf("the advertisement to %s is left out: %s", joinNames(peers), problem)
 	}
 	if in.addBGPAdvertisement(from, a) && only != (familySet{}) {
-		in.report.Notes = append(in.report.Notes, fmt.Sprintf("%s names the pools with %s addresses, since Cilium announces no others to these peers for it: add the names of later pools there.", from.item, only))
+		in.report.Notes = append(in.report.Notes, fmt.Sprintf("%s names the pools with %s addresses, since Cilium announces no other addresses to its peers: when you add such a pool, add its name to the advertisement.", from.item, only))
 	}
 	return ""
 }
@@ -88,7 +88,7 @@ func readCiliumAdvertisement(f field, a *v1beta1.BGPAdvertisementSpec) (problem 
 	case f.child("advertisementType").text() != "Service" || !hasAddresses:
 		return "it is not for addresses of load balancers, and lbstack announces nothing else"
 	case !selector.hasValue():
-		return "it has no selector, and so selects no Service in Cilium either"
+		return "it has no selector, so it selects no Service in Cilium either"
 	}
 	f.child("advertisementType").markMapped("name")
 	if problem := readAdvertisedServices(selector, a); problem != "" {
@@ -154,7 +154,7 @@ func readCiliumAttributes(f field, a *v1beta1.BGPAdvertisementSpec) (problem str
 				return fmt.Sprintf("%s: %v", c.path, err)
 			case slices.Contains(a.Communities, reference):
 			case len(a.Communities) == maxAdvertisementCommunities:
-				return fmt.Sprintf("it has more than %d communities, and without one of them routers could propagate the routes further: make it two advertisements", maxAdvertisementCommunities)
+				return fmt.Sprintf("it has more than %d communities, and without one of them routers could propagate the routes further: split the advertisement into two", maxAdvertisementCommunities)
 			default:
 				a.Communities = append(a.Communities, reference)
 			}

@@ -31,7 +31,7 @@ func (p *ciliumPeer) announcedFamilies(set labels.Set) (families familySet) {
 }
 
 // noLocalPortReason is why the port on which Cilium listens, or from which it connects, is not mapped.
-const noLocalPortReason = "lbstack connects to the router from a port that the kernel selects; only for a peer with passiveMode it listens, on port 179"
+const noLocalPortReason = "lbstack connects to the router from a port that the kernel selects; it listens only for peers with passiveMode, on port 179"
 
 // mapCiliumCluster maps the peers of a CiliumBGPClusterConfig.
 func (in *importer) mapCiliumCluster(o *sourceObject, root field) {

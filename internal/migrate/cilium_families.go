@@ -87,10 +87,10 @@ func readFamilySelectors(list field) map[lb.Family]labels.Selector {
 		case family == 0:
 			continue
 		case !advertisements.hasValue():
-			f.markIgnored("Cilium announces no routes of this family, since it selects no advertisements")
+			f.markIgnored("Cilium announces no routes of this family, since the item selects no advertisements")
 			continue
 		case selectors[family] != nil:
-			f.markIgnored("a later item has the same family, and Cilium follows that one")
+			f.markIgnored("Cilium uses a later item with the same family instead")
 			continue
 		}
 		s := objectSelectorKeys.readSelector(advertisements, "peers")
@@ -119,11 +119,11 @@ func (in *importer) ciliumPoolsOf(only familySet) (names []v1beta1.ObjectName, p
 		case only:
 			names = append(names, p.Name)
 		case bothFamilies:
-			return nil, fmt.Sprintf("Cilium announces %s routes only there, and the pool %s has addresses of both families: make it two pools and import again", only, p.Name)
+			return nil, fmt.Sprintf("Cilium announces only %s routes to these peers, and the pool %s has addresses of both families: split the pool into two and import again", only, p.Name)
 		}
 	}
 	if len(names) == 0 {
-		return nil, fmt.Sprintf("Cilium announces %s routes only there, and the input has no CiliumLoadBalancerIPPool with %s addresses", only, only)
+		return nil, fmt.Sprintf("Cilium announces only %s routes to these peers, and the input has no CiliumLoadBalancerIPPool with %s addresses", only, only)
 	}
 	slices.Sort(names)
 	return names, ""

@@ -84,7 +84,7 @@ func withHostname(selectors []metav1.LabelSelector, operator metav1.LabelSelecto
 
 // markUnusedOverrides reports the fields of overrides that are for no peer of the input, and those that have no equal.
 func (in *importer) markUnusedOverrides() {
-	const unused = "no CiliumBGPClusterConfig of the input has such an instance and peer: import it as well"
+	const unused = "no CiliumBGPClusterConfig in the input has this instance and peer: import the CiliumBGPClusterConfig as well"
 	for _, o := range in.nodeOverrides {
 		for _, f := range o.rootField().child("spec").child("bgpInstances").items() {
 			for _, key := range []string{"name", "routerID", "localASN"} {
@@ -104,7 +104,7 @@ func (in *importer) markUnusedOverrides() {
 // noteCilium adds notes on what the configuration of Cilium does not say or a stack decides in another way.
 func (in *importer) noteCilium(note func(string)) {
 	if in.hasNodePeers {
-		note("Peers from a CiliumBGPNodeConfigOverride select the node by its label " + hostnameLabel + ", and the peers for the other nodes exclude it by this label: correct both where the label is not the name of the node.")
+		note("Peers from a CiliumBGPNodeConfigOverride select the node by its label " + hostnameLabel + ", and the peers for the other nodes exclude the node by this label: correct these selectors if the value of the label is not the name of the node.")
 	}
 	if in.hasPeeringPolicy {
 		note("The annotations cilium.io/bgp-virtual-router of nodes are not read: where they set a router ID, add a peer with routerID and nodeSelectors for this node.")

@@ -14,8 +14,8 @@ import (
 const noPodAddressesReason = "lbstack announces addresses of Services, and none of pods"
 
 // mapPeeringPolicy maps a CiliumBGPPeeringPolicy, the kind that CiliumBGPClusterConfig has replaced. Cilium has both kinds up to
-// version 1.17, and on a node that both select it follows this one. After an update it can be left over, so that the newer kind
-// counts if the input has both.
+// version 1.17, and on a node that both select it follows the CiliumBGPPeeringPolicy. After an update of Cilium a policy can be left
+// over, so the import uses the newer kind if the input has both.
 func (in *importer) mapPeeringPolicy(o *sourceObject, root field) {
 	if in.survey.hasCiliumCluster {
 		root.markRefused("the input has a CiliumBGPClusterConfig as well, which was imported: if the nodes follow this policy (Cilium up to 1.17), remove the CiliumBGPClusterConfig from the input and import again")

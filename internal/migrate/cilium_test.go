@@ -44,9 +44,9 @@ metadata: {name: a, labels: {advertise: bgp}}
 spec: {advertisements: [{advertisementType: Service, service: {addresses: [LoadBalancerIP]}, selector: {}, attributes: {communities: {standard: [` + communities + `]}}}]}`
 	}
 	for _, tt := range []struct{ name, input, path, note string }{
-		{"a block that is one too many", pool(many("{cidr: 10.0.0.%d/32}", 129)), "spec.blocks[128].cidr", "it is left out: a pool can have 128 blocks: make it two pools"},
+		{"a block that is one too many", pool(many("{cidr: 10.0.0.%d/32}", 129)), "spec.blocks[128].cidr", "it is left out: a pool can have at most 128 blocks: split the pool into two"},
 		{"a block that cannot be parsed", pool("{cidr: 10.0.0.0/32}, {cidr: 10.0.0}"), "spec.blocks[1].cidr", "it is left out: correct it: "},
-		{"a CIDR whose ends are too many to exclude", pool(many("{cidr: 10.0.%d.0/24}", 65), ", allowFirstLastIPs: 'No'"), "spec.blocks[64].cidr", "it is left out: a pool can exclude the first and the last address of 64 CIDRs: make it two pools"},
+		{"a CIDR whose ends are too many to exclude", pool(many("{cidr: 10.0.%d.0/24}", 65), ", allowFirstLastIPs: 'No'"), "spec.blocks[64].cidr", "it is left out: a pool can exclude the first and the last address of at most 64 CIDRs: split the pool into two"},
 		{"a community that is one too many", advertisement(many(`"65000:%d"`, 33)), "spec.advertisements[0].advertisementType", "the advertisement to c-i-tor is left out: it has more than 32 communities, "},
 		{"no-export after as many others as there can be", advertisement(many(`"65000:%d"`, 32) + "], wellKnown: [no-export"), "spec.advertisements[0].advertisementType", "the advertisement to c-i-tor is left out: it has more than 32 communities, "},
 		{"a community that cannot be parsed", advertisement(`"65000:1:2:3:4"`), "spec.advertisements[0].advertisementType", "the advertisement to c-i-tor is left out: spec.advertisements[0].attributes.communities.standard[0]: "},

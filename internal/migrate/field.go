@@ -98,8 +98,8 @@ func (f field) flag() bool {
 	return v
 }
 
-// number reads a whole number from least to most. ok is false if there is no value. ok is also false if the value is another
-// one; then the field is reported as not mapped.
+// number reads a whole number from least to most. ok is false if there is no value. ok is also false if the value is no such
+// number; the field is then reported as not mapped.
 func (f field) number(least, most int64) (n int64, ok bool) {
 	switch v := f.value.(type) {
 	case nil:
@@ -116,7 +116,7 @@ func (f field) number(least, most int64) (n int64, ok bool) {
 		return 0, false
 	}
 	if n < least || n > most {
-		f.markUnmapped(fmt.Sprintf("lbstack takes %d to %d here: set another value", least, most))
+		f.markUnmapped(fmt.Sprintf("lbstack accepts values from %d to %d: set another value", least, most))
 		return 0, false
 	}
 	return n, true
@@ -135,11 +135,11 @@ func (f field) seconds(target string, least, most int64) (n int64, ok bool) {
 	}
 	n = int64(d / time.Second)
 	if n < least || n > most {
-		f.markUnmapped(fmt.Sprintf("lbstack takes %d to %d seconds here: set another value", least, most))
+		f.markUnmapped(fmt.Sprintf("lbstack accepts values from %d to %d seconds: set another value", least, most))
 		return 0, false
 	}
 	if d%time.Second != 0 {
-		f.markChanged(target, fmt.Sprintf("lbstack has whole seconds here: %s becomes %d s", d, n))
+		f.markChanged(target, fmt.Sprintf("lbstack accepts only whole seconds: %s becomes %d s", d, n))
 	}
 	f.markMapped(target)
 	return n, true

@@ -39,7 +39,7 @@ func (in *importer) mapKubeVIP(data field) {
 			}
 			in.mapVIPPool(data, f, place)
 		case strings.HasPrefix(key, vipShare) && f.text() == "true":
-			f.markUnmapped("Services share an address only on request: give each the annotation " + v1beta1.AnnotationAllowSharedIP + " with the same value")
+			f.markUnmapped("Services share an address only on request: give each of them the annotation " + v1beta1.AnnotationAllowSharedIP + " with the same value")
 		case strings.HasPrefix(key, vipShare):
 			f.markIgnored("Services share an address only on request")
 		case key == "search-order" && f.text() == "desc":
@@ -91,14 +91,14 @@ func (in *importer) mapVIPPool(data, f field, place string) {
 		}
 	}
 	if len(p.Addresses) > maxAddresses || len(p.ExcludeAddresses) > maxAddresses {
-		f.markRefused(fmt.Sprintf("a pool can have %d addresses and ranges: make it two pools", maxAddresses))
+		f.markRefused(fmt.Sprintf("a pool can have at most %d addresses and ranges: split the pool into two", maxAddresses))
 		return
 	}
 	f.markMapped("addresses")
 	if place != vipGlobal {
 		p.ServiceAllocation = &v1beta1.ServiceAllocation{Namespaces: []v1beta1.ObjectName{v1beta1.ObjectName(place)}}
 		if data.child(vipCIDR+vipGlobal).hasValue() || data.child(vipRange+vipGlobal).hasValue() {
-			f.markChanged("addresses", "when the pool is full, a Service of the namespace gets an address of the pool for all namespaces; in kube-vip it waits")
+			f.markChanged("addresses", "when the pool is full, a Service of the namespace gets an address of the pool for all namespaces; in kube-vip the Service waits")
 		}
 	}
 	if in.addPool(f, p) {

@@ -71,7 +71,7 @@ func (in *importer) mapPool(o *sourceObject, root field) {
 	if a := spec.child("serviceAllocation"); a.hasValue() && len(p.ServiceAllocation.Namespaces)+len(p.ServiceAllocation.NamespaceSelectors)+len(p.ServiceAllocation.ServiceSelectors) == 0 {
 		no := false
 		p.AutoAssign, p.ServiceAllocation = &no, nil
-		a.markChanged("autoAssign", "it selects no Services, and MetalLB gives such a pool to Services that name it only: autoAssign is false")
+		a.markChanged("autoAssign", "it selects no Services, and MetalLB then gives addresses of the pool only to Services that name the pool: so autoAssign becomes false")
 	}
 	if in.addPool(root, p) {
 		in.poolLabels[p.Name] = map[string]string{}
@@ -91,7 +91,7 @@ func readPoolLabels(f field) (labels map[string]string) {
 		case strings.HasPrefix(key, "lbstack.io/"):
 			label.markUnmapped("labels of lbstack.io are set by lbstack")
 		case len(labels) == maxLabels:
-			label.markUnmapped(fmt.Sprintf("labels can have %d items", maxLabels))
+			label.markUnmapped(fmt.Sprintf("labels can have at most %d items", maxLabels))
 		default:
 			if labels == nil {
 				labels = map[string]string{}
@@ -156,7 +156,7 @@ func (in *importer) reportRename(name field, list, original string) {
 	}
 	note := fmt.Sprintf("the name becomes %s: names are DNS labels", given)
 	if list == listPools {
-		note += "; change the annotation address-pool of Services that has the old name"
+		note += "; correct the annotation address-pool of Services that name this pool"
 	}
 	delete(name.o.entries, name.path)
 	name.withItem(itemPath(list, given)).markChanged("name", note)
@@ -183,7 +183,7 @@ func (in *importer) readAdSelectors(spec field) (s adSelectors, err error) {
 // them the advertisement would apply to fewer pools or peers than in MetalLB.
 func (in *importer) readReferences(list field, to string) (names []v1beta1.ObjectName, err error) {
 	if n := len(list.items()); n > maxReferences {
-		return nil, fmt.Errorf("%s has %d items, and can have %d", list.path, n, maxReferences)
+		return nil, fmt.Errorf("%s has %d items, but can have at most %d", list.path, n, maxReferences)
 	}
 	target := map[string]string{listPools: "ipAddressPools", listBGPPeers: "peers"}[to]
 	return readItems(list, target, maxReferences, func(f field) (v1beta1.ObjectName, bool) {
@@ -220,11 +220,11 @@ func (in *importer) readInterfaces(list field) ([]v1beta1.InterfaceName, error) 
 	}
 	for _, f := range items {
 		if name := f.text(); !isInterface(name) {
-			return nil, fmt.Errorf("%s: %q is no name of an interface", f.path, name)
+			return nil, fmt.Errorf("%s: %q is not a possible name of an interface", f.path, name)
 		}
 	}
 	if len(items) > maxInterfaces {
-		return nil, fmt.Errorf("%s has %d items, and can have %d", list.path, len(items), maxInterfaces)
+		return nil, fmt.Errorf("%s has %d items, but can have at most %d", list.path, len(items), maxInterfaces)
 	}
 	names := readItems(list, "interfaces", maxInterfaces, func(f field) (v1beta1.InterfaceName, bool) {
 		if in.survey.isExcluded(f.text()) {
@@ -240,7 +240,7 @@ func (in *importer) readInterfaces(list field) ([]v1beta1.InterfaceName, error) 
 }
 
 // exclusionConflictReason is why an advertisement for all interfaces is left out if metallb-excludel2 has custom patterns.
-const exclusionConflictReason = "it is for all interfaces that metallb-excludel2 does not exclude, and a stack excludes no interface by pattern: name the interfaces in its field interfaces, and import again"
+const exclusionConflictReason = "it is for all interfaces that metallb-excludel2 does not exclude, and a stack cannot exclude interfaces by pattern: name the interfaces in the field interfaces of the advertisement, and import again"
 
 // isInterface reports whether Linux can have an interface of that name (v1beta1.InterfaceName).
 func isInterface(name string) bool {

@@ -71,7 +71,7 @@ func (in *importer) readCommunities(list field, a *v1beta1.BGPAdvertisementSpec)
 		}
 	}
 	if len(different) > maxAdvertisementCommunities {
-		return fmt.Errorf("%s has %d items, and can have %d", list.path, len(different), maxAdvertisementCommunities)
+		return fmt.Errorf("%s has %d items, but can have at most %d", list.path, len(different), maxAdvertisementCommunities)
 	}
 	a.Communities = readItems(list, "communities", maxAdvertisementCommunities, func(f field) (v1beta1.CommunityReference, bool) {
 		reference, err := in.communityReference(f.text())
@@ -223,7 +223,7 @@ func (in *importer) readObjectPeer(spec field, p *v1beta1.BGPPeerSpec) error {
 		*to = v1beta1.InterfaceName(spec.child(key).text())
 		spec.child(key).markMapped(key)
 		if *to != "" && !isInterface(string(*to)) {
-			return fmt.Errorf("%s: %q is no name of an interface", key, *to)
+			return fmt.Errorf("%s: %q is not a possible name of an interface", key, *to)
 		}
 	}
 	p.DualStackAddressFamily = spec.child("dualStackAddressFamily").flag()

@@ -68,7 +68,7 @@ func (in *importer) readAlias(name string, value, from field) (alias v1beta1.Com
 		return alias, false
 	case err == nil && known != c, !aliasPattern.MatchString(name), len(name) > maxNameLength:
 		in.values[name] = c.String()
-		from.markChanged("communities", fmt.Sprintf("%q cannot be the name of a community in a stack: advertisements have %s in its place", name, c))
+		from.markChanged("communities", fmt.Sprintf("%q cannot be the name of a community in a stack: advertisements use %s instead", name, c))
 		return alias, false
 	case err == nil: // the well-known name of this community needs no alias
 		from.markIgnored("is the well-known community of this name, which a stack knows")

@@ -19,7 +19,7 @@ func (in *importer) mapConfigMap(data field) {
 		config.markRefused("the input also has objects of MetalLB 0.13 or later, and these versions do not read this ConfigMap: remove the ConfigMap from the input, or remove the objects if MetalLB is older")
 		return
 	case isText:
-		config.markUnmapped("this text is no valid YAML, or a map in it has a key twice: correct it and import again")
+		config.markUnmapped("this text is not valid YAML, or a map in it has a key twice: correct it and import again")
 		return
 	}
 	in.mapAliases(config.child("bgp-communities"))
@@ -102,7 +102,7 @@ func (in *importer) mapOldPool(from, spec field, k poolKeys, original string) {
 		a := v1beta1.StackL2Advertisement{Name: v1beta1.ObjectName(in.names.nameOf(listL2Advertisements, original))}
 		a.IPAddressPools = []v1beta1.ObjectName{p.Name}
 		in.addL2(protocol, a)
-		spec.child(k.advertisements).markUnmapped("a pool of layer 2 has no advertisements of BGP")
+		spec.child(k.advertisements).markUnmapped("a pool with the protocol layer2 has no BGP advertisements")
 	case "bgp":
 		in.mapOldAdvertisements(spec, k, original, p.Name)
 	default:

@@ -26,7 +26,7 @@ func (in *importer) mapExcludedInterfaces(f field) {
 			pattern.markIgnored("lbstack announces by itself on no interface that leads to pods, containers or virtual machines of the node, and advertisements do not name the interfaces that the pattern matches")
 			continue
 		}
-		pattern.markUnmapped("a stack excludes no interface by pattern, so that L2Advertisements without interfaces are left out: name in their field interfaces where addresses are announced")
+		pattern.markUnmapped("a stack cannot exclude interfaces by pattern, so L2Advertisements without interfaces are left out: in the field interfaces of these advertisements, name the interfaces on which to announce")
 	}
 }
 
@@ -52,9 +52,9 @@ func (in *importer) mapClass(f field) {
 	switch class := f.text(); {
 	case class == "":
 	case !classPattern.MatchString(class) || len(class) > 316:
-		f.markUnmapped("this is no class: a class is like example.com/name")
+		f.markUnmapped("this is not a load balancer class: a class has the form example.com/name")
 	case in.stack.Spec.LoadBalancerClass != "" && in.stack.Spec.LoadBalancerClass != class:
-		f.markUnmapped(fmt.Sprintf("the stack has the class %s already, and can have one", in.stack.Spec.LoadBalancerClass))
+		f.markUnmapped(fmt.Sprintf("the stack already has the class %s, and can have only one", in.stack.Spec.LoadBalancerClass))
 	default:
 		in.stack.Spec.LoadBalancerClass = class
 		f.markMapped("spec.loadBalancerClass")
@@ -98,7 +98,7 @@ func (in *importer) mapComponent(f field, target string, c *v1beta1.ComponentSpe
 		c.PriorityClassName = name.text()
 		name.markMapped("priorityClassName")
 	} else {
-		name.markUnmapped("this is no name of a PriorityClass")
+		name.markUnmapped("no PriorityClass can have this name")
 	}
 	f.child("runtimeClassName").markUnmapped("a stack has no such field: use spec.patches")
 	for _, key := range f.child("annotations").keys() {
@@ -116,10 +116,10 @@ func (in *importer) mapComponent(f field, target string, c *v1beta1.ComponentSpe
 	copyValue(f.child("affinity"), "affinity", &c.Affinity)
 	if a := c.Affinity; a != nil && a.NodeAffinity != nil && a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution != nil && len(a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms) == 0 {
 		a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution = nil
-		f.child("affinity").child("nodeAffinity").child("requiredDuringSchedulingIgnoredDuringExecution").markUnmapped("it has no nodeSelectorTerms, without which Kubernetes refuses it")
+		f.child("affinity").child("nodeAffinity").child("requiredDuringSchedulingIgnoredDuringExecution").markUnmapped("it has no nodeSelectorTerms, which Kubernetes requires")
 	}
 	for _, pods := range []string{"podAffinity", "podAntiAffinity"} {
-		f.child("affinity").child(pods).markChanged("affinity", "it selects pods by labels of MetalLB: pods of lbstack have app.kubernetes.io/name: lbstack, and app.kubernetes.io/component")
+		f.child("affinity").child(pods).markChanged("affinity", "it selects pods by labels of MetalLB: change the selectors to labels of the pods of lbstack, app.kubernetes.io/name: lbstack and app.kubernetes.io/component")
 	}
 	copyValue(f.child("resources"), "resources", &c.Resources)
 }
@@ -133,7 +133,7 @@ func (in *importer) mapNodeSelector(f field, target string, c *v1beta1.Component
 		case key == "kubernetes.io/os" || key == "beta.kubernetes.io/os":
 			label.markIgnored("lbstack runs on Linux")
 		case len(c.NodeSelector) == maxLabels:
-			label.markUnmapped(fmt.Sprintf("nodeSelector can have %d items", maxLabels))
+			label.markUnmapped(fmt.Sprintf("nodeSelector can have at most %d items", maxLabels))
 		default:
 			if c.NodeSelector == nil {
 				c.NodeSelector = map[string]string{}
@@ -153,7 +153,7 @@ func (in *importer) mapTolerations(f field, target string, c *v1beta1.ComponentS
 			continue
 		}
 		if len(c.Tolerations) == maxLabels {
-			item.markUnmapped(fmt.Sprintf("tolerations can have %d items", maxLabels))
+			item.markUnmapped(fmt.Sprintf("tolerations can have at most %d items", maxLabels))
 			continue
 		}
 		if containsItem(c.Tolerations, item) {

@@ -127,7 +127,7 @@ func (in *importer) mapFlags(args field, component string) {
 // does instead, or which field to set.
 var settingNotes = map[string]string{
 	"bgp-debounce-timeout": "lbstack sends changes of routes at once and has no such timer",
-	"ml-wan-config":        "lbstack finds failures in another way: set spec.layer2.failureDetection to Relaxed if the network between nodes loses packets",
+	"ml-wan-config":        "lbstack detects failures in another way: set spec.layer2.failureDetection to Relaxed if the network between nodes loses packets",
 	"ml-bindport":          "the speakers of lbstack use the UDP port 7575: set spec.speaker.ports.mesh to use another",
 }
 
@@ -179,7 +179,7 @@ func mapSpread(list field, target string, c *v1beta1.ComponentSpec) {
 	for _, item := range list.withItem(target).items() {
 		item.child("labelSelector").markIgnored("selects pods of MetalLB; without a labelSelector, a stack counts the pods of its own component")
 		if len(c.TopologySpreadConstraints) == maxSpreadConstraints {
-			item.markUnmapped(fmt.Sprintf("topologySpreadConstraints can have %d items", maxSpreadConstraints))
+			item.markUnmapped(fmt.Sprintf("topologySpreadConstraints can have at most %d items", maxSpreadConstraints))
 			continue
 		}
 		if constraint, ok := item.value.(map[string]any); ok {

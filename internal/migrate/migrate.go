@@ -140,7 +140,7 @@ func mapFRRK8s(o *sourceObject, root field) {
 			root.markIgnored(ignoredState)
 			return
 		}
-		root.markUnmapped("lbstack speaks BGP itself and runs no FRR: set the sessions and routes of this object in spec.bgpPeers and spec.bgpAdvertisements, and run FRR on for its other purposes")
+		root.markUnmapped("lbstack speaks BGP itself and runs no FRR: set the sessions and routes of this object in spec.bgpPeers and spec.bgpAdvertisements, and keep FRR running for other purposes")
 	case "FRRNodeState", "BGPSessionState":
 		root.markIgnored(ignoredState)
 	case "FRRK8sConfiguration":
@@ -170,7 +170,7 @@ func (in *importer) mapCore(o *sourceObject, root field) {
 	case o.kind == "ConfigMap" && data.child("excludel2.yaml").hasValue():
 		in.mapExcludedInterfaces(data.child("excludel2.yaml"))
 	case o.kind == "ConfigMap" && o.name == "metallb-memberlist-config":
-		data.markUnmapped("lbstack finds failures in another way, within 0.4 s: set spec.layer2.failureDetection if this is too fast or too slow")
+		data.markUnmapped("lbstack detects failures in another way, within 0.4 s: set spec.layer2.failureDetection if this is too fast or too slow")
 	case o.kind == "ConfigMap" && o.name == "bgpextras":
 		data.markUnmapped("lbstack speaks BGP itself and runs no FRR: look in spec.bgpPeers and spec.bgpAdvertisements for fields that have the effect of these lines")
 	case o.kind == "ConfigMap" && isKubeVIPConfig(o.name, data):
@@ -199,11 +199,11 @@ func (in *importer) noteDifferences() {
 	spec, note := &in.stack.Spec, func(text string) { in.report.Notes = append(in.report.Notes, text) }
 	if len(spec.IPAddressPools) > 0 {
 		note("Services of different namespaces share an address only if its pool has sharingScope: Cluster (in MetalLB the same sharing key is enough).")
-		note("A Service keeps an address that its pool no longer gives, unless the pool has outsidePoolPolicy: Evict (MetalLB takes it away).")
+		note("A Service keeps an address that its pool no longer gives, unless the pool has outsidePoolPolicy: Evict (MetalLB takes such an address from the Service).")
 	}
 	in.survey.noteNamespaces(note)
 	if in.avoidsControlPlanes {
-		note("MetalLB's speakers do not tolerate the taint of control planes, and those of lbstack do: to announce nothing from there, set spec.speaker.nodeSelector, or nodeSelectors in the advertisements.")
+		note("MetalLB's speakers do not tolerate the taint of control planes, but the speakers of lbstack do: to announce nothing from control planes, set spec.speaker.nodeSelector, or nodeSelectors in the advertisements.")
 	}
 	in.noteOneFamily(note)
 	in.noteCilium(note)
@@ -211,7 +211,7 @@ func (in *importer) noteDifferences() {
 		note("The stack announces the addresses of kube-vip on the local network, since kube-vip's ConfigMap has no field for how they are announced. If kube-vip speaks BGP, set spec.bgpPeers and spec.bgpAdvertisements, and remove spec.l2Advertisements.")
 	}
 	if len(spec.IPAddressPools) > 0 && len(spec.L2Advertisements)+len(spec.BGPAdvertisements) == 0 {
-		note("Nothing is announced: the input has pools, and no advertisement. Add one to spec.l2Advertisements or spec.bgpAdvertisements.")
+		note("Nothing is announced: the input has pools, but no advertisement. Add one to spec.l2Advertisements or spec.bgpAdvertisements.")
 	}
 	if slices.ContainsFunc(spec.BGPPeers, func(p v1beta1.StackBGPPeer) bool { return p.HoldTimeSeconds == nil }) {
 		note("The hold time of a peer that sets none is 30 s (MetalLB: 90 s in native mode, 180 s with FRR; Cilium: 90 s).")

@@ -85,12 +85,12 @@ func (in *importer) narrowPools(item string, names *[]v1beta1.ObjectName, select
 		why = "its selectors use labels that lbstack sets on pools itself"
 	}
 	if len(matching) == 0 {
-		in.refuseItem(item, fmt.Sprintf("the advertisement is left out: it applies to no pool of %s in the input, and without names it would apply to all pools of the stack", own))
+		in.refuseItem(item, fmt.Sprintf("the advertisement is left out: it applies to no pool of %s in the input, and without names of pools it would apply to all pools of the stack", own))
 		return
 	}
 	slices.Sort(matching)
 	*names, *selectors = matching, nil
-	in.report.Notes = append(in.report.Notes, fmt.Sprintf("%s names the pools that it applies to, since %s: add the names of later pools there.", item, why))
+	in.report.Notes = append(in.report.Notes, fmt.Sprintf("%s names the pools that it applies to, since %s: when you add a pool, add its name to the advertisement.", item, why))
 }
 
 func (in *importer) narrowPeers(item string, names *[]v1beta1.ObjectName) {
@@ -109,10 +109,10 @@ func (in *importer) narrowPeers(item string, names *[]v1beta1.ObjectName) {
 	switch {
 	case !others:
 	case len(peers) == 0:
-		in.refuseItem(item, fmt.Sprintf("the advertisement is left out: no peer of %s is in the input, and without names it would be for all peers of the stack", own))
+		in.refuseItem(item, fmt.Sprintf("the advertisement is left out: no peer of %s is in the input, and without names of peers it would apply to all peers of the stack", own))
 	default:
 		*names = peers
-		in.report.Notes = append(in.report.Notes, item+" names its peers, since the stack has peers of another configuration: add the names of later peers there.")
+		in.report.Notes = append(in.report.Notes, item+" names its peers, since the stack has peers of another configuration: when you add a peer, add its name to the advertisement.")
 	}
 }
 

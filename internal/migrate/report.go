@@ -103,7 +103,7 @@ func (r *Report) Print(w io.Writer) error {
 		})
 	}
 	if len(r.Notes) > 0 {
-		fmt.Fprintf(&text, "\nDifferent without a field that says so:\n")
+		fmt.Fprintf(&text, "\nOther differences:\n")
 	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(&text, "  %s\n", note)
@@ -115,7 +115,7 @@ func (r *Report) Print(w io.Writer) error {
 // fieldPhrase returns the path of the field that was marked. For a whole object, which has no path, it returns a phrase.
 func (e Entry) fieldPhrase() string {
 	if e.group == "" {
-		return "all of it"
+		return "the whole object"
 	}
 	return e.group
 }

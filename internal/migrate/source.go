@@ -27,7 +27,7 @@ type Object struct {
 
 // ErrNoObject is wrapped by the error of Read for valid YAML that is not a Kubernetes object, such as the values of
 // a Helm chart.
-var ErrNoObject = errors.New("is no object")
+var ErrNoObject = errors.New("not a Kubernetes object")
 
 // Read splits YAML or JSON into objects. Each item of a List becomes an object. from names the source of the text, for errors. A key
 // that a map has twice is an error, since one of the two values would be lost.
@@ -37,13 +37,13 @@ func Read(from string, text io.Reader) ([]Object, error) {
 		return nil, fmt.Errorf("reading %s: %w", from, err)
 	}
 	if len(all) > maxDocumentBytes {
-		return nil, fmt.Errorf("%s has more than %d MiB: pass the files that have the configuration only", from, maxDocumentBytes>>20)
+		return nil, fmt.Errorf("%s has more than %d MiB: pass only the files with the configuration", from, maxDocumentBytes>>20)
 	}
 	var objects []Object
 	for i, document := range splitDocuments(string(all)) {
 		var content any
 		if err := yaml.UnmarshalStrict([]byte(document), &content); err != nil {
-			return nil, fmt.Errorf("%s: document %d is no YAML that can be read: %w", from, i+1, err)
+			return nil, fmt.Errorf("%s: document %d cannot be read as YAML: %w", from, i+1, err)
 		}
 		found, err := objectsIn(from, content)
 		if err != nil {
@@ -90,7 +90,7 @@ func objectsIn(from string, content any) ([]Object, error) {
 		return objects, nil
 	}
 	if version, _ := object["apiVersion"].(string); version == "" || kind == "" {
-		return nil, fmt.Errorf("%w: it has no apiVersion or no kind: pass Kubernetes objects; the text of MetalLB's old configuration goes into a ConfigMap as data.config", ErrNoObject)
+		return nil, fmt.Errorf("%w: it has no apiVersion or no kind: pass Kubernetes objects, and put the text of MetalLB's old configuration into data.config of a ConfigMap", ErrNoObject)
 	}
 	return []Object{{From: from, Content: object}}, nil
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Prints in a few short lines what failed, from the output of a make target in the file $1: the failed
-# tests with what they printed last themselves (a program under test goes on to log until it ends), what
-# follows a panic or a data race, or the end of the output where no test failed.
+# Prints the failures in the output of a make target, which is in the file $1, in a few short lines: each
+# failed test with the last lines that it printed, and the lines after a panic or a data race. Lines that a
+# program under test logged are left out. If no test failed, it prints the end of the output.
 set -euo pipefail
 awk '
   /^panic: |^WARNING: DATA RACE/ { following = 12 }

@@ -3,8 +3,9 @@
 # after the other. An input that fails is written to testdata/fuzz of its package:
 # commit it, and the unit tests run it from then on.
 #
-# The bound is a count: with a time as bound, go test fails now and then although
-# no input did (golang/go#75804, fixed in Go 1.27). A target that hangs is ended.
+# The bound is a number of inputs. With a time as bound, go test sometimes fails
+# although no input failed (golang/go#75804, fixed in Go 1.27). A target that runs
+# for more than 120 s is stopped, and counts as failed.
 #
 # usage: hack/fuzz.sh INPUTS [PACKAGES]   e.g. hack/fuzz.sh 1000000 ./internal/l2net/arp
 set -euo pipefail

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs test/integration in three processes at once, each with an API server and ports of its own: the
-# tests wait most of the time. The first has the tests of the operator, the second those that take longest
-# of all others, the third the rest, with changes of the components. What failed is printed once more at the end.
+# Runs test/integration in three processes at once, since the tests wait most of the time. Each process has
+# an API server and ports of its own. The first runs the tests of the operator, the second the longest of the
+# other tests, and the third the rest. Failures are printed once more at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 operator='^Test(Stack|Rollout_[^C]|Rights|Removal|Removed|Killed|Drift|Announcing|Monitoring|BGPAdvertisement_|StatusFields|Speakers|AList|AnEdit|AllFields|Routers|Passwords|Secrets|OperatorCondition|Pass|Specs)'
@@ -31,7 +31,7 @@ begin rest -test.skip "$operator|$long"
 failed=()
 for i in "${!lanes[@]}"; do wait "${lanes[$i]}" || failed+=("${names[$i]}"); done
 for name in "${failed[@]}"; do
-  echo "=== what failed of $name"
+  echo "=== failures of $name"
   hack/failed.sh "$logs/$name"
 done
 [ "${#failed[@]}" = 0 ]

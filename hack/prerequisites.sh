@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the test bed and the tests need, only those
-# that are missing. Where it cannot, it says what is missing and what to do.
-# Arguments are more programs, each with a package of its own name.
+# Installs the Debian packages that the test bed and the tests need, if they are
+# missing. If it cannot install them, it prints what is missing and what to do.
+# Each argument is a further program, which is in a package of the same name.
 set -euo pipefail
 
-# A program or a file, and the package that brings it.
+# A program or a file, and the package that contains it.
 needs="
 containerd                  containerd
 ctr                         containerd
@@ -42,7 +42,7 @@ fail() {
   exit 1
 }
 
-# The programs of the administrator are not in everybody's search path.
+# These folders have programs that are needed, and are not in the PATH of every user.
 PATH=$PATH:/usr/sbin:/sbin
 
 [ "$(uname -s)" = Linux ] || fail "this is $(uname -s); the test bed needs the network namespaces of Linux: use a Linux machine (a virtual one will do)"
@@ -72,17 +72,17 @@ while read -r what package; do
 done <<<"$needs"
 
 if [ -z "$packages" ]; then
-  echo "prerequisites: all there"
+  echo "prerequisites: all packages are installed"
   exit 0
 fi
 command -v apt-get >/dev/null ||
-  fail "missing:$missing; there is no apt-get here, so install what brings them yourself (the packages of Debian are:$packages)"
+  fail "missing:$missing; this machine has no apt-get: install the packages that contain them yourself (on Debian:$packages)"
 
 echo "prerequisites: missing:$missing; installing$packages"
 export DEBIAN_FRONTEND=noninteractive
-# The test bed starts a containerd of its own for each node, and tests their own
-# routers and Prometheus; the services of the machine stay off. At run level 1 maintainer scripts
-# do not start services, and where systemd runs they are stopped below.
+# The services that the packages bring must not run: the test bed starts a containerd of its own for each
+# node, and tests start their own routers and Prometheus. At run level 1 maintainer scripts do not start
+# services. Where systemd runs, the services are stopped below.
 export RUNLEVEL=1
 # shellcheck disable=SC2086 # one word per package
 if ! apt-get install -y -qq --no-install-recommends $packages; then
@@ -98,4 +98,4 @@ if [ -d /run/systemd/system ]; then
     esac
   done
 fi
-echo "prerequisites: all there now"
+echo "prerequisites: all packages are installed now"

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Runs make targets, says which ones run, and ends with a table of what each took. Stages run one after
-# the other, and the first that fails ends it; "a+b,c" is one stage of two lanes, which run at once: a,
-# and b followed by c. Lanes are for targets that wait most of the time, and whose results do not depend
-# on how soon they get a processor. What they print begins with the target. Lanes print at once, and CI
-# may show the end of its output alone: what failed of each target stands there once more.
+# Runs make targets in stages, and prints a table of their durations if all pass. Each argument is a stage.
+# Stages run one after the other; after the first one that fails, no other stage runs. The stage "a+b,c" has
+# two lanes, which run at once: one runs a, the other runs b and then c. Lanes are for targets that wait most
+# of the time, and whose results do not depend on how soon they get a processor. Each line of a lane begins
+# with the name of its target. The lines of lanes are mixed, and CI may show only the end of the output: the
+# failures of each target are therefore printed once more at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 begin=$SECONDS

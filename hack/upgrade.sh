@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Brings up a cluster with an earlier version of lbstack and upgrades it to this one under
-# traffic. Wants the commit or tag of the earlier version, LBSTACK_CLUSTER and NODES in the
-# environment, and this version's image and installation in dist/. The earlier version is built
-# once, into dist/earlier/COMMIT.
+# Starts a cluster with an earlier version of lbstack and upgrades it to this version under
+# traffic. The argument is the commit or tag of the earlier version. LBSTACK_CLUSTER and NODES must
+# be in the environment, and the image and installation of this version in dist/. The earlier
+# version is built once, into dist/earlier/COMMIT.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 commit=$(git rev-parse --verify --short=12 "$1^{commit}")

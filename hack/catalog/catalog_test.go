@@ -17,7 +17,7 @@ func TestRun_Refuses(t *testing.T) {
 		name, version, releases string
 		want                    string
 	}{
-		{"a bundle of another version", "v0.3.0", "v0.1.0", "the bundle is lbstack.v0.2.0, and the catalogue is made for lbstack.v0.3.0"},
+		{"a bundle of another version", "v0.3.0", "v0.1.0", "the bundle is lbstack.v0.2.0, but the catalogue is made for lbstack.v0.3.0"},
 		{"an earlier release whose bundle is gone", "v0.2.0", "v0.0.9", "the bundle of the release v0.0.9 is missing in the catalogue"},
 		{"an earlier release whose bundle is named by tag", "v0.2.0", "v0.1.0", "replace the file by lbstack-v0.1.0-catalog.yaml of that release"},
 	}

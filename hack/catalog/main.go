@@ -80,7 +80,7 @@ func generate(ctx context.Context, dir string, o options, list releases.List) er
 		return err
 	}
 	if want := list.BundleName(o.version); csv.GetName() != want {
-		return fmt.Errorf("the bundle is %s, and the catalogue is made for %s: run `make bundle` with the same VERSION first", csv.GetName(), want)
+		return fmt.Errorf("the bundle is %s, but the catalogue is made for %s: run `make bundle` with the same VERSION first", csv.GetName(), want)
 	}
 	isListed := false
 	for _, release := range list.Releases {

@@ -13,8 +13,8 @@ import (
 
 // Make calls generate, which writes the paths into a temporary folder. It then replaces the paths in out by
 // the generated ones. If check is set, Make changes nothing. It then returns an error with the paths that are
-// not up to date, and the make target that updates them. Messages call the generated paths by the text in the
-// parameter what.
+// not up to date, and the make target that updates them. The parameter what is a phrase for the
+// generated paths in messages.
 func Make(what, target, out string, check bool, generate func(dir string) error, paths ...string) error {
 	scratch, err := os.MkdirTemp("", "lbstack-"+target+"-")
 	if err != nil {
@@ -43,15 +43,15 @@ func Replace(from, to string, paths ...string) error {
 		}
 		target := filepath.Join(to, path)
 		if err := os.RemoveAll(target); err != nil {
-			return fmt.Errorf("removing the files that were generated before: %w", err)
+			return fmt.Errorf("removing the earlier generated files: %w", err)
 		}
 		for name, content := range files {
 			file := filepath.Join(target, name)
 			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-				return fmt.Errorf("writing what was generated: %w", err)
+				return fmt.Errorf("writing the generated files: %w", err)
 			}
 			if err := os.WriteFile(file, content, 0o644); err != nil {
-				return fmt.Errorf("writing what was generated: %w", err)
+				return fmt.Errorf("writing the generated files: %w", err)
 			}
 		}
 	}
@@ -133,5 +133,5 @@ func firstDifference(got, want []byte) string {
 			return fmt.Sprintf("line %d is %q, and the generated line is %q", i+1, gotLines[i], line)
 		}
 	}
-	return fmt.Sprintf("it has %d lines, and the generated file has %d", len(gotLines), len(wantLines))
+	return fmt.Sprintf("the file has %d lines, and the generated one has %d", len(gotLines), len(wantLines))
 }

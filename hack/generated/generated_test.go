@@ -15,7 +15,7 @@ func TestReplaceAndCheck(t *testing.T) {
 	}{
 		{"the same files", map[string]string{"a/x": "1\n", "f": "2"}, map[string]string{"a/x": "1\n", "f": "2"}, nil},
 		{"a changed line", map[string]string{"a/x": "1\n2\n", "f": ""}, map[string]string{"a/x": "1\n3\n", "f": ""}, []string{`a/x: line 2 is "3", and the generated line is "2"`}},
-		{"a line at the end of the file", map[string]string{"a/x": "1", "f": ""}, map[string]string{"a/x": "1\n2", "f": ""}, []string{"a/x: it has 2 lines, and the generated file has 1"}},
+		{"a line at the end of the file", map[string]string{"a/x": "1", "f": ""}, map[string]string{"a/x": "1\n2", "f": ""}, []string{"a/x: the file has 2 lines, and the generated one has 1"}},
 		{"a file of an earlier generation", map[string]string{"a/x": "1", "f": ""}, map[string]string{"a/x": "1", "a/old": "1", "f": ""}, []string{"a/old is not generated any more"}},
 		{"nothing was generated before", map[string]string{"a/x": "1", "f": ""}, nil, []string{"a/x does not exist", "f does not exist"}},
 	}

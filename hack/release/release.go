@@ -46,7 +46,7 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("%s is not in catalog/releases.yaml: add it, with its date and channels", o.version)
 	}
 	if len(o.architectures) == 0 || len(o.systems) == 0 {
-		return fmt.Errorf("release %s: no architectures or no systems are given", o.version)
+		return fmt.Errorf("release %s: the flags -architectures and -systems must not be empty", o.version)
 	}
 	scratch, err := os.MkdirTemp("", "lbstack-release-")
 	if err != nil {
@@ -169,7 +169,7 @@ func (b builder) writeImage(ctx context.Context, part, repository, dir, target s
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		source, err := filepath.Rel(target, name)
 		if err != nil {
-			return "", fmt.Errorf("placing %s in the image of the %s: %w", name, part, err)
+			return "", fmt.Errorf("placing %s in the image %s: %w", name, part, err)
 		}
 		arguments = append(arguments, "--file", name+"="+filepath.Join(dir, source))
 	}
@@ -193,7 +193,7 @@ func (b builder) joinImages(part string, archives []string) (string, error) {
 	for _, file := range archives {
 		content, err := os.ReadFile(file)
 		if err != nil {
-			return "", fmt.Errorf("reading an image of the %s: %w", part, err)
+			return "", fmt.Errorf("reading an archive of the image %s: %w", part, err)
 		}
 		contents = append(contents, content)
 	}

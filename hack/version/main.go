@@ -54,7 +54,7 @@ func run(root, version string, check bool) error {
 	return errors.Join(wrong...)
 }
 
-// setVersion replaces the version before by another version in a file. If check is set, it changes nothing, and
+// setVersion replaces one version (before) by another (version) in a file. If check is set, it changes nothing, and
 // returns an error if the file would change.
 func setVersion(file, before, version string, check bool) error {
 	info, err := os.Stat(file)
@@ -77,7 +77,7 @@ func setVersion(file, before, version string, check bool) error {
 	return os.WriteFile(file, []byte(changed), info.Mode().Perm())
 }
 
-// replaceVersion replaces the version before by another version in a text. The version has a v in front, except in
+// replaceVersion replaces one version (before) by another (version) in a text. The version has a v in front, except in
 // the name of the Helm chart's archive.
 func replaceVersion(text, before, version string) string {
 	quoted := regexp.QuoteMeta(strings.TrimPrefix(before, "v"))

@@ -75,7 +75,7 @@ fmt: ## Format all Go code.
 .PHONY: lint
 lint: generate-check $(GOLANGCI_LINT) $(ACTIONLINT) ## Check format, generated files, workflows and, by .golangci.yml, all code.
 	@$(ACTIONLINT) -shellcheck= -pyflakes= .github/workflows/*.yml
-	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted (make fmt mends it): $$unformatted"; exit 1; }
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted (run make fmt): $$unformatted"; exit 1; }
 	@for module in $(MODULES); do echo "golangci-lint: $$module"; (cd $$module && $(CURDIR)/$(GOLANGCI_LINT) run ./...); done
 
 # The commits that commits-check looks at, as git log takes them.

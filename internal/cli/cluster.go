@@ -39,8 +39,8 @@ type cluster struct {
 	logs func(ctx context.Context, namespace, pod string, options *corev1.PodLogOptions) ([]byte, error)
 }
 
-// installNamespace returns the namespace of lbstack: the one of -n, or the default. It is for commands in which -n cannot mean
-// the namespace of anything else.
+// installNamespace returns the namespace of lbstack: the one of -n, or the default. It is for commands in which -n has no
+// other meaning.
 func (c *cluster) installNamespace() string {
 	if n := c.flags.Namespace; n != nil && *n != "" {
 		return *n

@@ -100,7 +100,7 @@ func TestProbe_CommandsWithACluster(t *testing.T) {
 		{"without the right to delete them", "who 192.0.2.9 --probe", ended(0, `{"answers":[]}`), "delete", "Nobody answers.", "asks for", "was not deleted: you lack a right: pods is forbidden", 1},
 		{"in another namespace", "who 192.0.2.9 --probe -n other", nil, "", "", "", "the namespace other has no DaemonSet lbstack-speaker", 0},
 		{"in the namespace of somebody else", "who 192.0.2.9 --probe -n tenant", nil, "", "", "", "the operator has not made the DaemonSet tenant/lbstack-speaker", 0},
-		{"from a node without a speaker", "who 192.0.2.9 --probe --from node-2", nil, "", "", "", "no speaker of a node node-2", 0},
+		{"from a node without a speaker", "who 192.0.2.9 --probe --from node-2", nil, "", "", "", "no speaker on node node-2", 0},
 		{"a node alone", "who 192.0.2.9 --from node-2", nil, "", "", "", "--from names the node from which --probe asks", 0},
 		{"all addresses", "who --probe", nil, "", "", "", "--probe asks for one address", 0},
 		{"a Service", "who shop/web --probe", nil, "", "", "", "--probe asks for one address", 0},

@@ -45,7 +45,7 @@ func (l *lateResponders) printed(line string) {
 		l.nodes = slices.DeleteFunc(l.nodes, func(node string) bool { return "node "+node == first })
 	case line == "lbstack ends its announcements":
 		l.take()
-	case strings.Contains(line, "it is restarted"):
+	case strings.Contains(line, "the pod is restarted"):
 		l.restarted = true
 		l.giveBack()
 	}

@@ -68,7 +68,7 @@ type Finding struct {
 	Check string `json:"check"`
 	// Problems are sentences, each with what to do; none: the check passed.
 	Problems []string `json:"problems,omitempty"`
-	// Unread is set if the user lacks a right that the check needs. It is the error with that right.
+	// Unread is set if the user lacks a right that the check needs. It is the error that names this right.
 	Unread string `json:"unread,omitempty"`
 	// Absent is why the check has nothing to look at or cannot parse it. Such a check counts as passed.
 	Absent string `json:"absent,omitempty"`

@@ -393,7 +393,7 @@ type eligibleNodes struct {
 }
 
 // eligibleByAddress returns the nodes that may announce each address that a Service has. Routes
-// need a session with a router as well, to which an advertisement announces the address. The view is that of the routes.
+// need a session with a router as well, to which an advertisement announces the address. The returned view is the input for the routes.
 func (s *Snapshot) eligibleByAddress() (map[netip.Addr]eligibleNodes, *routes.View) {
 	held := apiconv.HeldAddresses(s.Services, s.Claims)
 	v := s.viewFor(held)

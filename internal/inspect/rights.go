@@ -99,7 +99,7 @@ func (r *RBAC) accounts() (names []string) {
 	return slices.Compact(names)
 }
 
-// grantedRules returns the rules that an account has in all namespaces, and those that it has in the namespace of the Roles besides.
+// grantedRules returns the rules that an account has in all namespaces, and the further rules that it has in the namespace of the Roles.
 func (r *RBAC) grantedRules(account serviceAccount) (cluster, namespaced []rbacv1.PolicyRule) {
 	for _, b := range r.ClusterRoleBindings {
 		if bindsAccount(b.Subjects, account) {

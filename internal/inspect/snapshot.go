@@ -3,7 +3,7 @@
 // a change of the stack would do (Plan), whether the requirements are met (Doctor), and whether the hosts of the
 // local network answer as the speakers report (Probe). Its decisions are those of the packages that the
 // controller and the speakers use (internal/ipam, internal/eligibility, internal/routes, internal/reports), and it shows the
-// conditions that these have written. It is pure: objects in, answers out; the kubectl plugin reads the objects.
+// conditions that the controller and the speakers have written. It is pure: objects in, answers out; the kubectl plugin reads the objects.
 package inspect
 
 import (

@@ -112,8 +112,8 @@ type Assignment struct {
 	State string `json:"state"`
 	// Services are the Services that have the address or for which it is reserved, as namespace/name.
 	Services []string `json:"services,omitempty"`
-	// Node is the node that announces the address on the local network, since the time Since. Interfaces are those on which it
-	// does, each with its MAC address.
+	// Node is the node that announces the address on the local network, since the time Since. Interfaces are the interfaces on
+	// which the node does so, each with its MAC address.
 	Node       string     `json:"node,omitempty"`
 	Interfaces []string   `json:"interfaces,omitempty"`
 	Since      *time.Time `json:"since,omitempty"`

@@ -157,7 +157,7 @@ func (s *Snapshot) endpointLines(svc *corev1.Service) (lines []string) {
 // routers (bgp), and the reports of the speakers.
 type decisionView struct {
 	l2      eligibility.Input
-	bgp     eligibility.Input // whose advertisements may be invalid: of these the last valid settings are in effect
+	bgp     eligibility.Input // also has invalid advertisements, whose last valid settings are in effect
 	routed  routes.View
 	states  map[lb.NodeName]reports.Report
 	picture reports.MergedReports

@@ -12,7 +12,7 @@ import (
 )
 
 // itemOwner is the configuration from which an item was made. An advertisement that names no pools and peers applies to all pools
-// and peers of its own load balancer. In a stack it would apply to those of others as well, so narrowAdvertisements restricts it.
+// and peers of its own load balancer. In a stack it would apply to the pools and peers of other load balancers as well, so narrowAdvertisements restricts it.
 type itemOwner string
 
 const (

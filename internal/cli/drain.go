@@ -33,7 +33,7 @@ func drainCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.C
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if timeout < 0 {
-				return fmt.Errorf("--timeout %s: use 0 to wait without a limit", timeout)
+				return fmt.Errorf("--timeout %s is negative: use 0 to wait without a limit", timeout)
 			}
 			stack, node, err := cluster.stackAndNode(cmd.Context(), args[0])
 			if err != nil {

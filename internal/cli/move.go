@@ -38,7 +38,7 @@ func moveCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Co
 			case err != nil:
 				return err
 			case timeout < 0:
-				return fmt.Errorf("--timeout %s: use 0 to wait without a limit", timeout)
+				return fmt.Errorf("--timeout %s is negative: use 0 to wait without a limit", timeout)
 			case reset == (len(args) == 2):
 				return errors.New("pass either a node or --reset")
 			case reset && wait:

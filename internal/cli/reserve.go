@@ -80,7 +80,7 @@ func (c *cluster) reserve(ctx context.Context, streams genericiooptions.IOStream
 			fmt.Fprintf(streams.Out, "%s reserves the address: %s\n", name, ready.Message)
 			return nil
 		case ready != nil && ready.ObservedGeneration >= claim.Generation:
-			return fmt.Errorf("%s does not reserve the address: %s (%s): kubectl lbstack release %s deletes it", name, ready.Message, ready.Reason, address)
+			return fmt.Errorf("%s does not reserve the address: %s (%s): kubectl lbstack release %s deletes the claim", name, ready.Message, ready.Reason, address)
 		case time.Now().After(until):
 			return fmt.Errorf("%s exists, and the controller has not reported within %s whether the claim reserves the address: look at the pods of the controller (kubectl lbstack status)", name, claimReadyTimeout)
 		}

@@ -68,7 +68,7 @@ func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.S
 			problems.Store(&p)
 			state.Nudge()
 		},
-		Passes: o.Watchdog.AddLoop("the watcher of the cluster for BGP"),
+		Passes: o.Watchdog.AddLoop("the watcher of cluster objects for BGP"),
 	})
 }
 

@@ -58,7 +58,7 @@ func (r RefusedAddresses) String() string {
 	if more := r.Count - len(r.First); more > 0 {
 		parts = append(parts, fmt.Sprintf("%d more", more))
 	}
-	return fmt.Sprintf("addresses that Services hold are not announced (%s): a speaker announces only addresses that the pool of the IPAddressClaim lists, or that it announced before: add the addresses to the pools, or delete the claims",
+	return fmt.Sprintf("this node does not announce some addresses of Services (%s). A speaker begins to announce an address only if the pool of its IPAddressClaim lists the address: add the addresses to the pools, or delete the claims",
 		strings.Join(parts, "; "))
 }
 
@@ -96,7 +96,7 @@ func (r RoutingState) stateAfterStop(now time.Time) (left RoutingState, stays ma
 		now := speakerbgp.Status{Peer: s.Peer, Router: s.Router, State: session.Idle, Since: now, LastError: "the speaker on this node was stopped"}
 		if s.Negotiated != nil && s.Negotiated.GracefulRestart != nil {
 			stays[s.Peer], now.Prefixes = true, s.Prefixes
-			now.LastError += "; the router keeps its routes until the next speaker runs, or until the restart time has passed"
+			now.LastError += "; the router keeps the routes of this node until the next speaker runs, or until the restart time has passed"
 		}
 		left.Sessions = append(left.Sessions, now)
 	}
@@ -145,7 +145,7 @@ func (r RoutingState) pathMessage(peer bgp.PeerName) string {
 	path, watched := r.Path(peer)
 	switch {
 	case !watched:
-		return "the path is not watched: the BFDProfile is missing, or the router's address is not known yet"
+		return "BFD does not watch the path yet: the BFDProfile is missing, or the router's address is not known"
 	case path.Problem != "":
 		return path.Problem
 	}
@@ -156,7 +156,7 @@ func (r RoutingState) pathMessage(peer bgp.PeerName) string {
 func (r RoutingState) flappingMessages() (sentences []string) {
 	for _, s := range r.Sessions {
 		if s.Flaps >= bgp.FlappingThreshold && (s.State == session.Established || time.Since(s.Since) < speakerbgp.DownAfter) {
-			sentences = append(sentences, fmt.Sprintf("BGPPeer %q: the session is flapping: it ended %d times, with less than %d minutes between two ends; last error: %s", s.Peer, s.Flaps, int(bgp.StableAfter.Minutes()), s.LastError))
+			sentences = append(sentences, fmt.Sprintf("BGPPeer %q: the session is flapping: it ended %d times without staying established for %d minutes; last error: %s", s.Peer, s.Flaps, int(bgp.StableAfter.Minutes()), s.LastError))
 		}
 	}
 	return sentences
@@ -171,7 +171,7 @@ func (r RoutingState) downMessages(now time.Time) (sentences []string) {
 		case s.State != session.Established && now.Sub(s.Since) >= speakerbgp.DownAfter:
 			sentences = append(sentences, fmt.Sprintf("BGPPeer %q: no session since %s: %s", s.Peer, p.Since.UTC().Format(time.RFC3339), cmp.Or(p.LastError, string(p.State))))
 		case s.State == session.Established && watched && path.Problem != "":
-			sentences = append(sentences, fmt.Sprintf("BGPPeer %q: the session is established, but its path is not watched: %s", s.Peer, unwatchedMessage(path)))
+			sentences = append(sentences, fmt.Sprintf("BGPPeer %q: the session is established, but BFD does not watch its path: %s", s.Peer, unwatchedMessage(path)))
 		}
 	}
 	return sentences

@@ -28,7 +28,7 @@ func TestSessionFailureIsInTheSpeakerState(t *testing.T) {
 		lastError, ready string // what they contain; empty: nothing is wrong
 	}{
 		{"an established session is well", speakerbgp.Status{State: session.Established, Since: long}, nil, "", ""},
-		{"a path that cannot be watched is reported although the session is up", speakerbgp.Status{State: session.Established, Since: long}, taken, "port 3784 is taken", "its path is not watched"},
+		{"a path that cannot be watched is reported although the session is up", speakerbgp.Status{State: session.Established, Since: long}, taken, "port 3784 is taken", "BFD does not watch its path"},
 		{"a router without BFD takes nothing from a session that does not wait for it", speakerbgp.Status{State: session.Established, Since: long}, silent, "", ""},
 		{"a session that waits for BFD reports the states of both sides", speakerbgp.Status{State: session.Idle, Since: long, WaitsForBFD: true}, silent, "strictBFD", "strictBFD"},
 		{"a session that waits for BFD which cannot work has the reason", speakerbgp.Status{State: session.Idle, Since: long, WaitsForBFD: true}, taken, "port 3784 is taken", "port 3784 is taken"},
@@ -82,7 +82,7 @@ func TestRouting_ProblemsAndFlapsAreReported(t *testing.T) {
 	if diff := cmp.Diff(want, got.BGPPeers); diff != "" {
 		t.Errorf("peers (-want +got):\n%s", diff)
 	}
-	if ready := got.Conditions[0]; ready.Reason != v1beta1.ReasonFlapping || !strings.Contains(ready.Message, `BGPPeer "c": the session is flapping: it ended 3 times, with less than 10 minutes between two ends; last error: closed`) {
+	if ready := got.Conditions[0]; ready.Reason != v1beta1.ReasonFlapping || !strings.Contains(ready.Message, `BGPPeer "c": the session is flapping: it ended 3 times without staying established for 10 minutes; last error: closed`) {
 		t.Errorf("Ready: got %+v, want %s with the peer c", ready, v1beta1.ReasonFlapping)
 	}
 }
@@ -125,7 +125,7 @@ func TestReportOfASpeakerThatEnds(t *testing.T) {
 	}
 	for i, want := range []left{{"Idle", 0, false}, {"Idle", 1, true}, {"Idle", 0, false}} {
 		p := got.BGPPeers[i]
-		if is := (left{p.State, p.Prefixes, strings.Contains(p.LastError, "keeps its routes")}); is != want || !strings.Contains(p.LastError, "was stopped") {
+		if is := (left{p.State, p.Prefixes, strings.Contains(p.LastError, "keeps the routes of this node")}); is != want || !strings.Contains(p.LastError, "was stopped") {
 			t.Errorf("the session with %s is %+v, want %+v; with the error %q", p.Name, is, want, p.LastError)
 		}
 	}

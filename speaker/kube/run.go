@@ -75,12 +75,12 @@ func NewManager(o Options, log logr.Logger) (manager.Manager, *StateWriter, erro
 func AddRunnables(mgr manager.Manager, objects *informers.Source, o Options, engine *layer2.Engine, join func(map[lb.NodeName]netip.Addr), state *StateWriter) error {
 	watcher := &Watcher{
 		Objects: objects, Self: o.Node, Before: o.Before, OnSnapshot: engine.SetSnapshot, OnChange: engine.SetChange, OnPeers: join,
-		Passes: o.Watchdog.AddLoop("the watcher of the cluster for layer 2"),
+		Passes: o.Watchdog.AddLoop("the watcher of cluster objects for layer 2"),
 	}
 	state.Partitioned = engine.SetPartitioned
 	ready := func() error {
 		if !engine.HasSynced() {
-			return errors.New("the speaker has not yet read the objects of the cluster, the states of its peers and the links of the node")
+			return errors.New("the speaker is not ready yet: it waits for the objects of the cluster, for the states of the other speakers, or for the network interfaces of this node")
 		}
 		return nil
 	}

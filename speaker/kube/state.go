@@ -133,7 +133,7 @@ func (w *StateWriter) Start(ctx context.Context) error {
 			return nil
 		}
 		if err := w.writeAll(ctx); err != nil && ctx.Err() == nil {
-			w.Log.Error(err, "writing this node's SpeakerState; trying again")
+			w.Log.Error(err, "writing this node's SpeakerState failed; trying again")
 			signal(w.wake)
 			failures++
 		} else {
@@ -355,7 +355,7 @@ func (w *StateWriter) createState(ctx context.Context) (*v1beta1.SpeakerState, e
 	}
 	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: string(w.Self), OwnerReferences: owner}}
 	if err := w.Client.Create(ctx, state); err != nil {
-		return nil, fmt.Errorf("creating it: %w", err)
+		return nil, fmt.Errorf("the object does not exist, and creating it failed: %w", err)
 	}
 	return state, nil
 }

@@ -70,29 +70,32 @@ func TestStatus_OfASpeakerThatMissesOthers(t *testing.T) {
 		change(&r)
 		return r
 	}
-	const look = ": look at these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)"
-	const receives = "the speaker receives from 1 of 3 speakers that should be there, and not from n2 and n3: it announces what it has, and takes an address only when no host answers for it"
+	const look = ": check these nodes, and allow UDP on the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes"
+	const misses = "this speaker receives nothing from 2 of the 3 speakers that should run: the speakers on n2 and n3"
+	const receives = misses + ". It goes on announcing its addresses, and takes over an address only if no host answers for it"
 	for _, tt := range []struct {
 		name   string
 		report layer2.Report
 		want   string
 	}{
 		{"in a minority", minority, receives + look},
-		{"a link is silent", with(func(r *layer2.Report) { r.Silent = []string{"eth1"} }), receives + "; on eth1, where no host answers, it announces nothing until a host asks for an address" + look},
+		{"a link is silent", with(func(r *layer2.Report) { r.Silent = []string{"eth1"} }), receives + ". On eth1 no host answers: the speaker announces nothing there until a host requests one of its addresses" + look},
 		{"a link is silent, and the nodes of all others are not ready", with(func(r *layer2.Report) {
 			r.Alone, r.Silent, r.Links = true, []string{"eth1"}, []layer2.Link{{Name: "eth0"}, {Name: "eth1"}}
-		}), "the speaker receives from 1 of 3 speakers that should be there, and not from n2 and n3, whose nodes are not ready: it announces what it has, and takes an address only when no host answers for it; " +
-			"on eth1, where no host answers, it announces nothing until a host asks for an address: bring the nodes back, or delete those Nodes that do not come back"},
+		}), misses + ", whose Nodes are not ready. It goes on announcing its addresses, and takes over an address only if no host answers for it. " +
+			"On eth1 no host answers: the speaker announces nothing there until a host requests one of its addresses: repair the nodes, or delete the Nodes that will not return"},
 		{"hosts answer for addresses", with(func(r *layer2.Report) {
 			r.InUse = layer2.UsedAddresses{Count: 3, First: []layer2.AddressUse{
 				{Address: netip.MustParseAddr("10.0.0.1"), Interface: "eth0", Hardware: net.HardwareAddr{2, 0, 0, 0, 0, 7}},
 				{Address: netip.MustParseAddr("10.0.0.2"), Interface: "eth0", Hardware: net.HardwareAddr{2, 0, 0, 0, 0, 8}, Node: "n2"},
 			}}
-		}), receives + "; hosts answer for 10.0.0.1 (02:00:00:00:00:07 on eth0), 10.0.0.2 (02:00:00:00:00:08 of the node n2 on eth0), 1 more" + look},
+		}), receives + ". Other hosts answer for 10.0.0.1 (02:00:00:00:00:07, on the interface eth0), 10.0.0.2 (02:00:00:00:00:08 of the node n2, on the interface eth0), 1 more" + look},
 		{"no host answers", with(func(r *layer2.Report) { r.Phase = "Isolated" }),
-			"the speaker receives nothing from n2 and n3, and no answer from any host on the links of its addresses. It announces nothing until a host there answers or asks for one of its addresses, since other nodes may have them: look at the network of the node"},
+			"the speaker receives nothing from the speakers on n2 and n3, and no host answers on the interfaces on which it announces addresses. Other nodes may announce its addresses now, " +
+				"so it announces nothing until a host on such an interface answers or requests one of its addresses: check the network connection of this node"},
 		{"the others receive nothing from it", layer2.Report{Phase: "Isolated", MinoritySince: time.Unix(1, 0), Missing: []lb.NodeName{"n2", "n3"}, Unreached: []lb.NodeName{"n2", "n3"}},
-			"nothing that the speaker sends arrives at n2 and n3, from which it receives. It announces nothing, since these nodes take over its addresses: look at what drops UDP that the node sends to the mesh port (spec.speaker.ports of the LoadBalancerStack)"},
+			"nothing that the speaker sends arrives at n2 and n3, although messages from these nodes arrive here. The speaker announces nothing, since these nodes take over its addresses: " +
+				"find out what drops the UDP datagrams that this node sends to the mesh port (spec.speaker.ports of the LoadBalancerStack)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := meta.FindStatusCondition(desiredStatus(&v1beta1.SpeakerState{}, tt.report, RoutingState{}, nil).Conditions, v1beta1.ConditionReady)
@@ -210,9 +213,9 @@ func TestStatusListsEachConflictOnceUpToTheBound(t *testing.T) {
 	if diff := cmp.Diff(want, got.Conflicts[0]); diff != "" {
 		t.Errorf("first conflict (-want +got):\n%s", diff)
 	}
-	const sentence = "other hosts use addresses that this node owns: 10.0.0.0 by 02:00:00:00:00:09 on eth0 (announced all the same), " +
-		"10.0.0.1 by the kernel of the node node2 (02:00:00:00:00:09) on eth0 (not announced), 10.0.0.2 by 02:00:00:00:00:09 on eth0 (not announced) and 253 more; " +
-		"if another load balancer, such as MetalLB, announces them from nodes, turn that off; otherwise give these hosts other addresses, or exclude the addresses in the pool; if kube-proxy has added them to interfaces of nodes, set ipvs.strictARP of kube-proxy"
+	const sentence = "other hosts use addresses that this node owns: 10.0.0.0 (used by 02:00:00:00:00:09 on eth0; announced nevertheless), " +
+		"10.0.0.1 (used by the kernel of the node node2 (02:00:00:00:00:09) on eth0; not announced), 10.0.0.2 (used by 02:00:00:00:00:09 on eth0; not announced) and 253 more: " +
+		"if another load balancer, such as MetalLB, announces the addresses from nodes, turn that load balancer off; otherwise give these hosts other addresses, or exclude the addresses in the pool. If kube-proxy has added the addresses to interfaces of nodes, set ipvs.strictARP of kube-proxy"
 	if c := meta.FindStatusCondition(got.Conditions, v1beta1.ConditionReady); c.Message != sentence {
 		t.Errorf("message: got  %s\nwant %s", c.Message, sentence)
 	}

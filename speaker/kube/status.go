@@ -101,7 +101,7 @@ func setStopped(s *v1beta1.SpeakerStateStatus) {
 	}
 	meta.SetStatusCondition(&s.Conditions, metav1.Condition{
 		Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonStopped,
-		Message: "the speaker was stopped; its last status stays until the next speaker on this node has started: if none starts soon, look at the pod of the speaker on this node",
+		Message: "the speaker was stopped, and its last status stays until the next speaker on this node has started: if no speaker starts soon, check the speaker's pod on this node",
 	})
 }
 
@@ -147,15 +147,15 @@ func readyCondition(r layer2.Report, routing RoutingState, checkpoint error) met
 	case !r.MinoritySince.IsZero() && !r.Alone:
 		c.Reason, c.Message = v1beta1.ReasonMinority, bounded.Message(minorityMessage(r))
 	case r.Conceded.Count > 0:
-		c.Reason, c.Message = v1beta1.ReasonAddressConceded, fmt.Sprintf("hosts answer for %d addresses that this node has or is to have; they are, or may be, nodes whose speakers this one never received from. "+
-			"This node does not announce these addresses until no host answers: look at the speakers there, their version and key, and at the mesh port (UDP, spec.speaker.ports of the LoadBalancerStack)%s",
-			r.Conceded.Count, inUseClause(r.Conceded))
+		c.Reason, c.Message = v1beta1.ReasonAddressConceded, fmt.Sprintf("this node does not announce %d addresses, since other hosts answer for them: %s. Each of these hosts is, or may be, a node whose speaker has never sent a message to this speaker. "+
+			"This node announces an address again when no other host answers for it: check the version and the mesh key of the speakers on the other nodes, and allow UDP on the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes",
+			r.Conceded.Count, usesText(r.Conceded))
 		// Failures that no other object shows come before failures that another object shows too.
 	case len(r.Unserved) > 0:
 		c.Reason, c.Message = v1beta1.ReasonInterfaceFailed, bounded.Message(unservedMessage(r.Unserved))
 	case checkpoint != nil:
 		c.Reason, c.Message = v1beta1.ReasonCheckpointFailed, bounded.Message("the speaker cannot write its checkpoint: "+
-			"a speaker that starts on this node while the API server is away announces nothing: "+termination.ExplainError(checkpoint))
+			"a speaker that starts on this node while the API server does not answer announces nothing: "+termination.ExplainError(checkpoint))
 	case len(r.Problems) > 0:
 		c.Reason, c.Message = v1beta1.ReasonInvalidAdvertisement, bounded.Message(strings.Join(r.Problems, "; "))
 	case len(routing.Problems) > 0:
@@ -177,12 +177,11 @@ func readyCondition(r layer2.Report, routing RoutingState, checkpoint error) met
 		c.Reason, c.Message = v1beta1.ReasonForeignHosts, bounded.Message(foreignHostsMessage(apiConflicts(r.Conflicts)))
 	case r.Standby != "":
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonStandby
-		c.Message = fmt.Sprintf("the node %s, so the speaker takes no address, and announces its addresses until other nodes announce them", r.Standby)
+		c.Message = fmt.Sprintf("the node %s, so the speaker takes no further address, and announces each of its addresses until another node announces that address", r.Standby)
 	case !r.MinoritySince.IsZero():
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonMinority
-		c.Message = fmt.Sprintf("the speaker receives from %d of %d speakers that should be there, %s, whose nodes are not ready: "+
-			"it announces what it has, and takes an address only when no host answers for it%s: bring the nodes back, or delete those Nodes that do not come back",
-			r.Live, r.Live+len(r.Missing), eligibility.Enumerate("and not from", r.Missing), silentClause(r.Silent))
+		c.Message = fmt.Sprintf("%s, whose Nodes are not ready. %s%s: repair the nodes, or delete the Nodes that will not return",
+			missingClause(r), minorityRule, silentSentence(r.Silent))
 	case r.Unselected && len(routing.Sessions) == 0:
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonNotSelected
 		c.Message = "no L2Advertisement selects the node (spec.nodeSelectors), and the node has no BGPPeer, so the speaker announces nothing"
@@ -199,57 +198,64 @@ func coveredMessage(list []layer2.CoveredNode) string {
 	for _, c := range list[:min(len(list), maxNamedItems)] {
 		nodes = append(nodes, fmt.Sprintf("%s (%d addresses, the first is %s)", c.Node, c.Count, c.First))
 	}
-	return fmt.Sprintf("no announcement arrives from %d nodes whose speakers run again and have addresses: %s. This speaker answers for these addresses with the hardware addresses of the nodes, "+
-		"so that traffic still goes there: look at the speakers there, and at what drops their ARP and NDP frames", len(list), strings.Join(nodes, ", "))
+	return fmt.Sprintf("%d nodes own addresses, and their announcements have not arrived since their speakers restarted: %s. This speaker answers ARP and NDP requests for these addresses on behalf of the nodes, "+
+		"so that traffic still reaches them: check the speakers on these nodes, and find out what drops their ARP and NDP frames", len(list), strings.Join(nodes, ", "))
 }
 
 // isolatedMessage returns a sentence about an isolated speaker: why it announces nothing.
 func isolatedMessage(r layer2.Report) string {
 	if len(r.Unreached) > 0 {
-		return eligibility.Enumerate("nothing that the speaker sends arrives at", r.Unreached) + ", from which it receives. It announces nothing, since these nodes take over its addresses: " +
-			"look at what drops UDP that the node sends to the mesh port (spec.speaker.ports of the LoadBalancerStack)"
+		return eligibility.Enumerate("nothing that the speaker sends arrives at", r.Unreached) + ", although messages from these nodes arrive here. The speaker announces nothing, since these nodes take over its addresses: " +
+			"find out what drops the UDP datagrams that this node sends to the mesh port (spec.speaker.ports of the LoadBalancerStack)"
 	}
-	return fmt.Sprintf("the speaker receives %s, and no answer from any host on the links of its addresses. It announces nothing until a host there answers or asks for one of its addresses, since other nodes may have them: "+
-		"look at the network of the node", eligibility.Enumerate("nothing from", r.Missing))
+	return fmt.Sprintf("the speaker receives %s, and no host answers on the interfaces on which it announces addresses. Other nodes may announce its addresses now, so it announces nothing until a host on such an interface answers or requests one of its addresses: "+
+		"check the network connection of this node", eligibility.Enumerate("nothing from the speakers on", r.Missing))
 }
+
+// missingClause returns the beginning of a sentence about a speaker in a minority, which ends with the names of nodes.
+func missingClause(r layer2.Report) string {
+	return fmt.Sprintf("this speaker receives nothing from %d of the %d speakers that should run: %s",
+		len(r.Missing), r.Live+len(r.Missing), eligibility.Enumerate("the speakers on", r.Missing))
+}
+
+// minorityRule is a sentence about what a speaker in a minority announces.
+const minorityRule = "It goes on announcing its addresses, and takes over an address only if no host answers for it"
 
 // minorityMessage returns a sentence about a speaker in a minority: what it announces, and why.
 func minorityMessage(r layer2.Report) string {
-	what := "it announces what it has, and takes an address only when no host answers for it"
+	what := minorityRule
 	if r.Partitioned {
-		what = "it announces only addresses that none of the missing speakers may announce, since these form a larger group"
+		what = "It announces only addresses that none of the missing speakers may announce, since the missing speakers form a larger group"
 	}
-	what += silentClause(r.Silent)
-	return fmt.Sprintf("the speaker receives from %d of %d speakers that should be there, %s: %s%s: "+
-		"look at these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Live, r.Live+len(r.Missing), eligibility.Enumerate("and not from", r.Missing), what, inUseClause(r.InUse))
+	what += silentSentence(r.Silent)
+	if r.InUse.Count > 0 {
+		what += ". Other hosts answer for " + usesText(r.InUse)
+	}
+	return fmt.Sprintf("%s. %s: check these nodes, and allow UDP on the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes", missingClause(r), what)
 }
 
-// silentClause returns the end of a clause: it names links on which nothing is announced in a minority.
-func silentClause(links []string) string {
+// silentSentence returns a sentence, after a full stop, about the links on which nothing is announced in a minority.
+func silentSentence(links []string) string {
 	if len(links) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; on %s, where no host answers, it announces nothing until a host asks for an address", strings.Join(links[:min(len(links), maxNamedItems)], ", "))
+	return fmt.Sprintf(". On %s no host answers: the speaker announces nothing there until a host requests one of its addresses", bounded.Names(links, maxNamedItems))
 }
 
-// inUseClause returns the end of a sentence: it names addresses that are not taken, since hosts answer
-// for them.
-func inUseClause(u layer2.UsedAddresses) string {
-	if u.Count == 0 {
-		return ""
-	}
-	parts := make([]string, 0, len(u.First))
+// usesText names addresses, and the hosts that answer for them.
+func usesText(u layer2.UsedAddresses) string {
+	parts := make([]string, 0, len(u.First)+1)
 	for _, use := range u.First {
 		host := use.Hardware.String()
 		if use.Node != "" {
 			host += " of the node " + string(use.Node)
 		}
-		parts = append(parts, fmt.Sprintf("%s (%s on %s)", use.Address, host, use.Interface))
+		parts = append(parts, fmt.Sprintf("%s (%s, on the interface %s)", use.Address, host, use.Interface))
 	}
 	if more := u.Count - len(u.First); more > 0 {
 		parts = append(parts, fmt.Sprintf("%d more", more))
 	}
-	return "; hosts answer for " + strings.Join(parts, ", ")
+	return strings.Join(parts, ", ")
 }
 
 func unservedMessage(list []layer2.UnservedLink) string {
@@ -261,7 +267,7 @@ func unservedMessage(list []layer2.UnservedLink) string {
 		}
 		parts = append(parts, fmt.Sprintf("%s on %s (%s)", family, u.Interface, u.Problem))
 	}
-	return fmt.Sprintf("the speaker cannot announce %s. It tries again every few seconds, and other nodes have the addresses meanwhile: check whether its container may open raw sockets (NET_RAW), and check the interface",
+	return fmt.Sprintf("the speaker cannot announce addresses of these families: %s. Until it can, other nodes announce the addresses: check that the container of the speaker has the capability NET_RAW, and check the interface",
 		strings.Join(parts, ", "))
 }
 
@@ -270,18 +276,18 @@ func foreignHostsMessage(list []v1beta1.SpeakerConflict) string {
 	for _, c := range list[:min(len(list), maxNamedItems)] {
 		announced := "not announced"
 		if c.Announced {
-			announced = "announced all the same"
+			announced = "announced nevertheless"
 		}
 		host := c.HardwareAddress
 		if c.HostNode != "" {
 			host = fmt.Sprintf("the kernel of the node %s (%s)", c.HostNode, c.HardwareAddress)
 		}
-		parts = append(parts, fmt.Sprintf("%s by %s on %s (%s)", c.Address, host, c.Interface, announced))
+		parts = append(parts, fmt.Sprintf("%s (used by %s on %s; %s)", c.Address, host, c.Interface, announced))
 	}
 	more := ""
 	if n := len(list) - len(parts); n > 0 {
 		more = fmt.Sprintf(" and %d more", n)
 	}
-	return fmt.Sprintf("other hosts use addresses that this node owns: %s%s; if another load balancer, such as MetalLB, announces them from nodes, turn that off; otherwise give these hosts other addresses, or exclude the addresses in the pool; if kube-proxy has added them to interfaces of nodes, set ipvs.strictARP of kube-proxy",
+	return fmt.Sprintf("other hosts use addresses that this node owns: %s%s: if another load balancer, such as MetalLB, announces the addresses from nodes, turn that load balancer off; otherwise give these hosts other addresses, or exclude the addresses in the pool. If kube-proxy has added the addresses to interfaces of nodes, set ipvs.strictARP of kube-proxy",
 		strings.Join(parts, ", "), more)
 }

@@ -121,7 +121,7 @@ func (s *Source) watchWithRetry(ctx context.Context, kind client.Object) (cache.
 		if ctx.Err() != nil {
 			break
 		}
-		s.log.Error(err, "watching the cluster; trying again", "kind", fmt.Sprintf("%T", kind))
+		s.log.Error(err, "watching the objects of a kind failed; trying again", "kind", fmt.Sprintf("%T", kind))
 		select {
 		case <-ctx.Done():
 		case <-time.After(watchBackOff.Wait(failures)):

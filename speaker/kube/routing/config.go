@@ -92,7 +92,7 @@ func (c *routingConfig) recordInvalid(kind string) func(name string, stays bool,
 	return func(name string, stays bool, err error) {
 		what := "is ignored"
 		if stays {
-			what = "stays in effect as it was before"
+			what = "stays in effect with its last valid spec"
 		}
 		c.addProblem("the %s %q %s: %v", kind, name, what, err)
 	}
@@ -116,7 +116,7 @@ func (f *ConfigWatcher) readPeer(changes informers.Changes, c *routingConfig, se
 			p.BFD = &profile
 		case f.inUse[p.Name].BFD != nil:
 			p.BFD = f.inUse[p.Name].BFD
-			c.addProblem("the BGPPeer %q keeps the BFD profile that it had: %s", p.Name, why)
+			c.addProblem("the BGPPeer %q stays in effect with its last valid BFD profile: %s", p.Name, why)
 		default:
 			c.addProblem("the BGPPeer %q is in effect without BFD: %s", p.Name, why)
 		}
@@ -160,7 +160,7 @@ func (f *ConfigWatcher) selectPeers(c *routingConfig, candidates []bgp.PeerCandi
 	}
 	for name, other := range duplicates {
 		c.recordPeerProblem(name, bgp.Problem{Reason: bgp.DuplicatePeer, Message: fmt.Sprintf(
-			"the BGPPeer %q is in effect for the same router, %s, so this one has no session: delete one of the two, or change spec.nodeSelectors so that no node has both", other, routerName(wanted[name]))}, true)
+			"the BGPPeer %q is in effect for the same router, %s, so the BGPPeer %q has no session: delete one of the two, or change spec.nodeSelectors so that no node has both", other, routerName(wanted[name]), name)}, true)
 	}
 }
 
@@ -195,12 +195,12 @@ func (f *ConfigWatcher) setPassword(changes informers.Changes, p *bgp.Peer, name
 	}
 	p.Password = f.inUse[p.Name].Password
 	p.Revoked = p.Password != ""
-	consequence := "without a password there is no session"
+	consequence := "there is no session without a password"
 	if p.Revoked {
-		consequence = "an established session stays, and no new one begins"
+		consequence = "an established session stays, and no new session begins"
 	}
 	return bgp.Problem{Reason: bgp.PasswordMissing, Message: fmt.Sprintf(
-		"there is no valid password in the Secret %q of spec.passwordSecret in the namespace %s; %s: create the Secret with the type %s and the entry %q", name, f.Namespace, consequence, corev1.SecretTypeBasicAuth, corev1.BasicAuthPasswordKey)}
+		"the Secret %q, which spec.passwordSecret names, does not exist in the namespace %s or has no valid password; %s: create the Secret with the type %s and the entry %q", name, f.Namespace, consequence, corev1.SecretTypeBasicAuth, corev1.BasicAuthPasswordKey)}
 }
 
 // rememberPeers stores the peers for the next call of readConfig: the passwords and profiles of the peers

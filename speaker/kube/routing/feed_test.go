@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -217,10 +218,10 @@ func TestObjectThatBecomesInvalidStaysAsItWas(t *testing.T) {
 		sees, loses   client.Object
 		routed        []string
 	}{
-		{"an alias that there is not yet", `the BGPAdvertisement "all" stays in effect as it was before: spec.communities`, marked("transit", "new"), nil, nil},
+		{"an alias that there is not yet", `the BGPAdvertisement "all" stays in effect with its last valid spec: spec.communities`, marked("transit", "new"), nil, nil},
 		{"the alias that it had goes, too", `the BGPAdvertisement "all" stays`, nil, alias, nil},
 		{"it is mended", "", marked("64512:8"), nil, []string{"tor +10.0.0.1/32"}},
-		{"a peer whose address is none", `the BGPPeer "tor" stays in effect as it was before: spec.peerAddress`, wrong, nil, nil},
+		{"a peer whose address is none", `the BGPPeer "tor" stays in effect with its last valid spec: spec.peerAddress`, wrong, nil, nil},
 		{"it is as it was", "", peer("tor", plain), nil, nil},
 		{"wrong once more", `the BGPAdvertisement "all" stays`, marked("nobody-knows"), nil, nil},
 		{"what is gone does not stay", "", nil, all(), []string{"tor -10.0.0.1/32"}},
@@ -243,7 +244,7 @@ func TestPassword_OutlivesItsSecretInAnEstablishedSessionOnly(t *testing.T) {
 	if len(b.sessions.peers) != 0 {
 		t.Errorf("without its Secret there are the peers %v, want none", b.sessions.peers)
 	}
-	b.complains("without the Secret", `there is no valid password in the Secret "s" of spec.passwordSecret in the namespace lbstack-system; without a password there is no session: create the Secret`)
+	b.complains("without the Secret", `the Secret "s", which spec.passwordSecret names, does not exist in the namespace lbstack-system or has no valid password; there is no session without a password: create the Secret`)
 	b.hasProblem("without the Secret", "tor", bgp.PasswordMissing, true)
 	for _, password := range []string{"one", "two"} {
 		b.sees(secret(password))
@@ -256,7 +257,7 @@ func TestPassword_OutlivesItsSecretInAnEstablishedSessionOnly(t *testing.T) {
 	if len(b.sessions.peers) != 1 || string(b.sessions.peers[0].Password) != "two" || !b.sessions.peers[0].Revoked {
 		t.Errorf("when the Secret is gone: got the peers %+v, want one with the last password, revoked", b.sessions.peers)
 	}
-	b.complains("when the Secret is gone", `there is no valid password in the Secret "s" of spec.passwordSecret in the namespace lbstack-system; an established session stays, and no new one begins`)
+	b.complains("when the Secret is gone", `the Secret "s", which spec.passwordSecret names, does not exist in the namespace lbstack-system or has no valid password; an established session stays, and no new session begins`)
 	b.hasProblem("when the Secret is gone", "tor", bgp.PasswordMissing, false)
 	if text := fmt.Sprintf("%v %+v %#v", b.sessions.peers, b.sessions.peers, b.sessions.peers); strings.Contains(text, "two") {
 		t.Errorf("the password is printed: %s", text)
@@ -289,11 +290,11 @@ func TestPeerRunsWithoutBFDUntilItsProfileExists(t *testing.T) {
 	}
 	// Both names are changed, and the new one is seen first where it is used.
 	b.sees(peer("tor", func(s *v1beta1.BGPPeerSpec) { s.BFDProfile = "quick" }))
-	stays("the other profile is not there yet", `keeps the BFD profile that it had: there is no BFDProfile "quick"`)
+	stays("the other profile is not there yet", `stays in effect with its last valid BFD profile: there is no BFDProfile "quick"`)
 	b.loses(&v1beta1.BFDProfile{ObjectMeta: named("fast")})
-	stays("the old one is gone", `keeps the BFD profile that it had`)
+	stays("the old one is gone", `stays in effect with its last valid BFD profile`)
 	b.sees(&v1beta1.BFDProfile{ObjectMeta: named("quick"), Spec: v1beta1.BFDProfileSpec{TransmitIntervalMilliseconds: 1}})
-	stays("the other profile is invalid", `keeps the BFD profile that it had: the BFDProfile "quick" is invalid`)
+	stays("the other profile is invalid", `stays in effect with its last valid BFD profile: the BFDProfile "quick" is invalid`)
 	b.sees(&v1beta1.BFDProfile{ObjectMeta: named("quick"), Spec: v1beta1.BFDProfileSpec{TransmitIntervalMilliseconds: 100}})
 	stays("the other one is the same", "")
 	b.sees(peer("tor", plain))
@@ -503,7 +504,7 @@ func TestConfigWatcher_OfTwoPeersForOneRouterOneIsInEffect(t *testing.T) {
 			continue
 		}
 		b.hasProblem(step.name, step.problem, bgp.DuplicatePeer, true)
-		b.complains(step.name, "is in effect for the same router, 192.168.1.1, so this one has no session: delete one of the two")
+		b.complains(step.name, "is in effect for the same router, 192.168.1.1, so the BGPPeer "+strconv.Quote(string(step.problem))+" has no session: delete one of the two")
 	}
 }
 

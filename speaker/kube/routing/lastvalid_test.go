@@ -26,8 +26,8 @@ func TestInvalidObjectHasItsLastValidConfigUntilValidOrDeleted(t *testing.T) {
 		wrong []string
 	}{
 		{peers("x="+one, "y=a"), []string{one}, []string{`the BGPPeer "y" is ignored`}},
-		{peers("x=a", "y="+two), []string{one, two}, []string{`the BGPPeer "x" stays in effect as it was before`}},
-		{peers("x=a", "y="+three), []string{one, three}, []string{`the BGPPeer "x" stays in effect as it was before`}},
+		{peers("x=a", "y="+two), []string{one, two}, []string{`the BGPPeer "x" stays in effect with its last valid spec`}},
+		{peers("x=a", "y="+three), []string{one, three}, []string{`the BGPPeer "x" stays in effect with its last valid spec`}},
 		{peers("x="+two, "y="+three), []string{two, three}, nil},
 		{peers("y=" + three), []string{three}, nil},
 		{peers("x=a", "y="+three), []string{three}, []string{`the BGPPeer "x" is ignored`}},

@@ -31,9 +31,9 @@ func parseFlags(set *flag.FlagSet, args []string) (app.Options, error) {
 	o.AddFlags(set, fmt.Sprintf("127.0.0.1:%d", v1beta1.DefaultHealthPort), fmt.Sprintf(":%d", v1beta1.DefaultMetricsPort))
 	version.AddFlag(set)
 	port := set.Uint("mesh-port", uint(v1beta1.DefaultMeshPort), "UDP port of the mesh between speakers, on the node's address")
-	set.StringVar(&o.KeyDir, "mesh-key-dir", "/etc/lbstack/mesh-keys", "folder with the keys of the mesh: files key-1, key-2 and so on with 32 bytes each, of which the highest is the newest")
-	set.StringVar(&o.StateDir, "state-dir", "/var/lib/lbstack", "folder in which the node stores what it needs when the API server is away")
-	set.Var(&detection, "failure-detection", "how soon the loss of a node is noticed: "+detection.joinChoices())
+	set.StringVar(&o.KeyDir, "mesh-key-dir", "/etc/lbstack/mesh-keys", "folder with the keys of the mesh, in the files key-1, key-2 and so on, with 32 bytes each; the file with the highest number has the newest key")
+	set.StringVar(&o.StateDir, "state-dir", "/var/lib/lbstack", "folder for the checkpoint: the speaker reads it when it starts while the API server does not answer")
+	set.Var(&detection, "failure-detection", "how soon the loss of a node is detected: "+detection.joinChoices())
 	set.Var(&failback, "failback", "whether addresses move when nothing has failed: "+failback.joinChoices())
 	set.StringVar(&o.LogLevel, "log-level", "info", "how much to log: error, info or debug")
 	if err := termination.ParseFlags(set, args); err != nil {

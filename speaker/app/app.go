@@ -55,7 +55,7 @@ func Run(ctx context.Context, s Options) error {
 	o, dog := s.Options, &watchdog.Watchdog{}
 	o.Watchdog, o.OnInterface = dog, links.IsLocalAddress
 	ctrl.SetLogger(log)
-	log.Info("starting", "version", version.Version, "node", o.Node)
+	log.Info("starting the speaker", "version", version.Version, "node", o.Node)
 	if !o.Address.IsValid() || o.Node == "" || o.Namespace == "" {
 		return fmt.Errorf("the node's name (%q), the node's address (%s) or the pod's namespace (%q) is missing: set the environment variables NODE_NAME, NODE_IP and POD_NAMESPACE", o.Node, o.Address, o.Namespace)
 	}
@@ -78,7 +78,7 @@ func Run(ctx context.Context, s Options) error {
 	o.Before, o.Outside = stored.AnnouncedAddresses(), store.SaveOutsideAddresses
 	engine := layer2.New(layer2.Config{
 		Self: o.Node, Log: log.WithName("engine"), Report: state.SetReport, Save: store.SaveEngine, Resume: stored.Checkpoint,
-		Failback: s.GradualFailback, Metrics: layer2.NewMetrics(metrics.Registry), Passes: dog.AddLoop("the engine of layer 2"),
+		Failback: s.GradualFailback, Metrics: layer2.NewMetrics(metrics.Registry), Passes: dog.AddLoop("the layer 2 engine"),
 	})
 	peers, err := mesh.Start(mesh.Config{
 		Node: o.Node, Address: netip.AddrPortFrom(o.Address, s.MeshPort), Keys: keys.sessionKeys(), Log: log.WithName("mesh"),
@@ -105,7 +105,7 @@ func Run(ctx context.Context, s Options) error {
 	go links.Watch(answering, log.WithName("links"), o.Address, engine.SetLinks)
 	resumeCheckpoint(peers, engine, stored)
 	failed := mgr.Start(ctx)
-	log.Info("ending")
+	log.Info("ending the speaker")
 	leaveGracefully(engine, peers, routers)
 	return failed
 }

@@ -53,7 +53,7 @@ func (k *meshKeys) readFolder() (changed bool, err error) {
 		ignored = err.Error()
 	}
 	if ignored != k.ignored && err != nil {
-		k.log.Error(err, "keys of the mesh are ignored")
+		k.log.Error(err, "invalid or unreadable keys of the mesh are ignored")
 	}
 	k.ignored = ignored
 	before := k.accepted

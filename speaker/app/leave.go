@@ -14,8 +14,8 @@ const (
 	handOverTimeout = 5 * time.Second
 	// ackTimeout bounds how long the other speakers get to acknowledge that this one restarts.
 	ackTimeout = time.Second
-	// restartTimeout is how long the other speakers keep this node's addresses for it: the next speaker
-	// on this node should run by then.
+	// restartTimeout is how long the other speakers leave its addresses to this node: the next speaker on
+	// this node should run by then.
 	restartTimeout = 30 * time.Second
 )
 

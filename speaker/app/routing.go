@@ -83,6 +83,6 @@ func (r *bgpParts) leave() {
 	ctx, cancel = context.WithTimeout(context.Background(), lastStateTimeout)
 	defer cancel()
 	if err := r.state.Leave(ctx, last); err != nil {
-		r.state.Log.Info("the last SpeakerState was not written; the next speaker on this node writes it", "why", err.Error())
+		r.state.Log.Info("the last SpeakerState of this speaker was not written; the next speaker on this node writes a new one", "error", err.Error())
 	}
 }

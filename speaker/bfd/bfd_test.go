@@ -252,7 +252,7 @@ func TestASocketThatFailsIsOpenedAnew(t *testing.T) {
 		}
 		a.set(func(s *segment) { s.failing = syscall.ENODEV })
 		time.Sleep(10 * time.Second)
-		if got := a.is(t, toRight, bfd.Down); !strings.Contains(got.Problem, "sending to 192.168.1.2: no such device") {
+		if got := a.is(t, toRight, bfd.Down); !strings.Contains(got.Problem, "sending BFD packets to 192.168.1.2 failed: no such device") {
 			t.Errorf("the problem is %q, want that it cannot send", got.Problem)
 		}
 		reportedBefore := len(a.states())

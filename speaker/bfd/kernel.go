@@ -39,11 +39,11 @@ func (kernelNetwork) Listen(c PacketClass) (Receiver, error) {
 			setIPOption(fd, c.IPv6, unix.IP_PKTINFO, unix.IPV6_RECVPKTINFO, 1),
 		)
 		if err != nil {
-			return fmt.Errorf("asking for the TTL of packets: %w", err)
+			return fmt.Errorf("setting the socket options that report the TTL of packets: %w", err)
 		}
 		if !c.Multihop {
 			if err := setIPOption(fd, c.IPv6, unix.IP_MINTTL, unix.IPV6_MINHOPCOUNT, maxTTL); err != nil {
-				return fmt.Errorf("asking for packets with TTL 255 only: %w", err)
+				return fmt.Errorf("setting the socket option that drops packets with a TTL below 255: %w", err)
 			}
 		}
 		return bindToDevice(fd, c.VRF)
@@ -233,7 +233,7 @@ func bindToDevice(fd int, device string) error {
 		return nil
 	}
 	if err := unix.BindToDevice(fd, device); err != nil {
-		return fmt.Errorf("binding to %s: %w", device, err)
+		return fmt.Errorf("binding the socket to the device %s: %w", device, err)
 	}
 	return nil
 }

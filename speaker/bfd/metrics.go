@@ -33,7 +33,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		out:         newCounter("packets_sent_total", "Packets sent."),
 		unsent:      newCounter("packets_unsent_total", "Packets that were not sent, since the kernel did not accept them."),
 		late:        newCounter("late_ticks_total", "Timer events of sessions that were handled more than 20 ms late, since the speaker got too little CPU time."),
-		stalls:      newCounter("stalls_total", "How often a session waited longer for packets of the peer before it went down, since the speaker had not run for a while."),
+		stalls:      newCounter("stalls_total", "How often a session gave the peer more time to send a packet, since the speaker had not run for a while."),
 	}
 	for _, s := range []bfd.State{bfd.AdminDown, bfd.Down, bfd.Init, bfd.Up} {
 		m.addSessions(s, 0)

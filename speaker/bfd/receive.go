@@ -46,7 +46,7 @@ func (e *Engine) listen(ctx context.Context, c PacketClass) error {
 	}
 	receiver, err := e.options.Network.Listen(c)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("UDP port %d is taken by another program of the node, such as bfdd or BIRD; stop that program, or do not use BFD on this node: %w", c.port(), err)
+		return fmt.Errorf("UDP port %d is taken by another program of the node, such as bfdd or BIRD: stop that program, or do not use BFD on this node: %w", c.port(), err)
 	}
 	if err != nil {
 		return fmt.Errorf("listening on UDP port %d: %w", c.port(), err)
@@ -151,7 +151,7 @@ func (e *Engine) handleSocketError(b socketError) {
 	now := time.Now()
 	for _, w := range e.sessions {
 		if w.class == b.listener.class {
-			w.problem = fmt.Sprintf("reading UDP port %d: %v", w.class.port(), b.err)
+			w.problem = fmt.Sprintf("receiving BFD packets on UDP port %d failed: %v", w.class.port(), b.err)
 			w.sendFailed = false
 			w.retryLater(now)
 			e.recordStatus(w, now)

@@ -61,7 +61,7 @@ func (w *watchedSession) status() Status {
 	// While the session is up, packets with a low TTL are not reported: they may come from another host. If
 	// they come from the router, the session goes down soon, and then they are reported.
 	if w.ttl != 0 && s.State != bfd.Up && s.Problem == "" {
-		s.Problem = fmt.Sprintf("the router's packets arrive with TTL %d, and are dropped, since minimumTTL of the BFDProfile is %d; lower minimumTTL, or make the router send with TTL 255 (BIRD sends with 64)",
+		s.Problem = fmt.Sprintf("the speaker drops the router's BFD packets, since they arrive with TTL %d and minimumTTL of the BFDProfile is %d: lower minimumTTL, or make the router send with TTL 255 (BIRD sends with 64)",
 			w.ttl, w.machine.Profile().MinimumTTL)
 	}
 	return s
@@ -131,12 +131,12 @@ func (e *Engine) dial(w *watchedSession) error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("opening a socket to send from: %w", err)
+			return fmt.Errorf("opening a UDP socket to send BFD packets: %w", err)
 		}
 		w.sender, w.link = sender, sender.Interface()
 		return nil
 	}
-	return fmt.Errorf("no free UDP port to send from was found between %d and %d", firstSourcePort, lastSourcePort)
+	return fmt.Errorf("no free UDP port to send BFD packets from was found between %d and %d", firstSourcePort, lastSourcePort)
 }
 
 func (e *Engine) chooseSourcePort() uint16 {
@@ -171,7 +171,7 @@ func (e *Engine) send(w *watchedSession, now time.Time, packets []wire.Packet) {
 		default:
 			e.options.Metrics.unsent.Inc()
 			w.sendFailed = true
-			w.problem = fmt.Sprintf("sending to %s: %v", w.key.Peer, err)
+			w.problem = fmt.Sprintf("sending BFD packets to %s failed: %v", w.key.Peer, err)
 			if w.retry.IsZero() {
 				w.retryLater(now)
 			}

@@ -64,7 +64,7 @@ func retryDiscovery(ctx context.Context, log logr.Logger, try func() error) {
 		}
 		if why := err.Error(); why != logged {
 			logged = why
-			log.Error(err, "looking for a router")
+			log.Error(err, "looking for a router on the interface failed; trying again")
 		}
 		if time.Since(began) > 2*interfaceBackOff.Last {
 			failures = 1

@@ -26,11 +26,10 @@ const (
 	firstListenDelay = 100 * time.Millisecond
 	// maxListenDelay is how long after a failure listening is tried again at most.
 	maxListenDelay = 5 * time.Second
-	// minAcceptPause is how long no connection is accepted at first when file descriptors or memory run
-	// out.
+	// minAcceptPause is the first pause between two attempts to accept a connection, after file descriptors
+	// or memory have run out. The pause doubles with each failed attempt.
 	minAcceptPause = 5 * time.Millisecond
-	// maxAcceptPause is how long no connection is accepted at most while file descriptors or memory are
-	// missing.
+	// maxAcceptPause is the longest of these pauses.
 	maxAcceptPause = time.Second
 	// maxWaitingConns is how many connections of one router may wait for the goroutine of their peer.
 	maxWaitingConns = 2
@@ -154,7 +153,7 @@ func (l *listener) guardSocket(fd func(func(fd int) error) error) {
 	}
 	set := func(router netip.Addr, password bgp.Password) {
 		if err := fd(func(fd int) error { return setPassword(fd, router, password) }); err != nil {
-			l.log.Error(err, "setting the password for connections of a router", "router", router)
+			l.log.Error(err, "setting the password for connections of a router failed; connections of this router are refused", "router", router)
 			return
 		}
 		l.keys[router] = password
@@ -171,7 +170,7 @@ func (l *listener) guardSocket(fd func(func(fd int) error) error) {
 		}
 	}
 	if err := fd(func(fd int) error { return setLeastHopLimit(fd, l.four, least) }); err != nil {
-		l.log.Error(err, "setting the least hop limit for connections of routers")
+		l.log.Error(err, "setting the least hop limit (ttlSecurityHops) for connections of routers failed")
 	}
 	if l.from != nil && maps.Equal(l.from, routers) {
 		return
@@ -180,7 +179,7 @@ func (l *listener) guardSocket(fd func(func(fd int) error) error) {
 	// processor time.
 	err := fd(func(fd int) error { return sourcefilter.Attach(fd, l.four, slices.Collect(maps.Keys(routers))) })
 	if err != nil {
-		l.log.Error(err, "attaching the filter of sources to the listening socket")
+		l.log.Error(err, "filtering packets by their source failed; the speaker closes connections of other hosts itself")
 		return
 	}
 	l.from = routers
@@ -210,7 +209,7 @@ func (ls *listeners) listen(ctx context.Context, at listenPlace, l *listener) {
 		}
 		if pause > firstListenDelay {
 			ls.listens(at, err)
-			l.log.Error(err, "listening for routers")
+			l.log.Error(err, "listening for connections of routers failed; trying again")
 		}
 		select {
 		case <-ctx.Done():
@@ -241,7 +240,7 @@ func (l *listener) acceptConns(ctx context.Context, on net.Listener, accepted fu
 		case isShortage(err):
 			// The connection stays in the queue of the kernel: Accept would fail again at once.
 			if pause == 0 {
-				l.log.Error(err, "accepting a connection of a router; further connections wait")
+				l.log.Error(err, "accepting a connection of a router failed; connections wait until the node has file descriptors and memory again")
 			}
 			pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
 			select {

@@ -185,7 +185,7 @@ func (m *Manager) beginPeer(config bgp.Peer, table routes.Table) *runningPeer {
 }
 
 func (m *Manager) removePeer(name bgp.PeerName, r *runningPeer) {
-	r.endForGood(m.ctx, r.config.ShutdownWait, false, bgp.NewCease(bgp.PeerDeconfigured, ""), "the BGPPeer was deleted")
+	r.endForGood(m.ctx, r.config.ShutdownWait, false, bgp.NewCease(bgp.PeerDeconfigured, ""), "the BGPPeer was deleted, or is not in effect on this node any more")
 	r.end()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -370,7 +370,7 @@ func (m *Manager) handOverConn(conn net.Conn, vrf string) {
 		}
 		if err := adoptConn(conn, config, from); err != nil {
 			r.waitingConns.Add(-1)
-			r.log.Error(err, "preparing a connection of the router")
+			r.log.Error(err, "preparing a connection of the router failed; the speaker closes the connection")
 			break
 		}
 		go func() {

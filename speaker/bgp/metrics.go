@@ -26,13 +26,13 @@ type directionCounter struct{ sent, received *prometheus.CounterVec }
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		established: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "lbstack_bgp_session_established", Help: "Whether the session of a BGPPeer is established."}, []string{"peer"}),
-		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_session_transitions_total", Help: "How often the session of a BGPPeer was established or ended, by the label to."}, []string{"peer", "to"}),
+		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_session_transitions_total", Help: `How often the session of a BGPPeer was established (to="established") or ended (to="ended").`}, []string{"peer", "to"}),
 		prefixes:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "lbstack_bgp_announced_prefixes", Help: "How many prefixes the router of a BGPPeer has from this node."}, []string{"peer"}),
 		failed:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_attempts_failed_total", Help: "How often an attempt to connect to the router of a BGPPeer failed, or a connection with it was lost."}, []string{"peer"}),
 		messages:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_messages_total", Help: "BGP messages of all types. A sent message counts once it is written completely to the connection."}, []string{"peer", "direction"}),
 		updates: directionCounter{
 			sent:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_updates_sent_total", Help: "BGP UPDATE messages that were written to the connection with the router of a BGPPeer; a message has one or more prefixes, or is an End-of-RIB."}, []string{"peer"}),
-			received: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_updates_received_total", Help: "BGP UPDATE messages that the router of a BGPPeer sent; nothing is learnt from them."}, []string{"peer"}),
+			received: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_updates_received_total", Help: "BGP UPDATE messages that the router of a BGPPeer sent. The speaker ignores their routes."}, []string{"peer"}),
 		},
 	}
 	m.announce = prometheus.NewHistogram(prometheus.HistogramOpts{

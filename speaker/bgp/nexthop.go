@@ -52,7 +52,7 @@ func (p *peer) renewNextHops() {
 			without = append(without, f.family.String())
 		}
 		if *f.to != f.hop {
-			p.log.Info("next hop", "family", f.family.String(), "address", f.hop.Address, "linkLocal", f.hop.LinkLocal, "before", f.to.Address)
+			p.log.Info("the next hop of the routes of a family has changed", "family", f.family.String(), "address", f.hop.Address, "linkLocalAddress", f.hop.LinkLocal, "formerAddress", f.to.Address)
 			*f.to = f.hop
 			p.table.resendFamily(f.family)
 		}

@@ -158,7 +158,7 @@ func (p *peer) perform(actions []session.Action) {
 			p.isUp.Store(false)
 			p.metrics.down.Inc()
 			p.flaps.countFlap(time.Now())
-			p.log.Info("the session has ended", "why", a.Why)
+			p.log.Info("the BGP session has ended", "reason", a.Why)
 		case session.RefreshRequested:
 			p.table.resendAll()
 		}
@@ -299,7 +299,7 @@ func (p *peer) beginSession(n session.Negotiated) {
 	p.failing = p.whyNotAnnounced(n)
 	p.table.beginSession()
 	p.metrics.up.Inc()
-	p.log.Info("the session is established", "router", p.router, "ASN", n.Remote.ASN, "hold", n.Hold)
+	p.log.Info("the BGP session is established", "router", p.router, "ASN", n.Remote.ASN, "holdTime", n.Hold)
 }
 
 // whyNotAnnounced returns an error for the first family that the peer is configured for and that the
@@ -365,7 +365,7 @@ func (p *peer) changeConfig(now time.Time, to bgp.Peer) []session.Action {
 		p.changeLinkPasswords(from, to)
 		return p.machine.SetConfig(now, c)
 	}
-	why := "the session was restarted, since the configuration changed: " + strings.Join(fields, ", ")
+	why := "the session was restarted, since these fields of the BGPPeer changed: " + strings.Join(fields, ", ")
 	path, _ := pathKey(from, p.router)
 	if from.Address != to.Address || from.Interface != to.Interface {
 		p.router = to.Address
@@ -430,8 +430,8 @@ func (p *peer) endForGood(ctx context.Context, marked time.Duration, silent bool
 }
 
 // waitForClose waits until the router has closed its side of all connections, for at most lingerTimeout.
-// BFD must not end before that: a router that learns of the end of the session from BFD first treats it
-// as a failure, and BIRD then refuses connections for a minute (error wait time).
+// BFD must not end before that: a router that BFD informs first treats the end of the session as a failure,
+// and BIRD then refuses connections for a minute (error wait time).
 func (p *peer) waitForClose(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {

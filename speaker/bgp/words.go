@@ -50,7 +50,7 @@ func notConnectedMessage(p bgp.Peer) string {
 func lostConnMessage(err error) string {
 	switch {
 	case errors.Is(err, io.EOF):
-		return "the router closed the connection without a reason"
+		return "the router closed the connection and gave no reason"
 	case errors.Is(err, syscall.ECONNRESET):
 		return "the router reset the connection: check that this node is configured there as a neighbour"
 	case errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, syscall.EHOSTUNREACH):

@@ -86,7 +86,7 @@ func Open(directory string, node lb.NodeName, log logr.Logger) (*Store, Content)
 	s := &Store{path: filepath.Join(directory, "speaker-"+string(node)+".json"), log: log, wake: make(chan struct{}, 1)}
 	content, err := readFile(s.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		log.Error(err, "the checkpoint of the node is not used: this speaker announces nothing until the API server answers")
+		log.Error(err, "the checkpoint of this node cannot be used: this speaker announces nothing until the API server answers")
 	}
 	s.content = content
 	return s, content
@@ -167,7 +167,7 @@ func (s *Store) noteResult(err error) {
 		return
 	}
 	if err != nil {
-		s.log.Error(err, "the checkpoint is not written: a speaker that starts on this node while the API server is away announces nothing")
+		s.log.Error(err, "the checkpoint is not written: a speaker that starts on this node while the API server does not answer announces nothing")
 	}
 	if s.Changed != nil {
 		s.Changed()
@@ -285,7 +285,7 @@ func decodeFile(text []byte) (Content, error) {
 			return Content{}, errors.New("an address in the file is empty")
 		}
 		if a.Candidates >= len(f.Candidates) {
-			return Content{}, fmt.Errorf("the candidates of %s are missing in the file", a.Address)
+			return Content{}, fmt.Errorf("the nodes that may announce the address %s are missing in the file", a.Address)
 		}
 		if a.Candidates >= 0 {
 			announced.Candidates = f.Candidates[a.Candidates]

@@ -50,7 +50,7 @@ func (w *addressWatcher) Start(ctx context.Context) error {
 		now, gone, err := w.checkAddress(ctx)
 		switch {
 		case err != nil:
-			w.log.V(1).Info("cannot check whether the node has another address", "why", err.Error())
+			w.log.V(1).Info("cannot check whether the node has another address", "error", err.Error())
 			since = time.Time{}
 		case !gone:
 			since = time.Time{}

@@ -47,7 +47,7 @@ const (
 	// readInterval is how often a speaker in a minority reads the condition that the controller sets
 	// for it, apart from readIntervalPerSpeaker.
 	readInterval = time.Second
-	// readIntervalPerSpeaker is how much longer that interval is for each speaker that should be there. If a
+	// readIntervalPerSpeaker is added to readInterval for each speaker that should be there. If a
 	// large cluster is cut into halves, all its speakers together therefore read at most 100 times a
 	// second.
 	readIntervalPerSpeaker = 10 * time.Millisecond

@@ -169,8 +169,8 @@ func readyCondition(r layer2.Report, routing RoutingState, checkpoint error) met
 	case len(r.Links) == 0:
 		c.Reason, c.Message = v1beta1.ReasonNoInterface, "the node has no Ethernet interface that is up and has an address, so the speaker can announce nothing on the local network"
 	case len(r.Lost) > 0:
-		c.Reason, c.Message = v1beta1.ReasonDatagramsLost, eligibility.Enumerate("no datagrams arrive from", r.Lost)+
-			": changes from the speakers there arrive later, through other speakers, and failures are detected less reliably: allow UDP on the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes"
+		c.Reason, c.Message = v1beta1.ReasonDatagramsLost, eligibility.Enumerate("no datagrams arrive from the speakers on", r.Lost)+
+			": changes from these speakers arrive later, through other speakers, and failures are detected less reliably: allow UDP on the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes"
 	case len(r.Covered) > 0:
 		c.Reason, c.Message = v1beta1.ReasonPeerNotAnnouncing, bounded.Message(coveredMessage(r.Covered))
 	case len(r.Conflicts) > 0:

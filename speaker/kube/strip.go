@@ -74,8 +74,8 @@ func stripStack(stack *v1beta1.LoadBalancerStack) {
 	*stack = kept
 }
 
-// stripNamespace leaves the name and all labels, by which advertisements select. Only the metadata of
-// namespaces is watched.
+// stripNamespace leaves the name and all labels: advertisements select namespaces by labels. Only the
+// metadata of namespaces is watched.
 func stripNamespace(namespace *metav1.PartialObjectMetadata) {
 	namespace.ObjectMeta = apiconv.NamespaceMeta(namespace.ObjectMeta)
 }

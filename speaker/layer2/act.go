@@ -21,11 +21,11 @@ type sentState struct {
 	detection Detection
 	report    *Report
 	owned     []OwnedAddress // in the report, sorted
-	want      *Snapshot      // in the checkpoint, as are held and known
-	held      []netip.Addr
-	known     int       // number of hardware addresses in ours
-	saved     time.Time // when the checkpoint was written
-	saveAt    time.Time // when the checkpoint is written next; in the past or zero: no write is due
+	want      *Snapshot      // in the checkpoint
+	held      []netip.Addr   // in the checkpoint
+	known     int            // number of hardware addresses in the checkpoint
+	saved     time.Time      // when the checkpoint was written
+	saveAt    time.Time      // when the checkpoint is written next; in the past or zero: no write is due
 	// unpublished: the claims have changed since they were published.
 	unpublished bool
 	// unsaved: the claims have changed since the checkpoint was written.
@@ -151,7 +151,7 @@ func (e *Engine) noteMoves(v *roundView, d decision) {
 	}
 	for _, address := range d.Yielded {
 		e.hold[address] = v.now.Add(holdOffTime)
-		e.Log.Info("another node took an address that it may not own, as far as this node knows: this node gives the address up", "address", address)
+		e.Log.Info("another node took an address that, as far as this node knows, this node should own: this node gives the address up", "address", address)
 	}
 	if v.terms.MoveOne {
 		e.moved = v.now

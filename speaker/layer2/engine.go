@@ -201,7 +201,7 @@ func (e *Engine) SetView(v mesh.View) { e.updateInbox(func(in *inbox) { in.view 
 func (e *Engine) SetLinks(links []Link) { e.updateInbox(func(in *inbox) { in.links = &links }) }
 
 // SetUnserved sets on which links addresses cannot be announced although they should be.
-// Addresses that are announced there move to other links, or nodes.
+// Addresses that are announced there move to other links or to other nodes.
 func (e *Engine) SetUnserved(u []UnservedLink) { e.updateInbox(func(in *inbox) { in.unserved = u }) }
 
 // SetConflicts sets the addresses of this node that other hosts use too.

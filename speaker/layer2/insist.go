@@ -21,8 +21,8 @@ const (
 )
 
 // insistence is when an address was last announced again because another host announces it, and how often
-// because of each node. Hosts that are no known node count as one, with the zero hardware address:
-// several that announce in turn go on as a single one does.
+// because of each node. All hosts that are no known node count as one host, with the zero hardware address:
+// several hosts that announce in turn then cause no more announcements than one host.
 type insistence struct {
 	latest  time.Time
 	because map[segment.Hardware]repeats
@@ -57,7 +57,8 @@ func (i insistence) note(now time.Time, host segment.Hardware) insistence {
 	return i
 }
 
-// forgetNodes begins to count anew for nodes, which have given the address up. Other hosts may go on.
+// forgetNodes resets the counts of all nodes for an address: the nodes have given the address up. The count
+// of other hosts stays, since they may go on announcing the address.
 func (e *Engine) forgetNodes(address netip.Addr) {
 	maps.DeleteFunc(e.insisted[address].because, func(host segment.Hardware, _ repeats) bool { return host != segment.Hardware{} })
 }

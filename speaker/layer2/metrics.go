@@ -9,8 +9,8 @@ type Metrics struct {
 	// Failover is the time from the last message of a dead owner until this node took
 	// over, in seconds.
 	Failover prometheus.Histogram
-	// Duplicate adds up, over the addresses, for how many seconds other nodes claimed an address that this
-	// node owns.
+	// Duplicate is the sum, over the addresses that this node owns, of the seconds during which other nodes
+	// claimed the address too.
 	Duplicate prometheus.Counter
 }
 
@@ -28,7 +28,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		}),
 		Duplicate: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: "lbstack", Subsystem: "speaker", Name: "duplicate_owner_seconds_total",
-			Help: "Time during which other nodes claimed addresses that this node owns, added up over the addresses.",
+			Help: "Time during which other nodes claimed addresses that this node owns: the sum over these addresses.",
 		}),
 	}
 	registry.MustRegister(m.Moves, m.Failover, m.Duplicate)

@@ -25,8 +25,9 @@ import (
 //
 //   - announces only on links that it receives from: a host has answered, or has requested one
 //     of its addresses. Without such a link it announces nothing (Isolated), unless it would be in
-//     the majority if no speaker restarted. That the API server reports the nodes of all missing
-//     speakers as NotReady is no exception: it may run on this node, which may receive nothing;
+//     the majority if no speaker restarted. It also announces nothing if the API server reports the
+//     nodes of all missing speakers as NotReady: the API server may run on this node, and this node
+//     may be the one that is cut off;
 //   - takes an address that has no owner in its view only after no host has answered for the address;
 //   - asks the segment about its own addresses after it stood still, and announces each of them only
 //     after no host has answered for it;
@@ -36,7 +37,7 @@ import (
 //     parts of the segment may have become one, and both may have an owner of the same address;
 //   - gives up each address that a missing speaker may announce, while the controller reports that this
 //     speaker is cut off from a larger group of speakers. It keeps the address if the node of the
-//     missing speaker answers on the segment: then it receives the announcements of that node.
+//     missing speaker answers on the segment: then this node receives announcements of the other node.
 //
 // A speaker in the majority does none of this: it acts at once. It asks the segment only while a missing
 // speaker has never sent to it. Then it asks about addresses that no speaker ever had, as far as it knows,
@@ -53,8 +54,8 @@ const (
 	// to show that it goes on. By then it has received the announcement of this node.
 	rivalRepeatTime = 100 * time.Millisecond
 	// partitionLifetime is for how long a partitionReport counts. A restarting API server is back by then.
-	// If the API server stays away, the last remaining node is without its addresses for no longer than
-	// this time.
+	// If the API server does not return, the last remaining node does without its addresses for no longer
+	// than this time.
 	partitionLifetime = 30 * time.Second
 	// maxRivalAnnouncements bounds the announcements of other hosts that wait for a round.
 	maxRivalAnnouncements = 4096
@@ -159,8 +160,8 @@ func hasMajority(v mesh.View) bool {
 }
 
 // hasMajorityWithRestarting reports whether this speaker would be in the majority if no speaker restarted.
-// Restarting speakers have published that they restart, and count as dead as soon as their kernels do not
-// answer. So a silent link is no sign that this node is cut off.
+// Then a silent link does not show that this node is cut off: the restarting speakers have published that
+// they restart, and would count as dead if the kernels of their nodes did not answer.
 func hasMajorityWithRestarting(v mesh.View) bool {
 	here, away, restarting := countSpeakers(v)
 	return here+restarting > away
@@ -389,7 +390,7 @@ func (e *Engine) yieldToRivals(v *roundView) {
 			e.minority.yields[address] = struct{}{}
 			e.minority.yielded[address] = v.now
 			e.owners.Reexamine(address)
-			e.Log.Info("another node announces an address of this node, and no messages of that node's speaker arrive: this node gives the address up", "address", address, "hardwareAddress", r.latest.hardware.String())
+			e.Log.Info("another node announces an address of this node, and nothing arrives from the speaker of the other node: this node gives the address up", "address", address, "hardwareAddress", r.latest.hardware.String())
 		case r.first.Equal(r.latest.at):
 			e.Announcer.Repeat(address)
 		}
@@ -504,7 +505,7 @@ func (e *Engine) yieldToLargerGroup(v *roundView) {
 		return
 	}
 	if !before {
-		e.Log.Info("this node receives nothing from a larger group of speakers: it gives up the addresses that these speakers may announce")
+		e.Log.Info("this node receives nothing from a larger group of speakers: this node gives up the addresses that these speakers may announce")
 	}
 	for address := range e.claims {
 		e.owners.Reexamine(address)

@@ -24,8 +24,8 @@ import (
 const announceTimeout = 5 * time.Second
 
 // takeTimeout is for how long this speaker tracks an address that it covered and that has lost its owner:
-// if another node takes the address within this time, this speaker covers for that node. It is also for how
-// long this speaker goes on covering an address after it has lost the link to the node within announceTimeout.
+// if another node takes the address within this time, this speaker covers for that node. If this speaker
+// loses the link to a node within announceTimeout, it goes on covering the node's addresses for the same time.
 const takeTimeout = 10 * time.Second
 
 // lostLinkReportTime is for how long this speaker goes on reporting that a node does not announce

@@ -64,7 +64,7 @@ func (e *Engine) handleStandoffs(v *roundView, d *decision, withheld map[netip.A
 		case s.conceded.IsZero() && inUse && use.Since.After(s.firstQueryTime()) && v.isStranger(use.Hardware):
 			s.conceded, s.to = v.now, use.Hardware
 			e.standoffs[address] = s
-			e.Log.Info("another node, whose speaker has never sent to this one, goes on announcing an address of this node: this node does not announce the address until no host answers for it",
+			e.Log.Info("a node whose speaker has never sent a message to this speaker goes on announcing an address of this node: this node does not announce the address until no other host answers for it",
 				"address", address, "hardwareAddress", use.Hardware.String(), "link", use.Link)
 		}
 		q := addressQuery{links: e.announcingInterfaces(v, address), since: s.firstQueryTime()}

@@ -17,8 +17,9 @@ import (
 // Neither of two such nodes would give an address up to the other. So the segment is asked which hardware
 // addresses answer for the IP addresses of such nodes. A speaker in a minority always asks. A speaker in
 // the majority asks before it takes an address that no speaker had, and in a stand-off. A result counts
-// only while the speaker of the node is missing, and is not stored in the checkpoint. Forging such an
-// answer gains nothing over sending frames with the hardware address of a node: see docs/design/speaker.md.
+// only while the speaker of the node is missing, and is not stored in the checkpoint. A host that forges
+// such an answer gains nothing: it can as well forge frames with the hardware address of a node. See
+// docs/design/speaker.md.
 
 // SetHosts sets an IP address of each node whose speaker should be there. The caller must not change
 // the map afterwards.

@@ -73,7 +73,7 @@ func Start(config Config) (*Mesh, error) {
 		return nil, fmt.Errorf("listening on UDP address %s: %w", config.Address, err)
 	}
 	if m.timer, err = newKernelTimer(); err != nil {
-		return nil, errors.Join(fmt.Errorf("making the timer of heartbeats: %w", err), m.socket.close())
+		return nil, errors.Join(fmt.Errorf("creating the timer for heartbeats: %w", err), m.socket.close())
 	}
 	m.hold = m.socket.setHeld
 	ctx, cancel := context.WithCancel(context.Background())
@@ -118,7 +118,7 @@ func (m *Mesh) SetPeers(peers map[lb.NodeName]netip.Addr) {
 	m.hosts, m.nodes = hosts, from
 	m.mu.Unlock()
 	if err := m.socket.setPeers(from); err != nil {
-		m.config.Log.Error(err, "the filter for datagrams of other speakers was not updated: datagrams of new speakers may be dropped")
+		m.config.Log.Error(err, "the filter for datagrams from other speakers was not updated: the kernel may drop datagrams from new speakers")
 	}
 	nodes := slices.Sorted(maps.Keys(peers))
 	m.withMachine(func(now time.Time) []machine.OutgoingMessage { m.machine.SetPeers(now, nodes); return nil })
@@ -139,7 +139,7 @@ func (m *Mesh) sendWith(send func(*socket, []byte, netip.AddrPort) error, to lb.
 		return // the session sends its greeting again
 	}
 	if err := send(m.socket, datagram, netip.AddrPortFrom(host, m.config.Address.Port())); err != nil {
-		m.config.Log.V(1).Info("a datagram was not sent", "to", to, "why", err.Error())
+		m.config.Log.V(1).Info("a datagram to another speaker was not sent", "node", to, "error", err.Error())
 	}
 }
 

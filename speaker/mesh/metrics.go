@@ -15,8 +15,8 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		messagesSent:     counter("messages_sent_total", "Messages sent to other speakers."),
 		messagesReceived: counter("messages_received_total", "Messages received from other speakers."),
-		messagesRefused:  counter("messages_refused_total", "Datagrams from the addresses of other speakers that were refused: replayed, of another process, of another key, or malformed."),
-		stalls:           counter("stalls_total", "How often this process stood still, and asked the other speakers for their state before it answered again."),
+		messagesRefused:  counter("messages_refused_total", "Datagrams that came from the addresses of other speakers and were refused, since they were replayed, from or for another process, under an unknown key, or malformed."),
+		stalls:           counter("stalls_total", "How often this process did not run for so long that it had to ask the other speakers for their state before it answered ARP and NDP requests again."),
 	}
 	registry.MustRegister(m.messagesSent, m.messagesReceived, m.messagesRefused, m.stalls)
 	return m

@@ -176,8 +176,8 @@ func (r *runner) Publish(s wire.State) {
 
 // isSilent reports whether this speaker answers for no address on the link of the mesh, which its datagrams
 // use. It is isolated, or it has ceased to announce on that link, for example because no host answers
-// there. On that link a silent speaker takes no address from a speaker from which it receives nothing, so
-// that speaker need not give up any address.
+// there. While this speaker is silent, it takes no address on that link from a speaker from which it receives
+// nothing. So the other speaker need not give up any address.
 func (r *runner) isSilent(s wire.State) bool {
 	on := slices.ContainsFunc(s.Links, func(l wire.Link) bool {
 		return slices.ContainsFunc(l.Prefixes, func(p netip.Prefix) bool { return p.Contains(r.address) })

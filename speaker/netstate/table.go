@@ -99,8 +99,8 @@ func (t addressTable) addresses() map[int][]Address {
 	return all
 }
 
-// decodeEvent decodes a message of the type RTM_NEWADDR or RTM_DELADDR (rtnetlink(7)); ok is false if it
-// cannot. The local address of a point-to-point link gets the prefix length of a single address, as in
+// decodeEvent decodes a message of the type RTM_NEWADDR or RTM_DELADDR (rtnetlink(7)); ok is false if the
+// message is malformed. The local address of a point-to-point link gets the prefix length of a single address, as in
 // ip-address(8).
 func decodeEvent(kind uint16, data []byte) (e addressEvent, ok bool) {
 	if len(data) < unix.SizeofIfAddrmsg {

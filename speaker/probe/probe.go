@@ -60,7 +60,7 @@ func askLinks(ctx context.Context, request lanprobe.Request, list []layer2.Link,
 	for _, name := range request.Interfaces {
 		i := slices.IndexFunc(list, func(l layer2.Link) bool { return l.Name == name })
 		if i < 0 || !list[i].CanAnnounce(request.Address) {
-			a.addProblem(name, fmt.Errorf("the interface is not up, or has no address to request %s from", request.Address))
+			a.addProblem(name, fmt.Errorf("the interface is not up, or has no own address to request %s", request.Address))
 			continue
 		}
 		conn, err := listen(list[i])

@@ -59,7 +59,7 @@ func (r *Responder) handleFailure(p *port, err error) {
 		return
 	}
 	p.close()
-	r.log.Error(err, "a link failed; it is opened again", "link", p.Name)
+	r.log.Error(err, "receiving on an interface failed; the interface is opened again", "link", p.Name)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.scheduleReopen()
@@ -78,7 +78,7 @@ func (r *Responder) answer(p *port, m packet.Message) bool {
 		return false
 	}
 	if err := p.conn.Answer(m, mac); err != nil {
-		r.log.V(1).Info("an answer was not sent", "link", p.Name, "address", m.Asks, "why", err.Error())
+		r.log.V(1).Info("an answer was not sent", "link", p.Name, "address", m.Asks, "error", err.Error())
 		return false
 	}
 	return true

@@ -109,7 +109,7 @@ func (r *Responder) sendQuestion(probe segment.Probe) bool {
 		return false
 	}
 	if err := p.conn.Probe(probe.Address); err != nil {
-		r.log.V(1).Info("a probe of the segment was not sent", "link", p.Name, "address", probe.Address, "why", err.Error())
+		r.log.V(1).Info("a probe was not sent to the network segment", "link", p.Name, "address", probe.Address, "error", err.Error())
 		return false
 	}
 	r.metrics.Probes.Inc()

@@ -120,7 +120,7 @@ func (r *Responder) announceOn(p *port, address netip.Addr) {
 		return
 	}
 	if err := p.conn.Announce(address); err != nil {
-		r.log.V(1).Info("an announcement was not sent", "link", p.Name, "address", address, "why", err.Error())
+		r.log.V(1).Info("an announcement was not sent", "link", p.Name, "address", address, "error", err.Error())
 		return
 	}
 	r.metrics.Announcements.Inc()

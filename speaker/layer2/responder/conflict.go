@@ -26,8 +26,8 @@ const (
 	// report leads to a new decision of the engine, and any host can send announcements of any number of
 	// addresses.
 	strangerRate = 100
-	// strangerBurst bounds the reports at once. When the networks of two nodes that have never met are
-	// joined, the nodes find a thousand conflicts at once.
+	// strangerBurst bounds how many of these reports are made at once. When the networks of two nodes are
+	// joined whose speakers have never met, each node may find a thousand conflicts.
 	strangerBurst = 1000
 	// maxProbeRetries is how often an address is probed again because another host probed for it too.
 	maxProbeRetries = 3
@@ -65,12 +65,12 @@ func (r *Responder) receiveMessage(p *port, m packet.Message) {
 	}
 }
 
-// receiveProbe records that another host probes for an address that is probed here. A probe is no use of
-// the address: scanners and switches that track devices send them all the time. RFC 5227 section 2.1.1 and
+// receiveProbe records that another host probes for an address that is probed here. A probe does not show
+// that a host uses the address: scanners and switches that track devices send probes all the time. RFC 5227 section 2.1.1 and
 // RFC 4862 section 5.4.3 require a host that receives another's probe to choose another address. A speaker
 // cannot do that. It probes again, up to maxProbeRetries times, so that the other host can finish its own probes
-// and claim the address. An address in phaseHeld is held because of a claim, and probes do not prolong
-// that.
+// and claim the address. An address in phaseHeld is held because of a claim, and probes of other hosts do
+// not prolong the hold.
 func (r *Responder) receiveProbe(p *port, e *addressEntry, sender packet.MAC) {
 	if r.senderKindOf(sender) != senderForeign {
 		return
@@ -82,7 +82,7 @@ func (r *Responder) receiveProbe(p *port, e *addressEntry, sender packet.MAC) {
 	}
 	e.rival = true
 	if e.retries == 0 {
-		r.log.Info("another host probes for an address that this node is about to announce; this node probes again first", "address", e.address, "link", p.Name, "hardwareAddress", sender.String())
+		r.log.Info("another host probes for an address that this node is about to announce: this node probes again before it announces the address", "address", e.address, "link", p.Name, "hardwareAddress", sender.String())
 	}
 }
 
@@ -250,7 +250,7 @@ func (r *Responder) defend(p *port, e *addressEntry, now time.Time) {
 // forgetConflict removes the conflict of an address. The caller holds the lock.
 func (r *Responder) forgetConflict(e *addressEntry) {
 	if e.conflict != nil {
-		r.log.Info("no other host uses the address any more", "address", e.address)
+		r.log.Info("no other host uses an address of this node any more", "address", e.address)
 		e.conflict = nil
 		r.requestReport()
 	}

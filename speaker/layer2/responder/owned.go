@@ -40,7 +40,7 @@ type addressEntry struct {
 	sent     bool      // a probe was sent since the turn began
 	probing  bool      // a series of probes is under way
 	rival    bool      // another host has probed for the address too since the series began
-	retries  int       // how often the series began again because of that
+	retries  int       // how often the series began again because another host had probed too
 	quiet    int       // checks in a row in which the foreign host was silent
 	check    time.Time // when the next check is due
 	conflict *layer2.Conflict
@@ -53,9 +53,9 @@ type addressEntry struct {
 	strange     time.Time // a host that is no node was reported
 
 	claims  rivalClaims // of other nodes
-	proved  bool        // the node that this one covers for has announced the address
-	awaited time.Time   // since when that node should announce it
-	asked   time.Time   // when the address was probed last to find out whether that node answers
+	proved  bool        // the covered node has announced the address
+	awaited time.Time   // since when the covered node should announce the address
+	asked   time.Time   // when the address was probed last to find out whether the covered node answers
 }
 
 // isCovering reports whether this speaker answers on behalf of another node, which owns the address and

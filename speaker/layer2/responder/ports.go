@@ -113,7 +113,7 @@ func (r *Responder) openPort(key portKey, l layer2.Link) {
 	}
 	if err != nil {
 		if r.noteOpenResult(key, err) {
-			r.log.Error(err, "cannot announce on a link; trying again", "link", l.Name)
+			r.log.Error(err, "cannot announce addresses on an interface; trying again", "link", l.Name)
 		}
 		r.scheduleReopen()
 		return
@@ -212,7 +212,7 @@ func (r *Responder) watchPort(p *port) {
 	}
 	p.watched = addresses
 	if err := p.conn.Watch(addresses); err != nil && !p.closed.Load() {
-		r.log.Error(err, "setting the filter of a link failed, so that requests may be missed; trying again", "link", p.Name)
+		r.log.Error(err, "setting the packet filter of an interface failed, so that the speaker may miss requests; trying again", "link", p.Name)
 		p.watched = nil
 		r.scheduleReopen()
 	}

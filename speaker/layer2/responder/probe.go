@@ -81,7 +81,7 @@ func (r *Responder) probeNow(e *addressEntry) (sent bool) {
 	}
 	for _, p := range r.portsOf(e) {
 		if err := p.conn.Probe(e.address); err != nil {
-			r.log.V(1).Info("a probe was not sent", "link", p.Name, "address", e.address, "why", err.Error())
+			r.log.V(1).Info("a probe was not sent", "link", p.Name, "address", e.address, "error", err.Error())
 			continue
 		}
 		sent = true

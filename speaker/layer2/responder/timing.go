@@ -29,7 +29,7 @@ type Timing struct {
 	// Settle is how long another node of the cluster that claims an address too has to give it up. After
 	// that this node announces the address again.
 	Settle time.Duration
-	// Contest is the least time between two such announcements.
+	// Contest is the least time between two announcements of an address that follow such claims.
 	Contest time.Duration
 	// HandOver is an upper bound of the time for which two nodes claim an address while it
 	// moves from one to the other.

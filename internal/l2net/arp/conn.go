@@ -51,7 +51,7 @@ func newConn(hardware packet.MAC, socket socket) (*Conn, error) {
 	nobody := netip.IPv4Unspecified()
 	reply, err := broadcastFrame(arp.OperationReply, hardware, nobody, packet.MAC{}, nobody)
 	if err != nil {
-		return nil, fmt.Errorf("preparing answers: %w", err)
+		return nil, fmt.Errorf("preparing ARP answers: %w", err)
 	}
 	c := &Conn{socket: socket, hardware: hardware}
 	copy(c.answer[:], reply)
@@ -62,7 +62,7 @@ func newConn(hardware packet.MAC, socket socket) (*Conn, error) {
 // about other addresses.
 func (c *Conn) Watch(addresses []netip.Addr) error {
 	if err := c.socket.Filter(func(ranges int) []bpf.Instruction { return filterProgram(addresses, ranges) }); err != nil {
-		return fmt.Errorf("watching %d addresses: %w", len(addresses), err)
+		return fmt.Errorf("preparing to receive ARP messages about %d addresses: %w", len(addresses), err)
 	}
 	return nil
 }

@@ -66,14 +66,14 @@ func broadcastFrame(operation arp.Operation, sender packet.MAC, senderIP netip.A
 var (
 	// errNotIPv4OverEthernet reports a hardware or protocol type (RFC 826) other than Ethernet and
 	// IPv4.
-	errNotIPv4OverEthernet = errors.New("not ARP for IPv4 over Ethernet")
-	errGroupSender         = errors.New("ARP from the hardware address of a group")
+	errNotIPv4OverEthernet = errors.New("the packet is not ARP for IPv4 over Ethernet")
+	errGroupSender         = errors.New("the sender's hardware address is a multicast address")
 )
 
 // parseFrame parses a frame.
 func parseFrame(b []byte) (packet.Message, error) {
 	if len(b) < headerLength {
-		return packet.Message{}, errors.New("a frame without an Ethernet header")
+		return packet.Message{}, errors.New("the frame is too short for an Ethernet header")
 	}
 	var p arp.Packet
 	if err := p.UnmarshalBinary(b[headerLength:]); err != nil {
@@ -100,7 +100,7 @@ func parseFrame(b []byte) (packet.Message, error) {
 			m.Via = source
 		}
 	default:
-		return packet.Message{}, fmt.Errorf("ARP operation %d", p.Operation)
+		return packet.Message{}, fmt.Errorf("the ARP operation %d is neither a request nor a reply", p.Operation)
 	}
 	return m, nil
 }

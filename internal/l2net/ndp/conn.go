@@ -40,7 +40,7 @@ func Listen(ifi *net.Interface, linkLocal netip.Addr) (*Conn, error) {
 		return nil, fmt.Errorf("listening to NDP on %s: %w", ifi.Name, err)
 	}
 	if !linkLocal.Is6() || !linkLocal.IsLinkLocalUnicast() || linkLocal.Zone() != "" {
-		return nil, fmt.Errorf("listening to NDP on %s: %s is no link-local address", ifi.Name, linkLocal)
+		return nil, fmt.Errorf("listening to NDP on %s: the address %s is not an IPv6 link-local address without a zone", ifi.Name, linkLocal)
 	}
 	socket, err := packet.Listen(ifi, etherType)
 	if err != nil {
@@ -61,7 +61,7 @@ func (c *Conn) Watch(addresses []netip.Addr) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err = errors.Join(err, c.groups.set(addresses)); err != nil {
-		return fmt.Errorf("watching %d addresses: %w", len(addresses), err)
+		return fmt.Errorf("preparing to receive NDP messages about %d addresses: %w", len(addresses), err)
 	}
 	return nil
 }

@@ -31,9 +31,9 @@ type groupMemberships struct {
 	load    []int // number of groups of each member
 }
 
-// set joins the groups of these addresses, and leaves all others. set does not retry to leave a group:
-// the socket then stays in the group. The first group that cannot be joined ends the call; the next call
-// tries this group and the remaining ones again.
+// set joins the groups of these addresses, and leaves all other groups. If leaving a group fails, the socket
+// stays in the group: set does not try again. The first group that cannot be joined ends the call; the next
+// call tries this group and the remaining groups again.
 func (g *groupMemberships) set(addresses []netip.Addr) error {
 	wanted := map[netip.Addr]bool{}
 	for _, a := range addresses {
@@ -95,14 +95,14 @@ type memberSocket struct {
 func openMember(index int) (groupMember, error) {
 	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("opening a socket to join groups with: %w", err)
+		return nil, fmt.Errorf("opening a socket that joins multicast groups: %w", err)
 	}
 	return memberSocket{fd: fd, index: index}, nil
 }
 
 func (m memberSocket) Join(group netip.Addr) error {
 	if err := unix.SetsockoptIPv6Mreq(m.fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, m.groupRequest(group)); err != nil {
-		return fmt.Errorf("joining group %s on interface %d: %w", group, m.index, err)
+		return fmt.Errorf("joining the multicast group %s on the interface with the index %d: %w", group, m.index, err)
 	}
 	return nil
 }
@@ -112,7 +112,7 @@ func (m memberSocket) Join(group netip.Addr) error {
 func (m memberSocket) Leave(group netip.Addr) error {
 	err := unix.SetsockoptIPv6Mreq(m.fd, unix.IPPROTO_IPV6, unix.IPV6_LEAVE_GROUP, m.groupRequest(group))
 	if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) && !errors.Is(err, unix.ENODEV) {
-		return fmt.Errorf("leaving group %s on interface %d: %w", group, m.index, err)
+		return fmt.Errorf("leaving the multicast group %s on the interface with the index %d: %w", group, m.index, err)
 	}
 	return nil
 }

@@ -64,26 +64,26 @@ type receivedMessage struct {
 func parseFrame(b []byte) (receivedMessage, error) {
 	var r receivedMessage
 	if len(b) < offsetICMP+fixedMessageLength {
-		return r, errors.New("a frame that is too short")
+		return r, errors.New("the frame is too short")
 	}
 	r.frameSource = packet.MAC(b[6:12])
 	ip := b[ethernetLength:]
 	length := int(binary.BigEndian.Uint16(ip[4:6]))
 	switch {
 	case ip[0]>>4 != 6 || ip[6] != nextHeaderICMP:
-		return r, errors.New("not ICMPv6")
+		return r, errors.New("the packet is not ICMPv6")
 	case ip[7] != hopLimit:
-		return r, fmt.Errorf("hop limit %d: it comes from beyond a router", ip[7])
+		return r, fmt.Errorf("the hop limit is %d, so that a router has forwarded the message", ip[7])
 	case length < fixedMessageLength || length > len(ip)-ipLength:
-		return r, fmt.Errorf("a payload of %d bytes", length)
+		return r, fmt.Errorf("the payload length, %d bytes, is invalid", length)
 	}
 	r.source, r.destination = netip.AddrFrom16([16]byte(ip[8:24])), netip.AddrFrom16([16]byte(ip[24:40]))
 	icmp := ip[ipLength : ipLength+length]
 	if sum := checksum(ip[8:40], icmp); sum != 0 {
-		return r, errors.New("a wrong checksum")
+		return r, errors.New("the checksum is wrong")
 	}
 	if icmp[1] != 0 || (icmp[0] != typeSolicitation && icmp[0] != typeAdvertisement) {
-		return r, fmt.Errorf("ICMPv6 type %d, code %d", icmp[0], icmp[1])
+		return r, fmt.Errorf("ICMPv6 type %d with code %d is not handled", icmp[0], icmp[1])
 	}
 	known, err := withKnownOptions(icmp)
 	if err != nil {
@@ -103,10 +103,10 @@ func withKnownOptions(icmp []byte) ([]byte, error) {
 	options := icmp[fixedMessageLength:]
 	for n := 0; len(options) > 0; n++ {
 		if n == maxOptions {
-			return nil, errors.New("too many options")
+			return nil, errors.New("the message has too many options")
 		}
 		if len(options) < 2 || options[1] == 0 || int(options[1])*8 > len(options) {
-			return nil, errors.New("an option that does not end where it should")
+			return nil, errors.New("the length of an option is invalid")
 		}
 		length := int(options[1]) * 8
 		switch options[0] {
@@ -124,25 +124,25 @@ func (r *receivedMessage) validate() error {
 	case *ndp.NeighborSolicitation:
 		r.readOptions(m.Options)
 		if m.TargetAddress.IsMulticast() {
-			return errors.New("a solicitation for a group")
+			return errors.New("the target of the solicitation is a multicast address")
 		}
 		if r.source.IsUnspecified() && (r.destination != SolicitedGroup(m.TargetAddress) || !r.sourceLayer.IsZero()) {
-			return errors.New("a solicitation from the unspecified address that is no probe")
+			return errors.New("the solicitation comes from the unspecified address and is not a valid probe")
 		}
 	case *ndp.NeighborAdvertisement:
 		r.readOptions(m.Options)
 		if m.TargetAddress.IsMulticast() {
-			return errors.New("an advertisement of a group")
+			return errors.New("the target of the advertisement is a multicast address")
 		}
 		if r.destination.IsMulticast() && m.Solicited {
-			return errors.New("an advertisement to all nodes")
+			return errors.New("the advertisement is solicited, and was sent to a multicast address")
 		}
 	}
 	if r.source.IsMulticast() {
-		return errors.New("a message from a group")
+		return errors.New("the source of the message is a multicast address")
 	}
 	if (r.frameSource[0]|r.sourceLayer[0]|r.targetLayer[0])&1 != 0 {
-		return errors.New("the hardware address of a group")
+		return errors.New("a hardware address in the message is a multicast address")
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ func BroadcastMAC() MAC { return MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff} }
 // ToMAC converts a hardware address of package net to a MAC.
 func ToMAC(hardware net.HardwareAddr) (MAC, error) {
 	if len(hardware) != len(MAC{}) {
-		return MAC{}, fmt.Errorf("%q is no Ethernet address", hardware)
+		return MAC{}, fmt.Errorf("the hardware address %q is not an Ethernet address", hardware)
 	}
 	return MAC(hardware), nil
 }

@@ -21,7 +21,7 @@ const ProbeCommand = "probe"
 
 const (
 	// RequestCount is how many requests are sent on an interface. With several requests, a host is found
-	// although its first answer is lost.
+	// even if its first answer is lost.
 	RequestCount = 3
 	// RequestInterval is the time between two requests.
 	RequestInterval = time.Second
@@ -131,7 +131,7 @@ func compareAnswers(x, y Answer) int {
 func Decode(message string) (Result, error) {
 	var r Result
 	if err := json.Unmarshal([]byte(message), &r); err != nil {
-		return Result{}, fmt.Errorf("the program answered %q, which is no result of a probe", bounded.Cut(message, 200))
+		return Result{}, fmt.Errorf("the probe pod ended with the message %q, which is no result of a probe", bounded.Cut(message, 200))
 	}
 	return r.cutToBounds(), nil
 }

@@ -30,7 +30,7 @@ const (
 	// is for one of these addresses. If the host does not answer within answerWait, all its addresses are
 	// probed anew.
 	checkInterval = 200 * time.Millisecond
-	// FreeLifetime is for how long it counts that an address was found to be free.
+	// FreeLifetime is for how long the result that an address is free is valid.
 	FreeLifetime = time.Second
 	// witnessInterval is the time between two batches of probes for the witnesses and nodes of a link.
 	witnessInterval = 100 * time.Millisecond
@@ -299,8 +299,8 @@ func (m *Machine) Step(now time.Time, send func(Probe) bool) {
 	}
 }
 
-// stepQuery returns whether a probe is due for an address that no host answers for. It also records that
-// the address was found to be free, or that this result is too old.
+// stepQuery returns whether a probe is due for an address for which no host answers. It also records that
+// the address is free, or that this result is too old.
 func (m *Machine) stepQuery(now time.Time, q *addressQuery) bool {
 	switch {
 	case !q.free.IsZero():

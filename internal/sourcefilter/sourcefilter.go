@@ -1,5 +1,5 @@
-// Package sourcefilter attaches a filter to a socket by which the kernel drops packets from hosts that
-// are not peers of the protocol. Such packets then cost no buffers, no connection, and no processor time
+// Package sourcefilter attaches a filter to a socket. With it the kernel drops packets from hosts that are
+// not peers of the protocol. Such packets then cost no buffers, no connection, and no processor time
 // of the program. The filter is no authentication: hosts of the same network can forge addresses.
 // Programs must also check addresses themselves, since the filter may pass packets of other hosts.
 package sourcefilter
@@ -70,7 +70,7 @@ func programOf(ipv4 bool, sources []netip.Addr) (*unix.SockFprog, error) {
 	}
 	raw, err := bpf.Assemble(append(instructions, bpf.RetConstant{Val: 0}))
 	if err != nil {
-		return nil, fmt.Errorf("assembling the filter of sources: %w", err)
+		return nil, fmt.Errorf("assembling the filter for source addresses: %w", err)
 	}
 	program := make([]unix.SockFilter, 0, len(raw))
 	for _, i := range raw {

@@ -12,20 +12,20 @@ import (
 // The errors of Decode. Each stands for a rule of RFC 5880 section 6.8.6 that the packet breaks; rules
 // that need the session are not checked here.
 var (
-	ErrVersion        = errors.New("a version other than 1")
-	ErrLength         = errors.New("its length is wrong")
+	ErrVersion        = errors.New("the version is not 1")
+	ErrLength         = errors.New("the length is wrong")
 	ErrMultiplier     = errors.New("the multiplier is 0")
 	ErrMultipoint     = errors.New("the multipoint bit is set")
 	ErrDiscriminator  = errors.New("the sender's discriminator is 0")
-	ErrNoSession      = errors.New("it has no discriminator of the receiver, and its state is Init or Up")
-	ErrAuthentication = errors.New("it has authentication, which is not supported")
+	ErrNoSession      = errors.New("the receiver's discriminator is 0, although the state is Init or Up")
+	ErrAuthentication = errors.New("the packet has authentication, which is not supported")
 )
 
 // Decode parses a packet, and checks it in the order of RFC 5880 section 6.8.6. Bytes after the packet's
 // own length are ignored.
 func Decode(b []byte) (Packet, error) {
 	if err := checkPacket(b); err != nil {
-		return Packet{}, fmt.Errorf("reading a control packet: %w", err)
+		return Packet{}, fmt.Errorf("decoding a BFD control packet: %w", err)
 	}
 	return Packet{
 		Diagnostic:        bfd.Diagnostic(b[0] & 0x1f),

@@ -80,7 +80,7 @@ func EncodeOpen(o bgp.Open) ([]byte, error) {
 	parameter := packet.NewOptionParameterCapability(encodeCapabilities(o))
 	m, err := packet.NewBGPOpenMessage(asn, uint16(o.Hold/time.Second), o.RouterID, []packet.OptionParameterInterface{parameter})
 	if err != nil {
-		return nil, fmt.Errorf("writing an OPEN with the identifier %s: %w", o.RouterID, err)
+		return nil, fmt.Errorf("encoding an OPEN with the BGP identifier %s: %w", o.RouterID, err)
 	}
 	return m.Serialize()
 }

@@ -123,7 +123,7 @@ func encodeUpdates(prefixes []netip.Prefix, room int, message func([]packet.Path
 	for _, prefix := range prefixes {
 		nlri, err := packet.NewIPAddrPrefix(prefix)
 		if err != nil {
-			return nil, fmt.Errorf("writing the route %s: %w", prefix, err)
+			return nil, fmt.Errorf("encoding the route %s: %w", prefix, err)
 		}
 		if used+nlri.Len() > room {
 			if err := flush(); err != nil {

@@ -9,7 +9,7 @@ import (
 
 // assembly is a state that a peer sends and of which not all pieces have been received.
 type assembly struct {
-	about    *peer // the peer whose state it is; nil: there is no assembly
+	about    *peer // the peer that published the state; nil: there is no assembly
 	instance wire.Instance
 	sequence uint64
 	pieces   [][]byte
@@ -85,9 +85,9 @@ func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 }
 
 // takesFromOthers reports whether this speaker accepts the state of a peer from other speakers. The
-// peer itself must be silent. It must also count as alive, or restart, or no other speaker may suspect
-// it. During a restart suspicions do not matter: a restarting peer sends nothing, and the suspicion
-// may have begun earlier, while the path to the peer was cut.
+// peer itself must be silent. In addition, the peer must be alive or restarting, or must not be suspected
+// by any other speaker. During a restart suspicions do not matter: a restarting peer sends nothing, and a
+// suspicion may have begun earlier, while the path to the peer was cut.
 func (m *Machine) takesFromOthers(now time.Time, p *peer, restarts bool) bool {
 	silent := !p.met || !p.suspected.IsZero() || now.Sub(p.received) >= m.suspectTimeout(p) || m.checking && m.owesAnswer(p)
 	suspicions, _ := m.countSuspicions(now, p)

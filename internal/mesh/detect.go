@@ -40,8 +40,8 @@ func (m *Machine) ping(p *peer) OutgoingMessage {
 	return send
 }
 
-// nextCheck returns when a watched peer is to be asked, suspected or decided about; false: nothing is
-// due.
+// nextCheck returns when the next step for a watched peer is due: to ask it, to suspect it, or to decide
+// whether it is dead. false: no step is due.
 func (m *Machine) nextCheck(p *peer) (time.Time, bool) {
 	switch {
 	case !p.live || p.isRestarting():
@@ -82,8 +82,9 @@ func (m *Machine) checkWatched(now time.Time) (asks []OutgoingMessage, changed b
 	return asks, changed
 }
 
-// lostTimeouts is for how many timeouts a live peer must be silent before it is reported as lost, that
-// is, alive only because others receive from it. A peer that has just died is silent as well.
+// lostTimeouts is for how many timeouts a live peer must be silent before it is reported as lost. A lost
+// peer counts as alive only because other speakers receive from it. The number is large, since a peer that
+// has just died is silent as well.
 const lostTimeouts = 16
 
 // noteLost records which watched peers are alive although this speaker receives nothing from them. It
@@ -98,8 +99,8 @@ func (m *Machine) noteLost(now time.Time) {
 	}
 }
 
-// decideSuspected decides about the peers that this speaker suspects, and about those that are in
-// doubt because several others suspect them.
+// decideSuspected decides which of the peers that this speaker suspects are dead. It also decides about
+// the peers that are in doubt because several other speakers suspect them.
 func (m *Machine) decideSuspected(now time.Time) (sends []OutgoingMessage) {
 	for _, p := range m.watchedPeers() {
 		if !p.suspected.IsZero() {
@@ -155,8 +156,8 @@ func (m *Machine) hasWatchedLong(now time.Time, p *peer) bool {
 	return p.arc && (p.received.After(p.watched) || now.Sub(p.watched) >= m.suspectTimeout(p))
 }
 
-// decideUnwatched decides about a peer that this speaker does not watch, or has not watched for long.
-// Several others that suspect the peer may only be cut off from it, so the peer itself is asked first.
+// decideUnwatched decides whether a peer is dead that this speaker does not watch, or has not watched for
+// long. The speakers that suspect the peer may only be cut off from it, so the peer itself is asked first.
 func (m *Machine) decideUnwatched(now time.Time, p *peer) []OutgoingMessage {
 	if !m.isInDoubt(now, p) {
 		return nil

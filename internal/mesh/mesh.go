@@ -43,12 +43,12 @@ const (
 	// maxAssemblyBytes is the maximum size of all incomplete states together.
 	maxAssemblyBytes = 16 << 20
 	// removalDelay is how long after its last message a dead peer stays a suspect although it is not
-	// expected any more. Speakers with slower profiles find it dead later. Until then they would take a
-	// heartbeat that does not name it as a suspect for a refutation.
+	// expected any more. Speakers with slower profiles confirm the death later. Until then, a heartbeat that
+	// does not name the peer as a suspect would look like a refutation to them.
 	removalDelay = time.Minute
 	// startTimeout is how long after its last message a starting process counts as running. A start
-	// takes less time. In a large mesh, speakers that do not watch the process may receive nothing from
-	// it for that long. They do not count it for a majority then.
+	// takes less time. In a large mesh, a speaker that does not watch the process may receive nothing from
+	// the process for that long. Then the speaker does not count the process for a majority.
 	startTimeout = 3 * time.Second
 )
 

@@ -10,9 +10,10 @@ import (
 
 // ring orders the peers by ID. IDs are hashes, so neighbours in the ring can be in any rack and have
 // any name. Each speaker is watched by the next speakers after it, and watches the speakers before it.
-// A pair is a watcher and the speaker that it watches. Both compute the same pairs, and a node that comes or
-// goes changes few pairs. Peers that restart or have no session do not count as watchers. A restarting peer
-// still gets heartbeats while it runs: it runs on until the other speakers have acknowledged its state.
+// A pair is a watcher and the speaker that it watches. Both speakers compute the same pairs, and a node that
+// comes or goes changes few pairs. Peers that restart or have no session do not count as watchers. A restarting
+// peer still gets heartbeats until its process ends: the process waits until the other speakers have
+// acknowledged its state.
 type ring struct {
 	order     []*peer // all peers, from this speaker on; outdated while stale is true
 	byName    []*peer // all peers, sorted by name; outdated while stale is true

@@ -39,7 +39,7 @@ type derivedKey struct {
 // ParseKey returns the key of KeySize bytes. The error does not contain these bytes.
 func ParseKey(key []byte) (Key, error) {
 	if len(key) != KeySize {
-		return Key{}, fmt.Errorf("reading a key of the mesh: it has %d bytes, and a key has %d", len(key), KeySize)
+		return Key{}, fmt.Errorf("reading a key of the mesh: the key has %d bytes, and %d are required", len(key), KeySize)
 	}
 	secret, err1 := hkdf.Key(sha256.New, key, nil, cipherPurpose, chacha20poly1305.KeySize)
 	id, err2 := hkdf.Key(sha256.New, key, nil, idPurpose, len(keyID{}))

@@ -13,18 +13,18 @@ import (
 // Why a datagram is refused. All but ErrForged are found before anything is decrypted.
 var (
 	// ErrPeer: the sender's node may not have a session.
-	ErrPeer = errors.New("its sender is no peer")
+	ErrPeer = errors.New("the sender of the datagram is no peer")
 	// ErrFormat: it is not a datagram of this version of the protocol.
-	ErrFormat = errors.New("it is no datagram of this protocol")
+	ErrFormat = errors.New("the datagram is not one of this protocol")
 	// ErrKey: this process does not have the key.
-	ErrKey = errors.New("it is under a key that this speaker does not have")
+	ErrKey = errors.New("the datagram is under a key that this speaker does not have")
 	// ErrReplayed: it was received before, or is too old to be sure.
-	ErrReplayed = errors.New("it was received before")
+	ErrReplayed = errors.New("the datagram was received before")
 	// ErrUnconfirmed: the instance that sent it has not answered a nonce. A greeting to that
 	// instance becomes due.
-	ErrUnconfirmed = errors.New("its sender has not answered a nonce")
+	ErrUnconfirmed = errors.New("the sender of the datagram has not answered a nonce")
 	// ErrForged: it was not made with the key, or for another process.
-	ErrForged = errors.New("it was not made with the key for this process")
+	ErrForged = errors.New("the datagram was not made with the key for this process")
 )
 
 // OpenedDatagram is what a datagram contains and what follows from it.

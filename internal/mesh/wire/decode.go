@@ -12,10 +12,10 @@ import (
 )
 
 // ErrVersion: a message has a version that is not supported.
-var ErrVersion = errors.New("an unsupported version")
+var ErrVersion = errors.New("the version is not supported")
 
 var (
-	errShort  = errors.New("it ends too early")
+	errShort  = errors.New("the data ends too early")
 	errBounds = errors.New("a value is out of bounds")
 )
 

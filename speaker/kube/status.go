@@ -198,8 +198,11 @@ func coveredMessage(list []layer2.CoveredNode) string {
 	for _, c := range list[:min(len(list), maxNamedItems)] {
 		nodes = append(nodes, fmt.Sprintf("%s (%d addresses, the first is %s)", c.Node, c.Count, c.First))
 	}
-	return fmt.Sprintf("%d nodes own addresses, and their announcements have not arrived since their speakers restarted: %s. This speaker answers ARP and NDP requests for these addresses on behalf of the nodes, "+
-		"so that traffic still reaches them: check the speakers on these nodes, and find out what drops their ARP and NDP frames", len(list), strings.Join(nodes, ", "))
+	if more := len(list) - len(nodes); more > 0 {
+		nodes = append(nodes, fmt.Sprintf("%d more", more))
+	}
+	return fmt.Sprintf("since a speaker restarted, no announcements arrive for addresses that other nodes own: %s. This speaker answers ARP and NDP requests for these addresses on behalf of the owners, "+
+		"so that traffic still reaches them: check the speakers on these nodes, and find out what drops their ARP and NDP frames", strings.Join(nodes, ", "))
 }
 
 // isolatedMessage returns a sentence about an isolated speaker: why it announces nothing.

@@ -45,19 +45,60 @@ func BenchmarkReceiveHeartbeat(b *testing.B) {
 	}
 }
 
+// BenchmarkTick measures a tick in which heartbeats are due, as one tick in each interval is. The tick makes
+// its messages, and does not encode, seal or send them. Steady: all peers are alive and send. Unknown: in
+// addition a watched peer is suspected, which its other watchers refute, another peer has not sent its state
+// yet, and a third one asks for a session.
 func BenchmarkTick(b *testing.B) {
 	for _, count := range sizes {
-		b.Run(fmt.Sprintf("%d-speakers", count), func(b *testing.B) {
-			m, now := among(count)
-			b.ReportAllocs()
-			for b.Loop() {
-				now = now.Add(standard.Interval)
-				for _, p := range m.watchedPeers() {
-					p.received = now
-				}
-				m.Tick(now)
+		for _, unknown := range []bool{false, true} {
+			name := "steady"
+			if unknown {
+				name = "unknown"
 			}
-		})
+			b.Run(fmt.Sprintf("%s/%d-speakers", name, count), func(b *testing.B) { benchmarkTick(b, count, unknown) })
+		}
+	}
+}
+
+func benchmarkTick(b *testing.B, count int, unknown bool) {
+	m, now := among(count)
+	for _, p := range m.peers { // a message of each counts as one that has just come
+		p.received = now.AddDate(10, 0, 0)
+		p.heartbeat = p.received
+	}
+	suspects, strangers := 0, 0
+	if unknown {
+		suspects, strangers = 1, 1
+		m.watchedPeers()[0].received = now
+		m.SetPeers(now, append(m.Peers(), "node000", "starting"))
+		m.NoteMet(now, "starting", wire.Instance{1})
+	}
+	tick := func() {
+		now = now.Add(standard.Interval)
+		if unknown {
+			m.greeted = now
+		}
+		m.Tick(now)
+	}
+	for range 10 { // until the silent peer is suspected, and that was sent to all
+		tick()
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		tick()
+	}
+	suspected := 0
+	for _, p := range m.peers {
+		if !p.suspected.IsZero() {
+			suspected++
+		}
+		if p.lost && p.suspected.IsZero() {
+			b.Errorf("%s is lost", p.node)
+		}
+	}
+	if live := len(m.View().Peers); live != count-1 || suspected != suspects || len(m.unknown) != strangers {
+		b.Errorf("%d peers are alive, %d are suspected, the states of %d are unknown; want %d, %d and %d", live, suspected, len(m.unknown), count-1, suspects, strangers)
 	}
 }
 

@@ -375,9 +375,12 @@ bench-operator: ## Measure a pass of the operator over an unchanged stack, and a
 bench-arp: ## Measure how soon ARP is answered, next to the kernel (needs root).
 	@go -C test run ./bench/arp
 
+# FAILOVER="-only planned -planned 5" measures a part, with fewer runs.
+FAILOVER ?=
+
 .PHONY: bench-failover
 bench-failover: cluster ## Lose the owner of addresses in several ways, 20 times each, on a real cluster (needs root).
-	@go -C test run ./bench/failover
+	@go -C test run ./bench/failover $(FAILOVER)
 
 .PHONY: bench-bgp
 bench-bgp: cluster ## Measure how soon routers have routes, and how long traffic is lost when a node is, on a real cluster (needs root).

@@ -17,6 +17,9 @@ func (b *bench) lastNode(ctx context.Context) error {
 	if b.last == 0 {
 		return nil
 	}
+	if err := b.prepare(ctx, "Default"); err != nil {
+		return err
+	}
 	fmt.Println("\n| nodes lost | API server | runs | figure (ms) | best | median | p90 | worst |\n|---|---|---|---|---|---|---|---|")
 	for _, away := range []bool{false, true} {
 		what := "runs"

@@ -37,6 +37,22 @@ func (b *bench) whole(ctx context.Context) error {
 	return b.EveryoneSeesEveryone(ctx)
 }
 
+// lostOwners loses the owner of an address in several ways, under each profile.
+func (b *bench) lostOwners(ctx context.Context) error {
+	fmt.Println("\n| owner lost, client connecting every 5 ms | profile | runs | figure (ms) | best | median | p90 | worst |\n|---|---|---|---|---|---|---|---|")
+	for _, profile := range b.profiles {
+		if err := b.prepare(ctx, profile); err != nil {
+			return err
+		}
+		for _, fault := range b.Faults() {
+			if err := b.lose(ctx, profile, fault); err != nil {
+				return fmt.Errorf("%s, %s: %w", profile, fault.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
 func (b *bench) lose(ctx context.Context, profile string, fault scenario.Fault) error {
 	var taken, gaps []time.Duration
 	for i := range b.runs {

@@ -20,59 +20,59 @@ import (
 // runTimeout bounds each run.
 const runTimeout = 3 * time.Minute
 
+// parts are what -only selects, in the order in which they run.
+var parts = []string{"faults", "planned", "last", "many"}
+
 func main() {
 	b := &bench{}
 	flag.IntVar(&b.runs, "runs", 20, "how often each owner is lost")
-	flag.IntVar(&b.planned, "planned", 5, "how often the speakers are restarted, and a node is drained")
-	flag.IntVar(&b.last, "last", 5, "how often all nodes but one lose power at once, with and without the API server")
-	profiles := flag.String("profiles", "Default,Fast", "profiles of failure detection to measure")
-	many := flag.String("addresses", "100,1000", "how many addresses a node has that is lost; empty: that is not measured")
+	flag.IntVar(&b.planned, "planned", 20, "how often the speakers are restarted, and a node is drained")
+	flag.IntVar(&b.last, "last", 20, "how often all nodes but one lose power at once, with and without the API server")
+	profiles := flag.String("profiles", "Default,Fast", "profiles of failure detection to measure, in faults and planned")
+	many := flag.String("addresses", "100,1000", "how many addresses a node has that is lost, in many")
+	only := flag.String("only", strings.Join(parts, ","), "which parts are measured: owners that are lost (faults), restarts and drains (planned),\n"+
+		"all nodes but one (last), a node with many addresses, and idle speakers (many)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := b.run(ctx, strings.Split(*profiles, ","), strings.FieldsFunc(*many, func(r rune) bool { return r == ',' })); err != nil {
+	b.profiles, b.many = items(*profiles), items(*many)
+	if err := b.run(ctx, items(*only)); err != nil {
 		fmt.Fprintln(os.Stderr, "failover:", err)
 		os.Exit(1)
 	}
 }
 
-// bench has the bed and the number of runs.
+func items(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' })
+}
+
+// bench has the bed and what is measured.
 type bench struct {
 	*scenario.Scenario
 	runs, planned, last int
+	profiles, many      []string
 }
 
-func (b *bench) run(ctx context.Context, profiles, many []string) (err error) {
+// run measures the selected parts.
+func (b *bench) run(ctx context.Context, only []string) (err error) {
+	for _, part := range only {
+		if !slices.Contains(parts, part) {
+			return fmt.Errorf("-only: %q is none of %s", part, strings.Join(parts, ", "))
+		}
+	}
 	if b.Scenario, err = scenario.Open(ctx); err != nil {
 		return err
 	}
-	fmt.Println("| owner lost, client connecting every 5 ms | profile | runs | figure (ms) | best | median | p90 | worst |\n|---|---|---|---|---|---|---|---|")
-	for _, profile := range profiles {
-		if err := b.prepare(ctx, profile); err != nil {
-			return err
+	measure := map[string]func(context.Context) error{"faults": b.lostOwners, "planned": b.plannedMoves, "last": b.lastNode, "many": b.manyAddresses}
+	for _, part := range parts {
+		if !slices.Contains(only, part) {
+			continue
 		}
-		for _, fault := range b.Faults() {
-			if err := b.lose(ctx, profile, fault); err != nil {
-				return fmt.Errorf("%s, %s: %w", profile, fault.Name, err)
-			}
+		if err := measure[part](ctx); err != nil {
+			return fmt.Errorf("%s: %w", part, err)
 		}
 	}
-	fmt.Println("\n| planned, client connecting every 5 ms | profile | runs | connections | failed | cut | longest gap of a run (ms): best, median, p90, worst | to a node's own address |\n|---|---|---|---|---|---|---|---|")
-	for _, profile := range profiles {
-		if err := b.prepare(ctx, profile); err != nil {
-			return err
-		}
-		if err := b.plannedMoves(ctx, profile); err != nil {
-			return fmt.Errorf("%s: %w", profile, err)
-		}
-	}
-	if err := b.prepare(ctx, "Default"); err != nil {
-		return err
-	}
-	if err := b.lastNode(ctx); err != nil {
-		return err
-	}
-	return b.manyAddresses(ctx, many)
+	return nil
 }
 
 // row prints a distribution.

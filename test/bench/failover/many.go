@@ -27,9 +27,12 @@ const label = "lbstack.io/bench"
 
 // manyAddresses measures how soon all addresses of a lost node have been announced
 // by others.
-func (b *bench) manyAddresses(ctx context.Context, counts []string) error {
-	if len(counts) == 0 {
+func (b *bench) manyAddresses(ctx context.Context) error {
+	if len(b.many) == 0 {
 		return nil
+	}
+	if err := b.prepare(ctx, "Default"); err != nil {
+		return err
 	}
 	pools := `{"spec":{"ipAddressPools":[{"name":"first-pool","addresses":["192.168.1.240-192.168.1.250"]},{"name":"bench","addresses":["10.77.0.0/20"]}]}}`
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
@@ -38,7 +41,7 @@ func (b *bench) manyAddresses(ctx context.Context, counts []string) error {
 	}
 	defer b.removeServices(context.WithoutCancel(ctx))
 	fmt.Println("\n| addresses on a node whose cable is pulled | runs | first announced (ms) | all announced, best | median | worst |\n|---|---|---|---|---|---|")
-	for _, text := range counts {
+	for _, text := range b.many {
 		count, err := strconv.Atoi(text)
 		if err != nil {
 			return fmt.Errorf("-addresses: %w", err)

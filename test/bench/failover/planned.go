@@ -14,10 +14,24 @@ import (
 	"github.com/lbstack/lbstack/test/scenario"
 )
 
-// plannedMoves restarts the speakers and drains owners while a client connects; and
+// plannedMoves restarts the speakers and drains owners, under each profile.
+func (b *bench) plannedMoves(ctx context.Context) error {
+	fmt.Println("\n| planned, client connecting every 5 ms | profile | runs | connections | failed | cut | longest gap of a run (ms): best, median, p90, worst | to a node's own address |\n|---|---|---|---|---|---|---|---|")
+	for _, profile := range b.profiles {
+		if err := b.prepare(ctx, profile); err != nil {
+			return err
+		}
+		if err := b.movesUnder(ctx, profile); err != nil {
+			return fmt.Errorf("%s: %w", profile, err)
+		}
+	}
+	return nil
+}
+
+// movesUnder restarts the speakers and drains owners while a client connects; and
 // it also connects to a node's own address, which never moves: gaps of these connections
 // are those of the machine.
-func (b *bench) plannedMoves(ctx context.Context, profile string) error {
+func (b *bench) movesUnder(ctx context.Context, profile string) error {
 	steps := []struct {
 		name string
 		do   func(ctx context.Context, address string) error

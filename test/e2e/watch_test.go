@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lbstack/lbstack/hack/devcluster/plan"
 	"github.com/lbstack/lbstack/test/eventually"
 	"github.com/lbstack/lbstack/test/scenario"
 )
@@ -30,21 +29,10 @@ const (
 	settles = 2 * time.Second
 )
 
-// undisturbed returns an address for which a kernel answers that no test disturbs. A time without its
-// answers is a stall of the machine.
-func undisturbed() string {
-	for _, host := range bed.Cluster.Hosts() {
-		if host.Name == plan.ControlPlane {
-			return host.V4.String()
-		}
-	}
-	panic("the bed has no control plane")
-}
-
 // watching records the hosts that answer for addresses until the test ends.
 func watching(t *testing.T, addresses ...string) *scenario.Watch {
 	t.Helper()
-	w, err := bed.Watch(append([]string{undisturbed()}, addresses...)...)
+	w, err := bed.Watch(append([]string{bed.Undisturbed()}, addresses...)...)
 	must(t, err)
 	t.Cleanup(func() { must(t, w.Close()) })
 	for _, address := range addresses {
@@ -78,7 +66,7 @@ func silentAtMost(t *testing.T, w *scenario.Watch, address string, since time.Ti
 	t.Helper()
 	got := w.Since(since, address)
 	var stalled time.Duration
-	if reference := w.Since(since, undisturbed()); len(reference.Owners) > 0 { // it is not on the second network
+	if reference := w.Since(since, bed.Undisturbed()); len(reference.Owners) > 0 { // it is not on the second network
 		stalled = reference.Silent
 	}
 	t.Logf("nobody answered for %s for %d ms; the longest stall of the machine was %d ms", address, got.Silent.Milliseconds(), stalled.Milliseconds())

@@ -13,6 +13,8 @@ import (
 
 	"github.com/mdlayher/arp"
 	"github.com/mdlayher/packet"
+
+	"github.com/lbstack/lbstack/hack/devcluster/plan"
 )
 
 const (
@@ -63,6 +65,17 @@ type Answers struct {
 	SilentAfter string
 	// Both is the longest time in which two hosts answered.
 	Both time.Duration
+}
+
+// Undisturbed returns an address for which a kernel answers that no test disturbs. A time without its
+// answers is a stall of the machine.
+func (s *Scenario) Undisturbed() string {
+	for _, host := range s.Cluster.Hosts() {
+		if host.Name == plan.ControlPlane {
+			return host.V4.String()
+		}
+	}
+	panic("the bed has no control plane")
 }
 
 // Watch begins to watch addresses on the network of the client host, until Close.

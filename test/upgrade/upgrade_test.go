@@ -28,6 +28,9 @@ const (
 	// together is how long two nodes may answer for an address: the detection time of the profile
 	// Default, and what the requests of the watcher leave open.
 	together = 500 * time.Millisecond
+	// silent is how long no node may answer for an address, apart from a stall of the machine: as long as for
+	// an address of a lost node, since speakers of the other version count as lost.
+	silent = time.Second
 	// components is the namespace of the speakers in all versions.
 	components = "lbstack-system"
 	// formerOperator is the namespace of the operator in versions that had one for it alone.
@@ -51,7 +54,7 @@ func TestUpgradeUnderTraffic(t *testing.T) {
 	must(t, err)
 	t.Logf("%s runs, and the owners are %v", former[0], owners)
 
-	w, err := bed.Watch(addresses...)
+	w, err := bed.Watch(append([]string{bed.Undisturbed()}, addresses...)...)
 	must(t, err)
 	defer func() { must(t, w.Close()) }()
 	begun := time.Now()
@@ -67,6 +70,8 @@ func TestUpgradeUnderTraffic(t *testing.T) {
 	})
 	must(t, err)
 	t.Logf("the upgrade took %.1f s", time.Since(begun).Seconds())
+	stalled := w.All(bed.Undisturbed()).Silent
+	t.Logf("the longest stall of the machine was %d ms", stalled.Milliseconds())
 	for _, address := range addresses {
 		_, err := bed.Page(ctx, address) // the client forgets where an address is that it does not use
 		must(t, err)
@@ -77,6 +82,10 @@ func TestUpgradeUnderTraffic(t *testing.T) {
 			address, owners[address], owner.Node, len(got.Owners), got.Both.Milliseconds(), got.Silent.Milliseconds())
 		if got.Both > together {
 			t.Errorf("%s: two nodes answered for %s, want %s at most", address, got.Both, together)
+		}
+		if got.Silent > silent+stalled {
+			t.Errorf("%s: no node answered for %s, want %s at most, and %s for a stall of the machine: in that time the kernel of a host that the upgrade does not touch did not answer either",
+				address, got.Silent, silent, stalled)
 		}
 	}
 	for i, c := range connections {

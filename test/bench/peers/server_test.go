@@ -33,17 +33,3 @@ func TestParseServed_CountsRequestsOfALoadBalancer(t *testing.T) {
 		t.Errorf("difference (-want +got):\n%s", diff)
 	}
 }
-
-func TestParseStat(t *testing.T) {
-	line := "42 (speaker) S 1 42 42 0 -1 4194560 1 2 3 4 150 50 0 0 20 0 9 0 100 1000000 8 18446744073709551615\n"
-	pid, u, err := parseStat(line)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if pid != 42 || u.processor.Milliseconds() != 2000 || u.resident == 0 {
-		t.Errorf("got process %d with %+v, want 42 with 2 s of a processor", pid, u)
-	}
-	if _, _, err := parseStat("42 (speaker) S 1"); err == nil {
-		t.Error("a line that ends too early: got no error, want one")
-	}
-}

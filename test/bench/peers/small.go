@@ -143,10 +143,10 @@ func (b *bench) idle(ctx context.Context, p *peer) error {
 			return fmt.Errorf("the %s on %s was started again while it was watched", id.program, id.node)
 		}
 		with := fmt.Sprintf("idle, %d Services: %s, ", b.services, id.program)
-		share := 100 * (now.processor - then.processor).Seconds() / b.idleFor.Seconds()
+		share := 100 * (now.Processor - then.Processor).Seconds() / b.idleFor.Seconds()
 		b.table.add(p, with+"processor (%)", share)
-		b.table.add(p, with+"resident (MiB)", float64(now.resident)/(1<<20))
-		fmt.Fprintf(os.Stderr, "%s: idle %s on %s: %.2f %% of a processor, %d MiB\n", p.name, id.program, id.node, share, now.resident>>20)
+		b.table.add(p, with+"resident (MiB)", float64(now.Resident)/(1<<20))
+		fmt.Fprintf(os.Stderr, "%s: idle %s on %s: %.2f %% of a processor, %d MiB\n", p.name, id.program, id.node, share, now.Resident>>20)
 	}
 	return nil
 }

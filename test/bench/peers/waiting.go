@@ -96,8 +96,8 @@ func (b *bench) firstController(ctx context.Context, p *peer) (first time.Time, 
 		return first, err
 	}
 	for id, u := range all {
-		if id.program == metallb.Controller && (first.IsZero() || u.started.Before(first)) {
-			first = u.started
+		if id.program == metallb.Controller && (first.IsZero() || u.Started.Before(first)) {
+			first = u.Started
 		}
 	}
 	if first.IsZero() {

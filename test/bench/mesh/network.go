@@ -100,23 +100,21 @@ func (n *network) complete() error {
 	return nil
 }
 
-// key is the key of all nodes.
-func key() (session.Key, error) { return session.ParseKey(make([]byte, session.KeySize)) }
-
 // state is what a node publishes: a link, and an address that it owns.
 func state(i int) wire.State {
 	return wire.State{
-		Phase: ownership.Active,
-		Links: []wire.Link{{Name: "eth0", Hardware: [6]byte{2, 0, 0, 0, byte(i >> 8), byte(i)}, IPv4: true, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}}},
-		Claims: ownership.Claims{
-			netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}): 1,
-		},
+		Phase:  ownership.Active,
+		Links:  []wire.Link{{Name: ownLink, Hardware: [6]byte{2, 0, 0, 0, byte(i >> 8), byte(i)}, IPv4: true, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}}},
+		Claims: ownership.Claims{ownAddress(i): 1},
 	}
 }
 
+// ownAddress returns the address of a Service that a node owns.
+func ownAddress(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}) }
+
 // start begins a process on a node.
 func (n *network) start(i int) error {
-	k, err := key()
+	k, err := session.ParseKey(keyBytes)
 	if err != nil {
 		return err
 	}

@@ -1,25 +1,35 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	machine "github.com/lbstack/lbstack/internal/mesh"
 	"github.com/lbstack/lbstack/internal/mesh/session"
 )
 
-// settle is how long the real process runs before it is measured.
-const settle = 10 * time.Second
+// settle is how long the cluster is quiet before the real speaker is measured.
+const settle = 20 * time.Second
 
-// idleAmong has a real process take the place of node 0. A thousand machines that run beside it
-// need more than one processor, are late, suspect each other, and send the suspicions to the real process
+// idleAmong has a real speaker take the place of node 0. A thousand machines that run beside it
+// need more than one processor, are late, suspect each other, and send the suspicions to the real speaker
 // as well. Therefore their messages to node 0 in a quiet cluster are recorded first, and their sessions
-// send the recording at its times. The machines of the others only answer the real process.
-// their own.
-func (n *network) idleAmong(during time.Duration) (i idle, err error) {
+// send the recording at its times. The machines of the others only answer the real speaker.
+func (n *network) idleAmong(ctx context.Context, speaker string, during time.Duration) (i idle, err error) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, unix.SIGTERM) // the API server must be stopped
+	defer stop()
+	c, err := newCluster(ctx, len(n.nodes))
+	if err != nil {
+		return i, err
+	}
+	defer func() { err = errors.Join(err, c.server.Stop()) }()
 	n.run(nextInterval(n.now).Sub(n.now))
 	begun := n.now
 	n.recording = true
@@ -44,11 +54,11 @@ func (n *network) idleAmong(during time.Duration) (i idle, err error) {
 	}
 	n.nodes[0].dead, n.flying = true, nil
 	n.outside = func(from int, data []byte) {
-		// Refused while the process has not started: it is greeted again.
+		// Refused while the speaker has not started: it is greeted again.
 		_, _ = sockets[from].WriteToUDPAddrPort(data, address(0))
 	}
 	done := make(chan error, 1)
-	go func() { var wrong error; i, wrong = measureProcess(len(n.nodes), during); done <- wrong }()
+	go func() { var wrong error; i, wrong = c.measureSpeaker(ctx, speaker, during); done <- wrong }()
 	return i, errors.Join(n.play(begun, length, arrived, done), err)
 }
 

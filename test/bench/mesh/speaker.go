@@ -61,18 +61,19 @@ func (c *cluster) measureSpeaker(ctx context.Context, program string, during tim
 	}
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		if err := cmd.Wait(); ctx.Err() == nil { // also without an error
-			return fmt.Errorf("the speaker ended before it was measured: %w", err)
+		if _ = cmd.Wait(); ctx.Err() == nil {
+			return fmt.Errorf("the speaker ended before it was measured: %s", cmd.ProcessState)
 		}
 		return nil
 	})
 	group.Go(func() error { return c.report(running) })
-	group.Go(func() error {
+	group.Go(func() (failed error) {
 		defer cancel()
-		i, err = c.watchSpeaker(running, cmd.Process.Pid, during)
-		return err
+		i, failed = c.watchSpeaker(running, cmd.Process.Pid, during)
+		return failed
 	})
-	return i, group.Wait()
+	err = group.Wait()
+	return i, err
 }
 
 // watchSpeaker waits until the cluster is quiet, and returns what the speaker uses then.

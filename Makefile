@@ -362,7 +362,7 @@ bench-speaker: ## Measure what a change of one Service costs a speaker, next to 
 		./speaker/kube ./speaker/layer2 ./internal/routes | $(BIN)/benchtable
 
 .PHONY: bench-mesh
-bench-mesh: ## Measure the mesh of the speakers with 24 to 1000 nodes: processor, packets, time until all agree on a death.
+bench-mesh: ## Measure the mesh and an idle speaker with 24 to 1000 nodes: processor, packets, time until all agree on a death (needs root where users may not create user namespaces).
 	@go -C test build -o $(CURDIR)/$(BIN)/benchmesh ./bench/mesh
 	@go test -run '^$$' -bench 'ReceiveHeartbeat|Tick|HeartbeatReceived|HeartbeatsSent' -cpu 1 -count $(BENCH_COUNT) \
 		./internal/mesh ./speaker/mesh | $(BIN)/benchmesh

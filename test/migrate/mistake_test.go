@@ -81,7 +81,15 @@ func TestBothLoadBalancersByMistake(t *testing.T) {
 	forth(ctx, t, bed, addresses, stack)
 	must(t, shortly(ctx, bed.StackReady))
 	claimed(ctx, t, bed, addresses)
-	back(ctx, t, bed, addresses, nil)
+	// Both may have announced the IPv6 address, see docs/migrate.md. A connection whose packets went to two nodes is left in the tables of
+	// their kernels for minutes, and one that later comes from the same port may hang: only those over IPv4 must not fail.
+	for _, c := range switched(ctx, t, bed, addresses, "back to MetalLB", nil, func(ctx context.Context) (*steps, error) {
+		return migrated(ctx, t, bed, nil, "--rollback")
+	})[:2] {
+		if c.Failed > 0 {
+			t.Errorf("back to MetalLB: %d of %d connections over IPv4 failed", c.Failed, c.Tried)
+		}
+	}
 }
 
 // reportedTwice returns a function that returns the addresses that speakers report as announced by them and used by another host.

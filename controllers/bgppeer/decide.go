@@ -189,7 +189,7 @@ func (f peerFacts) establishedCondition(generation int64) metav1.Condition {
 	up := f.countEstablished()
 	switch {
 	case f.selected == len(f.duplicates):
-		c.Reason, c.Message = v1beta1.ReasonNoNodes, "no node should have a session: see the condition Ready"
+		c.Reason, c.Message = v1beta1.ReasonNoNodes, "no node should have a session with the router: the condition Ready says why"
 		return c
 	case len(f.nodes) == 0:
 		c.Reason = v1beta1.ReasonNoSpeaker

@@ -168,10 +168,10 @@ func TestEstablished(t *testing.T) {
 		{"the report of a dead node does not count", cluster("n1 Established", "!n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "the session is established on 1 of 2 nodes; n2: the node is not ready"},
 		{"nodes without a speaker do not count", cluster("n1 Established", "n2"), 1, 1, v1beta1.ReasonAllEstablished, "the session is established on 1 of 1 node"},
 		{"no speaker reports", cluster("n1", "n2"), 0, 0, v1beta1.ReasonNoSpeaker, "the peer selects 2 nodes, but no speaker on these nodes reports: look at the speaker's pods"},
-		{"there is no node", cluster(), 0, 0, v1beta1.ReasonNoNodes, "no node should have a session: see the condition Ready"},
+		{"there is no node", cluster(), 0, 0, v1beta1.ReasonNoNodes, "no node should have a session with the router: the condition Ready says why"},
 		{"a node that may not announce and has a session", cluster("-n1 Idle", "-n2 silent"), 0, 1, v1beta1.ReasonNoSession, "the session is established on 0 of 1 node; n1: Idle"},
 		{"another peer is in effect on some nodes", cluster("n1 Established", "n2 Idle DuplicatePeer: why"), 1, 1, v1beta1.ReasonAllEstablished, "the session is established on 1 of 1 node"},
-		{"another peer is in effect on all nodes", cluster("n1 Idle DuplicatePeer: why"), 0, 0, v1beta1.ReasonNoNodes, "no node should have a session: see the condition Ready"},
+		{"another peer is in effect on all nodes", cluster("n1 Idle DuplicatePeer: why"), 0, 0, v1beta1.ReasonNoNodes, "no node should have a session with the router: the condition Ready says why"},
 		{"a long error is cut", cluster("n1 Idle " + strings.Repeat("x", 300)), 0, 1, v1beta1.ReasonNoSession, "the session is established on 0 of 1 node; n1: " + strings.Repeat("x", 197) + "..."},
 	} {
 		f := tt.cluster.factsOf(tor())
@@ -231,7 +231,7 @@ func TestInvalidPeer_SessionsThatStayedCount(t *testing.T) {
 		{"all have one", cluster("n1 Established", "n2 Established"), 2, "the session is established on 2 of 2 nodes"},
 		{"one has, one began since", cluster("n1 Established", "n2 silent", "n3"), 1, "the session is established on 1 of 1 node"},
 		{"one lost its", cluster("n1 Established", "n2 Idle hold timer expired"), 1, "the session is established on 1 of 2 nodes; n2: hold timer expired"},
-		{"nobody has", cluster("n1 silent", "n2"), 0, "no node should have a session: see the condition Ready"},
+		{"nobody has", cluster("n1 silent", "n2"), 0, "no node should have a session with the router: the condition Ready says why"},
 	} {
 		f := tt.cluster.factsOf(tor(func(s *v1beta1.BGPPeerSpec) { s.PeerAddress = "router" }))
 		if c := f.establishedCondition(1); c.Message != tt.message || f.countEstablished() != tt.up {

@@ -49,7 +49,7 @@ func (c *cluster) probeAddress(ctx context.Context, streams genericiooptions.IOS
 	pod.Name = pod.GenerateName + rand.String(5) // a known name, so that the pod can be deleted even if the answer to the request is lost
 	switch err = missingRight(c.api.Create(ctx, pod)); {
 	case err == nil:
-		fmt.Fprintf(streams.ErrOut, "pod/%s on node %s asks for %s on %s\n", pod.Name, origin.Node, address, strings.Join(origin.Interfaces, ", "))
+		fmt.Fprintf(streams.ErrOut, "pod/%s on node %s probes the network for %s on %s\n", pod.Name, origin.Node, address, strings.Join(origin.Interfaces, ", "))
 		var result lanprobe.Result
 		if result, err = c.probeResult(ctx, pod); err == nil {
 			probed = inspect.CompareProbe(s, address, origin, result)

@@ -89,15 +89,15 @@ func TestProbe_CommandsWithACluster(t *testing.T) {
 		err         string // a part; empty: none
 		pods        int    // that are left
 	}{
-		{"a node has it that does not announce it", "who 192.0.2.9 --probe", ended(0, own), "", "02:00:00:00:00:01   eth0        node node-1\nNode node-1 answers, although no node announces the address", " on node node-1 asks for 192.0.2.9 on eth0\n", errCheckFailed.Error(), 0},
-		{"no host has a free address", "who 192.0.2.9 --probe", ended(0, `{"answers":[]}`), "", "Nobody answers.", "asks for", "", 0},
-		{"for a program", "who 192.0.2.9 --probe -o json", ended(0, `{"answers":[]}`), "", `"asReported": true`, "asks for", "", 0},
-		{"an installation that is older", "who 192.0.2.9 --probe", ended(1, `unexpected argument "probe": the speaker takes flags only`), "", "", "asks for", "the speaker takes flags only: if the installation is older than the plugin", 0},
-		{"a result that is none", "who 192.0.2.9 --probe", ended(0, "hello"), "", "", "asks for", "which is no result of a probe", 0},
-		{"a pod that the kubelet refuses", "who 192.0.2.9 --probe", &corev1.PodStatus{Phase: corev1.PodFailed, Reason: "OutOfcpu", Message: "Node didn't have enough resource"}, "", "", "asks for", "failed: Failed, OutOfcpu, Node didn't have enough resource", 0},
-		{"a kubelet that starts nothing", "who 192.0.2.9 --probe", nil, "", "", "asks for", "has not probed the network within 1m0s: the kubelet has reported nothing: look at the kubelet of the node, or probe from another node with --from", 0},
+		{"a node has it that does not announce it", "who 192.0.2.9 --probe", ended(0, own), "", "02:00:00:00:00:01   eth0        node node-1\nNode node-1 answers, although no node announces the address", " on node node-1 probes the network for 192.0.2.9 on eth0\n", errCheckFailed.Error(), 0},
+		{"no host has a free address", "who 192.0.2.9 --probe", ended(0, `{"answers":[]}`), "", "Nobody answers.", "probes the network for", "", 0},
+		{"for a program", "who 192.0.2.9 --probe -o json", ended(0, `{"answers":[]}`), "", `"asReported": true`, "probes the network for", "", 0},
+		{"an installation that is older", "who 192.0.2.9 --probe", ended(1, `unexpected argument "probe": the speaker takes flags only`), "", "", "probes the network for", "the speaker takes flags only: if the installation is older than the plugin", 0},
+		{"a result that is none", "who 192.0.2.9 --probe", ended(0, "hello"), "", "", "probes the network for", "which is no result of a probe", 0},
+		{"a pod that the kubelet refuses", "who 192.0.2.9 --probe", &corev1.PodStatus{Phase: corev1.PodFailed, Reason: "OutOfcpu", Message: "Node didn't have enough resource"}, "", "", "probes the network for", "failed: Failed, OutOfcpu, Node didn't have enough resource", 0},
+		{"a kubelet that starts nothing", "who 192.0.2.9 --probe", nil, "", "", "probes the network for", "has not probed the network within 1m0s: the kubelet has reported nothing: look at the kubelet of the node, or probe from another node with --from", 0},
 		{"without the right to create pods", "who 192.0.2.9 --probe", nil, "create", "", "", "you lack a right: pods is forbidden", 0},
-		{"without the right to delete them", "who 192.0.2.9 --probe", ended(0, `{"answers":[]}`), "delete", "Nobody answers.", "asks for", "was not deleted: you lack a right: pods is forbidden", 1},
+		{"without the right to delete them", "who 192.0.2.9 --probe", ended(0, `{"answers":[]}`), "delete", "Nobody answers.", "probes the network for", "was not deleted: you lack a right: pods is forbidden", 1},
 		{"in another namespace", "who 192.0.2.9 --probe -n other", nil, "", "", "", "the namespace other has no DaemonSet lbstack-speaker", 0},
 		{"in the namespace of somebody else", "who 192.0.2.9 --probe -n tenant", nil, "", "", "", "the operator has not made the DaemonSet tenant/lbstack-speaker", 0},
 		{"from a node without a speaker", "who 192.0.2.9 --probe --from node-2", nil, "", "", "", "no speaker on node node-2", 0},

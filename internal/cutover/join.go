@@ -66,7 +66,7 @@ func (c *Cluster) AnnouncedFrom(stack *v1beta1.LoadBalancerStack, endpoints []di
 		case len(nodes) == 0:
 			return nil, fmt.Sprintf("MetalLB does not report which node announces Service %s (MetalLB before 0.14.2 has no ServiceL2Status)", svc.name)
 		case len(nodes) > 1:
-			return nil, fmt.Sprintf("MetalLB reports %d nodes instead of one that announce Service %s", len(nodes), svc.name)
+			return nil, fmt.Sprintf("MetalLB reports that %d nodes announce Service %s, instead of one", len(nodes), svc.name)
 		case !slices.Contains(may, nodes[0]):
 			return nil, fmt.Sprintf("MetalLB announces Service %s from node %s, but the stack does not let lbstack announce it from this node", svc.name, nodes[0])
 		}

@@ -57,7 +57,7 @@ func TestFrom_IsWhereMetalLBAnnounces(t *testing.T) {
 		{"both", running(t, reported("web", "node-1"), reported("api", "node-1")), announces(), whole, ""},
 		{"not reported", running(t), announces(), nil, "MetalLB does not report which node announces Service shop/web"},
 		{"not reported, and maybe not announced", running(t), selects, map[string]string{}, ""},
-		{"from two nodes", running(t, reported("web", "node-1", "node-2")), announces(), nil, "MetalLB reports 2 nodes instead of one that announce Service shop/web"},
+		{"from two nodes", running(t, reported("web", "node-1", "node-2")), announces(), nil, "MetalLB reports that 2 nodes announce Service shop/web, instead of one"},
 		{"from another one, where it has ended", running(t, reported("web", "node-1", "node-2"), ended), announces(), web, ""},
 		{"from one where it has ended", running(t, reported("web", "node-2"), ended), announces(), nil, "MetalLB does not report which node announces Service shop/web"},
 		{"one address from two nodes", running(t, reported("web", "node-1"), reported("api", "node-2"), shared), announces(), nil, "MetalLB announces 192.0.2.1 from node node-2 for one Service, and from node node-1 for another"},

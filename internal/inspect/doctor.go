@@ -270,7 +270,7 @@ func loadBalancerProblems(f *DoctorInput) (problems []string) {
 		if slices.ContainsFunc(f.LoadBalancers, isMetalLB) {
 			remedy = "to switch to lbstack, remove spec.l2Advertisements, spec.bgpAdvertisements and spec.bgpPeers from the stack, and run kubectl lbstack migrate (docs/migrate.md); otherwise turn one of the two load balancers off"
 		}
-		problems = append(problems, fmt.Sprintf("%s: nodes answer for %d addresses of Services that lbstack has claimed, most likely since this load balancer announces them: %s: lbstack does not begin to announce such addresses: %s",
+		problems = append(problems, fmt.Sprintf("%s: nodes answer for %d addresses of Services that lbstack has claimed (%s). Most likely this load balancer announces them, and lbstack does not begin to announce addresses that another host uses: %s",
 			strings.Join(f.LoadBalancers, ", "), len(addresses), bounded.Names(addresses, maxListedAddresses), remedy))
 	}
 	for _, name := range f.LoadBalancers {

@@ -89,7 +89,7 @@ func (in *importer) readCiliumBlocks(spec field, p *v1beta1.StackIPAddressPool) 
 		}
 		parsed, err := apiconv.ParseRange(text)
 		if err != nil {
-			b.markUnmapped("it is left out: correct it: " + err.Error())
+			b.markUnmapped("left out of the stack until you correct it: " + err.Error())
 			continue
 		}
 		var ends []v1beta1.AddressRange

@@ -45,7 +45,7 @@ spec: {advertisements: [{advertisementType: Service, service: {addresses: [LoadB
 	}
 	for _, tt := range []struct{ name, input, path, note string }{
 		{"a block that is one too many", pool(many("{cidr: 10.0.0.%d/32}", 129)), "spec.blocks[128].cidr", "it is left out: a pool can have at most 128 blocks: split the pool into two"},
-		{"a block that cannot be parsed", pool("{cidr: 10.0.0.0/32}, {cidr: 10.0.0}"), "spec.blocks[1].cidr", "it is left out: correct it: "},
+		{"a block that cannot be parsed", pool("{cidr: 10.0.0.0/32}, {cidr: 10.0.0}"), "spec.blocks[1].cidr", "left out of the stack until you correct it: "},
 		{"a CIDR whose ends are too many to exclude", pool(many("{cidr: 10.0.%d.0/24}", 65), ", allowFirstLastIPs: 'No'"), "spec.blocks[64].cidr", "it is left out: a pool can exclude the first and the last address of at most 64 CIDRs: split the pool into two"},
 		{"a community that is one too many", advertisement(many(`"65000:%d"`, 33)), "spec.advertisements[0].advertisementType", "the advertisement to c-i-tor is left out: it has more than 32 communities, "},
 		{"no-export after as many others as there can be", advertisement(many(`"65000:%d"`, 32) + "], wellKnown: [no-export"), "spec.advertisements[0].advertisementType", "the advertisement to c-i-tor is left out: it has more than 32 communities, "},

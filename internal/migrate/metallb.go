@@ -109,7 +109,7 @@ func readAddresses(list field) []v1beta1.AddressRange {
 		text := strings.TrimSpace(f.text())
 		parsed, err := apiconv.ParseRange(text)
 		if err != nil {
-			f.markUnmapped("it is left out: correct it: " + err.Error())
+			f.markUnmapped("left out of the stack until you correct it: " + err.Error())
 			return "", false
 		}
 		if !strings.Contains(text, "/") {

@@ -32,18 +32,18 @@ type Options struct {
 	MeshPort uint16
 	// KeyDir is the folder with the keys of the mesh.
 	KeyDir string
-	// StateDir is the folder of the checkpoint.
+	// StateDir is the folder on this node in which the checkpoint is stored: see package checkpoint.
 	StateDir string
 	// Detection is the profile of failure detection: how soon the loss of a node is detected.
 	Detection mesh.Profile
-	// GradualFailback allows addresses to move, one by one, although nothing has failed.
+	// GradualFailback allows addresses to move to other nodes, one by one, although nothing has failed.
 	GradualFailback bool
 	// LogLevel is error, info or debug.
 	LogLevel string
 }
 
-// Run runs a speaker until the context ends, and then leaves. It returns early with an error if the
-// speaker cannot start with these options or on this machine.
+// Run runs a speaker until the context ends, and then ends it without interrupting traffic (leaveGracefully).
+// It returns early with an error if the speaker cannot start with these options or on this machine.
 func Run(ctx context.Context, s Options) error {
 	if err := boundMemory(); err != nil {
 		return err

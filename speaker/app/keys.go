@@ -19,8 +19,9 @@ import (
 	"github.com/lbstack/lbstack/speaker/mesh"
 )
 
-// keysReadInterval is the time between two reads of the folder with the keys. A read is cheap; the kubelet
-// takes up to two minutes to update the folder.
+// keysReadInterval is the time between two reads of the folder with the keys. A longer interval would save
+// little, since a read is cheap. A shorter one would gain little, since the kubelet takes up to two minutes
+// to update the folder.
 const keysReadInterval = 5 * time.Second
 
 // meshKeys are the keys of the mesh that this speaker accepts.
@@ -31,7 +32,7 @@ type meshKeys struct {
 	mu       sync.Mutex // guards the fields below
 	ring     keyring.AcceptedKeys
 	accepted []keyring.Entry
-	ignored  string // why entries of the folder are ignored, as it was logged last
+	ignored  string // the last logged reason why entries of the folder are ignored
 }
 
 // openKeys reads the keys for the first time. It fails if there is no valid key.
@@ -43,7 +44,7 @@ func openKeys(folder string, log logr.Logger) (*meshKeys, error) {
 	return k, nil
 }
 
-// readFolder reads the folder, and reports whether the accepted keys have changed.
+// readFolder reads the folder, and reports whether the accepted keys have changed since the last call.
 func (k *meshKeys) readFolder() (changed bool, err error) {
 	keys, err := readKeys(k.folder)
 	k.mu.Lock()
@@ -61,8 +62,8 @@ func (k *meshKeys) readFolder() (changed bool, err error) {
 	return !slices.Equal(before, k.accepted), err
 }
 
-// followFolder reads the folder until the context ends. When the keys change, it passes them to the mesh and
-// calls changed.
+// followFolder reads the folder every keysReadInterval until the context ends. When the keys change, it
+// passes them to the mesh and calls changed.
 func (k *meshKeys) followFolder(ctx context.Context, peers *mesh.Mesh, changed func()) {
 	tick := time.NewTicker(keysReadInterval)
 	defer tick.Stop()
@@ -100,18 +101,18 @@ func (k *meshKeys) sessionKeys() []session.Key {
 	return keys
 }
 
-// maxKeyFileBytes bounds the bytes that are read of a file. A key has fewer bytes, so a larger file is refused
-// for its size.
+// maxKeyFileBytes bounds the bytes that are read of a file. A key has fewer bytes, so readKeys refuses a
+// larger file because of its size.
 const maxKeyFileBytes = 4 * keyring.KeySize
 
-// readKeys returns the keys in the folder that the kubelet makes of the Secret, the newest first. As with
-// keyring.Parse, both results can be set: the error names the ignored entries. All files come from the same
-// version of the Secret.
+// readKeys returns the keys in a folder, the newest first. The kubelet fills the folder from the Secret with
+// the keys. readKeys can return both keys and an error, like keyring.Parse: the error then names the ignored
+// entries. All files come from the same version of the Secret.
 func readKeys(folder string) ([]keyring.Entry, error) {
 	// The kubelet changes all files at once: it points the link ..data to another folder.
 	at, err := filepath.EvalSymlinks(filepath.Join(folder, "..data"))
 	if errors.Is(err, fs.ErrNotExist) {
-		at, err = folder, nil // not a volume of a kubelet
+		at, err = folder, nil // the folder is not a volume that a kubelet made
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the keys of the mesh: %w", err)
@@ -141,7 +142,7 @@ func readFileStart(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = file.Close() }() // it was only read
+	defer func() { _ = file.Close() }() // the file was only read, so a failed Close loses nothing
 	content := make([]byte, maxKeyFileBytes)
 	n, err := io.ReadFull(file, content)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {

@@ -10,17 +10,18 @@ import (
 )
 
 const (
-	// handOverTimeout bounds how long other nodes get to take over the addresses of a drained node.
+	// handOverTimeout bounds how long a drained node waits until other nodes have taken over its addresses.
 	handOverTimeout = 5 * time.Second
-	// ackTimeout bounds how long the other speakers get to acknowledge that this one restarts.
+	// ackTimeout bounds how long this speaker waits until the other speakers have acknowledged that it restarts.
 	ackTimeout = time.Second
-	// restartTimeout is how long the other speakers leave its addresses to this node: the next speaker on
-	// this node should run by then.
+	// restartTimeout is how long other nodes do not take the addresses of this node after its speaker has ended.
+	// The next speaker on this node should run by then.
 	restartTimeout = 30 * time.Second
 )
 
-// leaveGracefully ends this speaker without interrupting traffic. A drained node hands its addresses over.
-// On any other node the speaker announces to the other speakers that it restarts.
+// leaveGracefully ends this speaker without interrupting traffic. A drained node first hands its addresses
+// over. Then the speaker publishes that it restarts: other speakers answer for the addresses that this node
+// still owns, until its next speaker runs.
 func leaveGracefully(engine *layer2.Engine, mesh *mesh.Mesh, routers *bgpParts) {
 	var routersLeft sync.WaitGroup
 	routersLeft.Go(routers.leave)

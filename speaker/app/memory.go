@@ -7,8 +7,9 @@ import (
 )
 
 // boundMemory bounds the memory of the process, and makes the garbage collector run earlier than Go does by
-// default. Objects that tenants create pass through the memory of each speaker. The early collection leaves
-// a fifth of the container's limit free, and costs nothing while no object changes (decision 0031).
+// default. Objects that tenants create, such as large Services, pass through the memory of each speaker. With
+// early collection, a fifth of the container's memory limit stays free even when many large objects arrive
+// (decision 0031). It costs nothing while no object changes.
 func boundMemory() error {
 	debug.SetGCPercent(30)
 	return manager.BoundMemory()

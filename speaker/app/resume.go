@@ -13,9 +13,9 @@ import (
 // resumeDelay is how long the speaker waits for the API server before it uses its checkpoint.
 const resumeDelay = 2 * time.Second
 
-// resumeCheckpoint passes the checkpoint to the mesh and the engine, for use until the API server answers.
-// Peers that are empty and not nil are passed too: they mean that there is no other speaker. Nil peers are
-// not passed: the other speakers are unknown, and the mesh waits for them.
+// resumeCheckpoint passes the checkpoint to the mesh and the engine, for use until the API server answers. An
+// empty map of peers is passed too: it means that there is no other speaker. A nil map is not passed: the
+// other speakers are unknown, and the mesh waits until the API server names them.
 func resumeCheckpoint(mesh *mesh.Mesh, engine *layer2.Engine, stored checkpoint.Content) {
 	if stored.Peers != nil {
 		mesh.SetPeers(stored.Peers)

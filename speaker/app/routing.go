@@ -18,22 +18,23 @@ import (
 	"github.com/lbstack/lbstack/speaker/kube/routing"
 )
 
-// leaveTimeout bounds how long routers get to prefer other nodes when this speaker ends. A BGPPeer can
-// require up to a minute. The termination grace period of the pod is some seconds longer than the timeout.
+// leaveTimeout bounds how long an ending speaker waits for its routers to send traffic to other nodes
+// instead. A BGPPeer can require up to a minute (spec.gracefulShutdownSeconds). The termination grace period
+// of the pod is some seconds longer than the timeout.
 const leaveTimeout = 62 * time.Second
 
-// lastStateTimeout bounds how long the API server gets to take the last state.
+// lastStateTimeout bounds the write of the last SpeakerState when the speaker ends.
 const lastStateTimeout = 2 * time.Second
 
-// bgpParts has the parts of the speaker that BGP needs.
+// bgpParts are the parts of the speaker that run the BGP sessions and report their state.
 type bgpParts struct {
 	sessions *bgp.Manager
 	paths    *bfd.Engine
 	state    *kube.StateWriter
 }
 
-// startRouting starts the BGP sessions and BFD, and adds their state to the SpeakerState. Both end with the
-// context.
+// startRouting starts the BGP sessions and BFD, and adds their state to the SpeakerState. The sessions and
+// BFD end with the context.
 func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.Source, o kube.Options, state *kube.StateWriter, log logr.Logger) (*bgpParts, error) {
 	r := &bgpParts{state: state}
 	var refused atomic.Pointer[kube.RefusedAddresses]
@@ -72,8 +73,9 @@ func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.S
 	})
 }
 
-// leave ends the sessions, and then BFD. Sessions with graceful restart end without a NOTIFICATION, and
-// their routers retain the routes. From other routers the routes are withdrawn first.
+// leave ends the sessions and then BFD, and writes the last SpeakerState. A session with graceful restart
+// (RFC 4724) ends without a NOTIFICATION message, so that its router retains the routes, unless this node is
+// drained. From all other routers the routes are withdrawn first.
 func (r *bgpParts) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()

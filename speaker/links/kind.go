@@ -20,15 +20,16 @@ var virtualKinds = []string{
 // kind "device" here.
 var openKinds = []string{"device", "bridge", "openvswitch", "veth"}
 
-// internalNames are the names that CNI plugins, container engines and hypervisors give to links of open
-// kinds that lead to pods, containers and virtual machines of the node. Docker and nerdctl name a bridge
-// br- with twelve hexadecimal digits. The bridges br-ex, br-lan and vmbr0 lead to networks.
+// internalNames matches the names of links that have one of the openKinds and lead to pods, containers or
+// virtual machines of the node. CNI plugins, container engines and hypervisors give them these names. Docker
+// and nerdctl name a bridge br- with twelve hexadecimal digits. The bridges br-ex, br-lan and vmbr0 lead to
+// networks.
 var internalNames = regexp.MustCompile(`^(antrea|br-[0-9a-f]{12}$|br-int$|br-tun$|cali|cbr0$|cilium|cni|docker|flannel|incusbr|` +
 	`kube-|lxc|lxdbr|nerdctl|ovn|ovs-system$|podman|vboxnet|veth|virbr|vmnet|vnet|weave)`)
 
-// isInternal reports whether a link leads to pods, containers or virtual machines of this node, and not to
-// a network of the machine. The kind of the link decides. Only for openKinds its name and its subnets
-// decide: a veth or a port of Open vSwitch without a subnet has one pod at the other end.
+// isInternal reports whether a link leads to pods, containers or virtual machines of this node, and not to a
+// network of the machine. For most kinds of links, the kind decides. For openKinds, the name and the subnets
+// of the link decide: a veth or a port of Open vSwitch without a subnet has one pod at the other end.
 func isInternal(l netlink.Link, prefixes []netip.Prefix) bool {
 	kind := l.Type()
 	switch {

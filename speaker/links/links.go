@@ -26,9 +26,9 @@ const collectDelay = 5 * time.Millisecond
 // portTypes are the types of links that have other links as their ports.
 var portTypes = []string{"bridge", "bond", "team", "openvswitch", "hsr"}
 
-// Watch calls report with the links of this node, at first and after each change, until the context ends.
-// node is the node's own address: the link with this address leads to a network, whatever the link's name
-// is.
+// Watch calls report with the links of this node, at first and after each change, until the context ends. The
+// parameter node is the address of this node: the link that has it counts as a link to a network, whatever
+// its name is.
 func Watch(ctx context.Context, log logr.Logger, node netip.Addr, report func([]layer2.Link)) {
 	var before []layer2.Link
 	first := true
@@ -40,7 +40,8 @@ func Watch(ctx context.Context, log logr.Logger, node netip.Addr, report func([]
 	}}.Run(ctx)
 }
 
-// List returns the links of this node, sorted by name. node is the node's own address: see Watch.
+// List returns the links of this node, sorted by name. The parameter node is the address of this node: see
+// Watch.
 func List(node netip.Addr) ([]layer2.Link, error) {
 	state, err := netstate.Read()
 	if err != nil {
@@ -86,14 +87,14 @@ func newLink(l netlink.Link, addresses []netstate.Address, node netip.Addr) laye
 	return link
 }
 
-// canAnnounceOn reports whether a link has an address to send ARP or NDP from. It is false for a link to a
-// pod that has only a link-local address: a node has many such links.
+// canAnnounceOn reports whether a link has an address to send ARP or NDP from. A link to a pod does not count
+// if the link has only a link-local address: a node has many such links.
 func canAnnounceOn(link *layer2.Link) bool {
 	return link.IPv4 || link.LinkLocal.IsValid() && (!link.Internal || len(link.Prefixes) > 0)
 }
 
-// isPort reports whether a link is a port of another link, such as a bridge: addresses are
-// announced on the bridge, not on its ports. The links of a VRF are no ports.
+// isPort reports whether a link is a port of another link, such as a bridge: addresses are announced on the
+// bridge, not on its ports. A link in a VRF is not a port.
 func isPort(a *netlink.LinkAttrs, all []netlink.Link) bool {
 	return a.MasterIndex != 0 && slices.ContainsFunc(all, func(l netlink.Link) bool {
 		return l.Attrs().Index == a.MasterIndex && slices.Contains(portTypes, l.Type())

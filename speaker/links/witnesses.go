@@ -11,12 +11,12 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// maxGateways bounds the gateways of a link: routing daemons install many routes.
+// maxGateways bounds the gateways that are collected for a link: a routing daemon can install many routes.
 const maxGateways = 64
 
-// Witnesses returns the addresses of other hosts of a link, which answer ARP or NDP while this node
-// receives from the segment. Gateways of routes come first, then neighbours that the kernel has reached.
-// Routes and neighbours that cannot be read are left out.
+// Witnesses returns addresses of other hosts on a link. An ARP or NDP answer of such a host shows that this
+// node receives from the network segment of the link. Gateways of routes come first, then neighbours that the
+// kernel has reached. Routes and neighbours that cannot be read are left out.
 func Witnesses(link layer2.Link) []netip.Addr {
 	var list []netip.Addr
 	add := func(ip net.IP) {

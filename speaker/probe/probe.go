@@ -1,6 +1,6 @@
-// Package probe sends requests for an address to the local network and collects the answers, for kubectl
-// lbstack who --probe (internal/lanprobe). The program runs in a process of its own, on nodes with or
-// without a speaker. It sends only requests that claim no address.
+// Package probe sends requests for an address to the local network and collects the answers, for the command
+// kubectl lbstack who --probe (see internal/lanprobe). The program runs in a process of its own, on nodes
+// with or without a speaker. Its requests claim no address, so they do not affect the traffic of other hosts.
 package probe
 
 import (
@@ -18,9 +18,10 @@ import (
 	"github.com/lbstack/lbstack/speaker/links"
 )
 
-// Run sends the requests that args ask for, the arguments after lanprobe.ProbeCommand. It collects answers
-// for lanprobe.AnswerTimeout, and returns the encoded result. If the context ends earlier, the result has
-// the answers that arrived before. Run needs the capability NET_RAW.
+// Run sends requests, collects answers for lanprobe.AnswerTimeout, and returns the encoded result. The
+// parameter args has the command-line arguments after lanprobe.ProbeCommand: the address, and the interfaces
+// to send on. If the context ends earlier, the result has the answers that arrived before. Run needs the
+// capability NET_RAW.
 func Run(ctx context.Context, args []string) ([]byte, error) {
 	request, err := lanprobe.ParseArgs(args)
 	if err != nil {
@@ -99,8 +100,8 @@ func (a *answerCollector) send(ctx context.Context, name string, conn responder.
 	}
 }
 
-// read collects answers until the connection is closed. Their number is bounded: a host can send with
-// any number of addresses.
+// read collects answers until the connection is closed. Their number is bounded, since one host can send
+// answers with any number of hardware addresses.
 func (a *answerCollector) read(name string, conn responder.Conn) {
 	for {
 		m, ok, err := conn.Read()

@@ -11,7 +11,7 @@ import (
 
 // Address is an address of an interface.
 type Address struct {
-	// Prefix is the address with the length of its network.
+	// Prefix is the address with the prefix length of its subnet.
 	Prefix netip.Prefix
 	// Flags are the flags that the kernel reports (IFA_F_...).
 	Flags int
@@ -25,14 +25,14 @@ type State struct {
 	Addresses map[int][]Address
 }
 
-// addressKey identifies an address: an interface may have one address several times, with different prefix
-// lengths.
+// addressKey identifies an address of an interface. The interface may have the same IP address several times,
+// with different prefix lengths.
 type addressKey struct {
 	index  int
 	prefix netip.Prefix
 }
 
-// addressTable has the flags of the addresses.
+// addressTable maps each address of each interface to its flags.
 type addressTable map[addressKey]int
 
 // addressEvent is an address that was added, changed or removed.
@@ -42,8 +42,8 @@ type addressEvent struct {
 	gone  bool
 }
 
-// apply applies an event, and returns whether the table changed. It need not change: the kernel also
-// reports an address when a router prolongs its lifetime.
+// apply applies an event, and returns whether the table changed. Some events change nothing: the kernel also
+// reports an address when a router has only prolonged its lifetime.
 func (t addressTable) apply(e addressEvent) bool {
 	flags, had := t[e.addressKey]
 	if e.gone {

@@ -1,7 +1,7 @@
 // Package netstate follows the network interfaces of this node and their addresses by netlink. The package
 // lists the addresses, and then applies the events of the kernel. It lists the addresses again only after
-// events were lost: other programs add thousands of addresses, as kube-proxy does in its IPVS mode, and the
-// cost of a list grows with its length. speaker/links and speaker/bgp use the package.
+// events were lost, since the cost of a list grows with its length. Other programs, such as kube-proxy in its
+// IPVS mode, can add thousands of addresses. speaker/links and speaker/bgp use the package.
 package netstate
 
 import (
@@ -27,15 +27,15 @@ const (
 	listInterval = time.Second
 	// maxListAttempts bounds the attempts to read a list that changes while it is read.
 	maxListAttempts = 10
-	// maxQueuedReads is how many reads of the socket may wait to be applied; further events wait in the
-	// buffer of the socket.
+	// maxQueuedReads is how many results of socket reads can wait until followEvents applies them; further
+	// events wait in the buffer of the socket.
 	maxQueuedReads = 256
 	// socketBufferBytes is the size of the buffer of the socket, if the kernel allows that much.
 	socketBufferBytes = 1 << 20
 )
 
-// retryBackoff is how long to wait before subscribing again. After a subscription that lasted twice as long
-// as the longest wait, the waits begin anew.
+// retryBackoff is how long to wait before subscribing again. After a subscription that lasted longer than
+// twice the longest wait, the next wait is the shortest one again.
 var retryBackoff = backoff.Exponential{First: time.Second, Last: 30 * time.Second}
 
 // Watcher calls Look with the state of the interfaces and addresses. All exported fields but
@@ -109,9 +109,9 @@ func (w Watcher) watchUntilFailure(ctx context.Context) error {
 	return w.followEvents(ctx, incoming, failed)
 }
 
-// followEvents lists the state, and then applies the events that are received. An event that happened before the
-// list may be applied after it. The result is right all the same, since the last event of an address
-// counts.
+// followEvents lists the state, and then applies the events that are received. An event from before the list
+// may be applied after it. The result is still correct: all later events of the same address are applied too,
+// and the last one decides.
 func (w Watcher) followEvents(ctx context.Context, incoming <-chan receivedEvents, failed <-chan error) error {
 	r := stateReading{list: w.List, listLinks: w.links, table: addressTable{}, relink: true, relist: true}
 	due := time.NewTimer(0)
@@ -198,7 +198,7 @@ func receiveEvents(ctx context.Context, socket *nl.NetlinkSocket, incoming chan<
 	}
 }
 
-// stateReading is the state that was read last, and which parts are to be read again.
+// stateReading is the state that was read last, and which of its parts have to be read again.
 type stateReading struct {
 	list      func() ([]netlink.Addr, error)
 	listLinks func() ([]netlink.Link, error)
@@ -219,8 +219,8 @@ func (r *stateReading) apply(n receivedEvents) {
 	r.relink, r.relist = r.relink || n.links, r.relist || n.lost
 }
 
-// read reads the parts that are to be read again. It reads the interfaces last: if the
-// interface of an address is not among them, that interface is gone.
+// read reads the parts that have to be read again. It reads the interfaces last: if the interface of an
+// address is not among them, that interface is gone.
 func (r *stateReading) read() error {
 	if r.relist && !time.Now().Before(r.listAfter) {
 		addresses, err := readUninterrupted(r.list)
@@ -244,8 +244,8 @@ func (r *stateReading) read() error {
 
 func (r *stateReading) state() State { return State{Links: r.links, Addresses: r.table.addresses()} }
 
-// readUninterrupted reads a list until the kernel reports no change during the read: an interrupted list
-// may leave out addresses that exist.
+// readUninterrupted reads a list again, at most maxListAttempts times, until the kernel reports no change
+// during the read. A list that changed during the read may lack addresses that exist.
 func readUninterrupted[T any](read func() ([]T, error)) (list []T, err error) {
 	for range maxListAttempts {
 		if list, err = read(); !errors.Is(err, netlink.ErrDumpInterrupted) {

@@ -1,6 +1,6 @@
-// Package checkpoint stores a file on the node with what a speaker needs while the API server is away: the
-// last configuration of the cluster, the claims of the node, and the addresses of the other speakers. The
-// file has no secret.
+// Package checkpoint stores a file on the node with the data that a starting speaker needs while the API
+// server does not answer. The data are the last configuration of the cluster, the addresses that the node
+// owns, and the addresses of the other speakers. The file has no secret.
 package checkpoint
 
 import (
@@ -37,8 +37,8 @@ const (
 	// writeInterval is the shortest time between two writes: changes that arrive meanwhile are written
 	// together.
 	writeInterval = 500 * time.Millisecond
-	// retryInterval is how long after a failed write the content is written again if it does not change
-	// earlier.
+	// retryInterval is the time after which a failed write is repeated. If the content changes earlier, it is
+	// written earlier.
 	retryInterval = 30 * time.Second
 )
 
@@ -49,12 +49,12 @@ type Content struct {
 	// Peers are the addresses of the other speakers, by node. Empty: there is no other speaker; nil:
 	// the other speakers were not known yet.
 	Peers map[lb.NodeName]netip.Addr
-	// Outside are the addresses, ordered, that may be announced although their pool does not list them
-	// any more.
+	// Outside are the addresses, sorted, that may be announced although their pool does not list them any more.
 	Outside []netip.Addr
 }
 
-// AnnouncedAddresses returns the addresses that could be announced when the checkpoint was written.
+// AnnouncedAddresses returns the addresses that a speaker was allowed to announce when the checkpoint was
+// written.
 func (c Content) AnnouncedAddresses() []netip.Addr {
 	list := slices.Clone(c.Outside)
 	for _, a := range c.Snapshot.Addresses {
@@ -80,8 +80,8 @@ type Store struct {
 	problem error
 }
 
-// Open returns the store of a node in a directory, and the stored content. The content is empty if the file
-// cannot be read.
+// Open returns the store of a node, whose file is in the given directory, and the stored content. The content
+// is empty if the file cannot be read.
 func Open(directory string, node lb.NodeName, log logr.Logger) (*Store, Content) {
 	s := &Store{path: filepath.Join(directory, "speaker-"+string(node)+".json"), log: log, wake: make(chan struct{}, 1)}
 	content, err := readFile(s.path)
@@ -117,7 +117,7 @@ func (s *Store) changeContent(write func(*Content)) {
 	}
 }
 
-// Run writes changes until the context ends, and then writes once more.
+// Run writes the content after changes until the context ends, and then once more.
 func (s *Store) Run(ctx context.Context) {
 	for {
 		var again <-chan time.Time

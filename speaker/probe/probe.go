@@ -1,6 +1,7 @@
 // Package probe sends requests for an address to the local network and collects the answers, for the command
-// kubectl lbstack who --probe (see internal/lanprobe). The program runs in a process of its own, on nodes
-// with or without a speaker. Its requests claim no address, so they do not affect the traffic of other hosts.
+// kubectl lbstack who --probe (see internal/lanprobe). It is a command of the speaker program, and runs in a
+// process of its own, on nodes with or without a running speaker. Its requests claim no address, so they do
+// not affect the traffic of other hosts.
 package probe
 
 import (

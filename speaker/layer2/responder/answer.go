@@ -7,11 +7,11 @@ import (
 )
 
 const (
-	// answerRate bounds the requests that a port answers in a second. A flood of requests must not keep
-	// the processor from heartbeats, nor make the node send as many frames.
+	// answerRate bounds the requests that a port answers in a second. Without the bound, a flood of requests
+	// would delay the heartbeats of the mesh, and the node would send as many frames as it receives.
 	answerRate = 2000
-	// answerBurst bounds the requests that a port answers at once. The requests of 1000 clients at the
-	// same time, after a take-over, fit into it.
+	// answerBurst bounds the requests that a port answers at once. It is enough for the requests that 1000
+	// clients send at the same time after this node has taken addresses over.
 	answerBurst = 4000
 )
 
@@ -84,9 +84,9 @@ func (r *Responder) answer(p *port, m packet.Message) bool {
 	return true
 }
 
-// isAnnouncement reports whether a message is an announcement of a node rather than a request.
-// Announcements of foreign hosts do not count, and are answered: old hosts find conflicts by announcing an
-// address.
+// isAnnouncement reports whether a message is an announcement of a node rather than a request. An
+// announcement of a foreign host counts as a request and is answered: some old systems announce an address to
+// find out whether another host has it.
 func (r *Responder) isAnnouncement(m packet.Message) bool {
 	return m.Claims == m.Asks && r.senderKindOf(m.Sender) != senderForeign
 }

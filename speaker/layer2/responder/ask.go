@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	// maxWitnesses bounds the witnesses of a link.
+	// maxWitnesses bounds the witnesses of a link: see Options.Witnesses.
 	maxWitnesses = 256
 	// witnessLifetime is for how long a list of witnesses is used.
 	witnessLifetime = 5 * time.Second
-	// noticeRate bounds the requests of hosts that are recorded in a second on a port.
+	// noticeRate bounds how many requests of hosts are recorded (reportRequest) in a second on a port.
 	noticeRate = 20
 )
 
@@ -42,8 +42,8 @@ func (r *Responder) SetQuestions(q *layer2.Questions) {
 	}
 }
 
-// updateQuestions passes the current questions to the machine, and lets the ports receive the answers. The
-// caller holds the lock.
+// updateQuestions passes the current questions to the segment.Machine, and makes the ports receive the
+// answers. The caller holds the lock.
 func (r *Responder) updateQuestions(now time.Time) {
 	a := &r.asker
 	if a.about == nil {
@@ -74,7 +74,8 @@ func (r *Responder) updateQuestions(now time.Time) {
 	r.watchPorts()
 }
 
-// keepAsking sends the probes of the machine and reports its results, until there are no questions.
+// keepAsking sends the probes that the segment.Machine asks for and reports its results, until there are no
+// questions.
 func (r *Responder) keepAsking() {
 	for r.askOnce(time.Now()) && r.sleep(segment.StepInterval) {
 	}
@@ -116,7 +117,7 @@ func (r *Responder) sendQuestion(probe segment.Probe) bool {
 	return true
 }
 
-// reportAnswer reports to the machine that another host claimed an address.
+// reportAnswer reports to the segment.Machine that another host claimed an address.
 func (r *Responder) reportAnswer(p *port, m packet.Message) {
 	if r.senderKindOf(m.Sender) == senderSelf {
 		return
@@ -126,9 +127,10 @@ func (r *Responder) reportAnswer(p *port, m packet.Message) {
 	r.asker.machine.NoteAnswer(time.Now(), p.Name, m.Claims, segment.Hardware(m.Sender))
 }
 
-// reportRequest reports to the machine that a host requested an address, at most noticeRate times a second
-// on a port. Requests of nodes of the cluster do not count as a sign that this node receives from the
-// segment: the requested address may belong to a node that sends and does not receive.
+// reportRequest reports to the segment.Machine that a host requested an address, at most noticeRate times a
+// second on a port. Messages of cluster nodes do not count as a sign that this node receives from the
+// segment: the message may be an announcement of a node that sends and does not receive. That node would not
+// find out that this node announces the address too.
 func (r *Responder) reportRequest(p *port, m packet.Message) {
 	if r.senderKindOf(m.Sender) != senderForeign || !p.notices.Allow() {
 		return

@@ -14,22 +14,21 @@ import (
 var burstTimes = [...]time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 1100 * time.Millisecond, 2200 * time.Millisecond, 5 * time.Second}
 
 const (
-	// burstChunkSize is how many addresses of a burst are announced before the next wait for the rate
-	// limiter: as many as BurstRate allows in a millisecond, since timers are no finer.
+	// burstChunkSize is how many addresses of a burst are announced before the next wait for the rate limiter.
+	// BurstRate allows this number in a millisecond, and timers are not more precise than that.
 	burstChunkSize = 16
-	// refreshGroupSize is how many addresses begin a burst at once when all are announced again.
+	// refreshGroupSize is how many addresses begin a burst at once when all addresses are announced again.
 	refreshGroupSize = 25
 )
 
-// entryTurn is one burst, or one series of probes, of an address. It is over when addressEntry.turn differs
-// from number.
+// entryTurn is one burst, or one series of probes, of an address. The turn is over when addressEntry.turn is
+// no longer equal to number.
 type entryTurn struct {
 	*addressEntry
 	number uint64
 }
 
-// burst is a series of announcements of addresses. It uses the port in the field only, or all ports if that
-// field is nil.
+// burst is a series of announcements of addresses, on one port or, if the field only is nil, on all ports.
 type burst struct {
 	start time.Time
 	turns []entryTurn
@@ -85,9 +84,9 @@ func (r *Responder) announceOnce(b *burst) (current int) {
 	return current
 }
 
-// announce announces an address if its turn is not over. It holds the lock while it sends, so
-// that an address that was given up is not announced any more when SetServed has returned: the
-// next owner may have announced it already.
+// announce announces an address if its turn is not over. It holds the lock while it sends: after SetServed
+// has returned, an address that was given up must not be announced any more, since the next owner may have
+// announced it already.
 func (r *Responder) announce(t entryTurn, only *port) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -126,7 +125,7 @@ func (r *Responder) announceOn(p *port, address netip.Addr) {
 	r.metrics.Announcements.Inc()
 }
 
-// portsOf returns the open ports of an address. The caller holds the lock.
+// portsOf returns the open ports on which an address is served. The caller holds the lock.
 func (r *Responder) portsOf(e *addressEntry) []*port {
 	var ports []*port
 	for _, at := range e.places {
@@ -150,7 +149,8 @@ func (r *Responder) announceAgain(entries []*addressEntry) {
 	}
 }
 
-// sortedAnnounced returns the entries that are announced. The entries that moved last come first.
+// sortedAnnounced returns those of the entries that are announced. The addresses that this node took over
+// last come first.
 func (r *Responder) sortedAnnounced(entries []*addressEntry) []*addressEntry {
 	r.mu.Lock()
 	defer r.mu.Unlock()

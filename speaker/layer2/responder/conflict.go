@@ -13,8 +13,8 @@ import (
 const (
 	// MaxConflicts bounds the conflicts that are reported.
 	MaxConflicts = 256
-	// quietChecks is how many checks in a row a foreign host must leave unanswered before its address is
-	// announced: a silent host may only be restarting.
+	// quietChecks is how many series of probes in a row a foreign host must leave unanswered before this node
+	// announces the address: a silent host may only be restarting.
 	quietChecks = 2
 	// conflictRenoteInterval is the least time between two reports of a conflict that differ only in the hardware
 	// address or the link.
@@ -26,23 +26,24 @@ const (
 	// report leads to a new decision of the engine, and any host can send announcements of any number of
 	// addresses.
 	strangerRate = 100
-	// strangerBurst bounds how many of these reports are made at once. When the networks of two nodes are
-	// joined whose speakers have never met, each node may find a thousand conflicts.
+	// strangerBurst bounds how many of these reports are made at once. When two networks are joined, and the
+	// speakers on both sides have never sent a message to each other, each node may find a thousand conflicts.
 	strangerBurst = 1000
 	// maxProbeRetries is how often an address is probed again because another host probed for it too.
 	maxProbeRetries = 3
-	// maxCoveredProbes bounds the addresses that are probed in a tick because this speaker covers them.
+	// maxCoveredProbes bounds the addresses that are probed in one call of checkAll because this speaker covers
+	// them.
 	maxCoveredProbes = 100
-	// eagerTime is for how long an address that this speaker covers is probed in each tick, unless its node
-	// answers earlier.
+	// eagerTime is how long an address that this speaker covers is probed in each call of checkAll, unless its
+	// owner answers earlier.
 	eagerTime = 10 * time.Second
-	// slowInterval is the time between two later probes.
+	// slowInterval is the time between two probes of such an address after eagerTime.
 	slowInterval = 30 * time.Second
 	// tickInterval is the time between two calls of checkAll, unless a quarter of timing.Check is shorter.
 	tickInterval = time.Second
 )
 
-// receiveMessage records what a message shows about the addresses that this node serves or asks about.
+// receiveMessage records what a message shows about addresses that this node serves or asks about.
 func (r *Responder) receiveMessage(p *port, m packet.Message) {
 	if r.asking.Load() {
 		if m.Claims.IsValid() {
@@ -57,7 +58,7 @@ func (r *Responder) receiveMessage(p *port, m packet.Message) {
 			r.receiveClaim(p, s.addressEntry, m)
 		}
 	}
-	// A probe for an address that is announced is answered, and the prober gives up.
+	// A probe for an announced address is answered, so that its sender does not take the address.
 	if m.Probe {
 		if s := r.findServed(m.Asks); s != nil && s.silent.Load() {
 			r.receiveProbe(p, s.addressEntry, m.Sender)
@@ -65,12 +66,12 @@ func (r *Responder) receiveMessage(p *port, m packet.Message) {
 	}
 }
 
-// receiveProbe records that another host probes for an address that is probed here. A probe does not show
-// that a host uses the address: scanners and switches that track devices send probes all the time. RFC 5227 section 2.1.1 and
-// RFC 4862 section 5.4.3 require a host that receives another's probe to choose another address. A speaker
-// cannot do that. It probes again, up to maxProbeRetries times, so that the other host can finish its own probes
-// and claim the address. An address in phaseHeld is held because of a claim, and probes of other hosts do
-// not prolong the hold.
+// receiveProbe records that another host probes for an address that this node is probing too. A probe does
+// not show that a host uses the address: scanners and switches that track devices send probes all the time.
+// RFC 5227 section 2.1.1 and RFC 4862 section 5.4.3 require a host that receives a probe of another host to
+// choose another address. A speaker cannot do that. It probes again, up to maxProbeRetries times, so that the
+// other host can finish its own probes and claim the address. Probes of other hosts do not matter for an
+// address in phaseHeld, which is held because another host claimed it.
 func (r *Responder) receiveProbe(p *port, e *addressEntry, sender packet.MAC) {
 	if r.senderKindOf(sender) != senderForeign {
 		return
@@ -99,8 +100,8 @@ func (r *Responder) receiveClaim(p *port, e *addressEntry, m packet.Message) {
 	}
 }
 
-// reportStranger reports that a host which is not known as a node announces the address. The host
-// may be a node from whose speaker this one never received.
+// reportStranger reports that a host which is not known as a node announces the address. The host may be a
+// node whose speaker has never sent a message to this speaker.
 func (r *Responder) reportStranger(p *port, e *addressEntry, sender packet.MAC) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -118,10 +119,10 @@ func (r *Responder) reportRival(p *port, e *addressEntry, sender packet.MAC, las
 	}
 }
 
-// noteNodeClaim records that another node of the cluster claims the address too. The claim may come from
-// the next owner, whose claim in the mesh has not arrived yet, from a speaker whose messages do not arrive,
-// or from the kernel of a node: see rivalClaims. If this node still owns the address after timing.Settle,
-// it announces the address again.
+// noteNodeClaim records that another node of the cluster sent an ARP or NDP message that claims the address.
+// The sender may be the next owner, whose claim in the mesh has not arrived yet. It may also be a speaker
+// whose messages do not arrive, or the kernel of a node: see rivalClaims. If this node still owns the address
+// after timing.Settle, it announces the address again.
 func (r *Responder) noteNodeClaim(p *port, e *addressEntry, sender packet.MAC) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -150,8 +151,8 @@ func (r *Responder) noteNodeClaim(p *port, e *addressEntry, sender packet.MAC) {
 	})
 }
 
-// reportReturned reports that the node for which this speaker covers announces the address again, or
-// answers for it. An answer that another speaker sends on behalf of that node does not count.
+// reportReturned reports that the node for which this speaker covers the address announces it, or answers for
+// it. An answer that another speaker sends on behalf of that node does not count.
 func (r *Responder) reportReturned(p *port, e *addressEntry, m packet.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -220,9 +221,9 @@ func (r *Responder) SetDetection(d layer2.Detection) {
 	}
 }
 
-// noteConflict stores a conflict and requests its report. A change of only the hardware address or
-// the link, which a forger may change with each frame, is reported once in each conflictRenoteInterval. The
-// caller holds the lock.
+// noteConflict stores a conflict and requests its report. A change of only the hardware address or the link
+// is reported once in conflictRenoteInterval, since a host that forges frames can change both with each
+// frame. The caller holds the lock.
 func (r *Responder) noteConflict(e *addressEntry, next layer2.Conflict) {
 	next.Since = e.lastForeign
 	if e.conflict != nil {
@@ -236,9 +237,9 @@ func (r *Responder) noteConflict(e *addressEntry, next layer2.Conflict) {
 	}
 }
 
-// defend announces an address once more, unless it did so within timing.Defend. RFC 5227 section 2.4 (c)
-// forbids an answer to each claim, since two hosts that both insist would flood the network. The caller
-// holds the lock.
+// defend announces an address once more, at most once in timing.Defend. RFC 5227 section 2.4 (c) forbids an
+// answer to each claim, since two hosts that never give up would flood the network. The caller holds the
+// lock.
 func (r *Responder) defend(p *port, e *addressEntry, now time.Time) {
 	if now.Sub(e.defended) < r.timing.Defend {
 		return
@@ -256,7 +257,7 @@ func (r *Responder) forgetConflict(e *addressEntry) {
 	}
 }
 
-// keepChecking calls checkAll in each tick until the responder is closed.
+// keepChecking calls checkAll at regular intervals until the responder is closed.
 func (r *Responder) keepChecking() {
 	for r.sleep(min(tickInterval, r.timing.Check/4)) {
 		r.checkAll(time.Now())

@@ -9,18 +9,18 @@ import (
 )
 
 // The kernel of a node answers for an address that one of its interfaces has: a virtual IP of the control
-// plane or of keepalived, a second address, or the address of a Service with kube-proxy in IPVS mode
-// without strictARP. The node's speaker would send the same answer, and it may own the address next, or may
-// have owned it before. Answers come from the kernel if the speaker of the node is in the mesh and does not
-// claim the address, and if they continue for longer than a hand-over takes.
+// plane or of keepalived, a second address, or the address of a Service with kube-proxy in IPVS mode without
+// strictARP. The speaker of that node would send the same answer, and it may be the previous or the next
+// owner of the address. Answers count as those of the kernel if the node's speaker is in the mesh and does
+// not claim the address, and if they continue for longer than a hand-over takes.
 
-// rivalClaims are the messages in which other nodes claimed an address that this node has; the zero
-// value: none.
+// rivalClaims are the ARP or NDP messages in which other nodes claimed an address of this node; the zero
+// value: there are none.
 type rivalClaims struct {
 	sender      packet.MAC // of the last message
 	link        string     // on which the last message arrived
 	first, last time.Time
-	asked       time.Time // when the address was probed last because of these messages; zero: not yet
+	asked       time.Time // when this node last probed the address because of these messages; zero: never
 }
 
 func (c *rivalClaims) add(now time.Time, link string, sender packet.MAC) {
@@ -30,12 +30,12 @@ func (c *rivalClaims) add(now time.Time, link string, sender packet.MAC) {
 	c.link, c.sender, c.last = link, sender, now
 }
 
-// outlastHandOver reports whether claims arrived for longer than a hand-over takes.
+// outlastHandOver reports whether the claims have continued for longer than a hand-over takes.
 func (c *rivalClaims) outlastHandOver(t *Timing) bool { return c.last.Sub(c.first) >= t.HandOver }
 
 // nextStep reports whether the address has to be probed because of the claims (probe), and whether the claims
-// are over (over). Before the claims outlast a hand-over, one probe without an answer ends them. After that
-// only silence for t.Forget ends them, since frames may get lost.
+// have ended (over). Until outlastHandOver is true, they have ended if one probe is not answered. After that,
+// they have ended only if no claim has arrived for t.Forget, since single frames may get lost.
 func (c *rivalClaims) nextStep(now time.Time, t *Timing) (probe, over bool) {
 	switch {
 	case c.last.IsZero():
@@ -66,11 +66,11 @@ func (r *Responder) kernelConflict(e *addressEntry) (c layer2.Conflict, is bool)
 	return c, is
 }
 
-// noteKernelConflict records, when probes end, that the kernel of a node has the address. It reports whether the
-// address is held, which means not announced, because of that. An address is held only with
-// DetectionEnforce, and only where no service proxy puts the addresses of all Services on interfaces of all
-// nodes. With such a proxy every address would be held for ever, although each node that answers forwards
-// the traffic. The caller holds the lock.
+// noteKernelConflict is called when a series of probes ends, and records whether the kernel of a node has the
+// address. It returns true if the address is therefore held, which means that it is not announced. An address
+// is held only with DetectionEnforce, and only where no service proxy puts the addresses of all Services on
+// interfaces of all nodes. With such a proxy every address would be held for ever, although each node that
+// answers forwards the traffic. The caller holds the lock.
 func (r *Responder) noteKernelConflict(e *addressEntry, now time.Time, proxyBinds func() bool) (holds bool) {
 	c, is := r.kernelConflict(e)
 	if !is || r.detection == layer2.DetectionOff {
@@ -114,7 +114,7 @@ func (r *Responder) checkKernelConflict(e *addressEntry, now time.Time) {
 	}
 }
 
-// localAddresses returns the addresses of the links themselves.
+// localAddresses maps each address of an interface of this node to its link.
 func localAddresses(links []layer2.Link) map[netip.Addr]layer2.Link {
 	local := map[netip.Addr]layer2.Link{}
 	for _, l := range links {

@@ -1,6 +1,6 @@
-// Package responder answers, announces and probes, over ARP and NDP, the addresses
-// that this node owns. It answers in user space and binds no address to an
-// interface: when the process dies, the node is silent.
+// Package responder answers, announces and probes, over ARP and NDP, the addresses that this node owns. It
+// answers in user space and binds no address to an interface, so that the node stops answering when the
+// process dies.
 package responder
 
 import (
@@ -48,11 +48,11 @@ type Options struct {
 	ARP ListenFunc
 	// NDP opens connections for IPv6; nil: IPv6 is not served.
 	NDP ListenFunc
-	// Metrics to count in.
+	// Metrics are the metrics that the responder updates.
 	Metrics *Metrics
-	// MayAnswer is called before anything is sent: while it returns false, the responder
-	// sends nothing. A process that stood still must not answer requests that waited in its
-	// sockets meanwhile. It must be cheap; nil: always true.
+	// MayAnswer is called before anything is sent: while it returns false, the responder sends nothing. After
+	// the process stood still, it must not answer requests that waited in its sockets meanwhile. The function is
+	// called often, so it must be fast; nil: always true.
 	MayAnswer func() bool
 	// Conflicts receives all addresses that other hosts use, in order and at most MaxConflicts, whenever
 	// these conflicts change; may be nil.
@@ -63,8 +63,8 @@ type Options struct {
 	// Segment receives the answers of hosts to the questions of layer2.Announcer.SetQuestions, whenever the
 	// answers change; may be nil.
 	Segment func(segment.Results)
-	// Witnesses returns other hosts of a link, such as its gateway. The responder probes them:
-	// each answer shows that the node receives from the segment. Nil: there are none.
+	// Witnesses returns other hosts of a link, such as its gateway. The responder probes them: each answer shows
+	// that the node receives from the segment. Nil: no such hosts are probed.
 	Witnesses func(layer2.Link) []netip.Addr
 	// Rival is called when another host, a node or not, announced an address that this node
 	// announces. The arguments its and own are the hardware addresses of that host and of this node. May
@@ -81,7 +81,7 @@ type Options struct {
 	// ProxyBinds reports whether the service proxy puts the addresses of Services on interfaces
 	// of each node, so that kernels may answer for all of them; nil: it does not.
 	ProxyBinds func() bool
-	// Timing is DefaultTiming unless it is set.
+	// Timing has the intervals of the responder; nil: DefaultTiming.
 	Timing *Timing
 }
 
@@ -109,7 +109,7 @@ type Responder struct {
 	nodes     []net.HardwareAddr
 	ports     map[portKey]*port
 	unopened  map[portKey]error // ports that could not be opened, and why
-	reopens   bool              // a timer runs that opens ports again
+	reopens   bool              // a timer runs that opens failed ports again
 	failures  int               // failures of ports in a row
 	failedAt  time.Time         // when a port failed last
 	entries   map[netip.Addr]*addressEntry
@@ -120,7 +120,7 @@ type Responder struct {
 
 var _ layer2.Announcer = (*Responder)(nil)
 
-// knownMACs are hardware addresses that are not foreign.
+// knownMACs are the hardware addresses of hosts that are not foreign.
 type knownMACs struct {
 	own   map[packet.MAC]bool // of this node's links
 	nodes map[packet.MAC]bool // of the cluster's nodes
@@ -159,7 +159,7 @@ func (r *Responder) SetNodeHardware(nodes []net.HardwareAddr) {
 	r.rememberMACs()
 }
 
-// rememberMACs stores the hardware addresses that are not foreign. The caller holds the lock.
+// rememberMACs stores the hardware addresses of hosts that are not foreign. The caller holds the lock.
 func (r *Responder) rememberMACs() {
 	next := &knownMACs{own: map[packet.MAC]bool{}, nodes: map[packet.MAC]bool{}}
 	for _, l := range r.wanted {
@@ -176,7 +176,7 @@ func (r *Responder) rememberMACs() {
 }
 
 // Repeat implements layer2.Announcer: it announces the given addresses again, or all if none is given. The
-// addresses that moved last come first.
+// addresses that this node took over last come first.
 func (r *Responder) Repeat(addresses ...netip.Addr) {
 	r.mu.Lock()
 	var again []*addressEntry

@@ -12,7 +12,7 @@ import (
 func ListenARP(l layer2.Link) (Conn, error) {
 	conn, err := arp.Listen(interfaceOf(l))
 	if err != nil {
-		return nil, err // not a nil pointer in an interface
+		return nil, err // conn is a nil pointer: returned as a Conn, it would not be equal to nil
 	}
 	return conn, nil
 }

@@ -16,7 +16,7 @@ type entryPhase int
 const (
 	// phaseAnnounced: this node answers for the address and has announced it, or is about to.
 	phaseAnnounced entryPhase = iota
-	// phaseProbed: the address is not announced before probes have shown that no foreign host has it.
+	// phaseProbed: probes have to show that no foreign host has the address before it is announced.
 	phaseProbed
 	// phaseHeld: a foreign host, or the kernel of a node, has the address; it is not announced.
 	phaseHeld
@@ -35,16 +35,16 @@ type addressEntry struct {
 
 	phase entryPhase
 	moved uint64 // number of the take-over, counted over all addresses since the start
-	turn  uint64 // grows with each burst and series of probes: those with a lower number are over
+	turn  uint64 // number of the latest burst or series of probes of the address: all earlier ones are over
 
 	sent     bool      // a probe was sent since the turn began
 	probing  bool      // a series of probes is under way
 	rival    bool      // another host has probed for the address too since the series began
 	retries  int       // how often the series began again because another host had probed too
-	quiet    int       // checks in a row in which the foreign host was silent
+	quiet    int       // series of probes in a row that the foreign host did not answer
 	check    time.Time // when the next check is due
 	conflict *layer2.Conflict
-	// Times at which something happened last.
+	// When each of the following happened last.
 	lastForeign time.Time // a message of the foreign host arrived
 	noted       time.Time // the conflict was changed
 	defended    time.Time // the address was announced again because of a foreign host
@@ -58,8 +58,8 @@ type addressEntry struct {
 	asked   time.Time   // when the address was probed last to find out whether the covered node answers
 }
 
-// isCovering reports whether this speaker answers on behalf of another node, which owns the address and
-// whose speaker restarts.
+// isCovering reports whether this speaker answers on behalf of another node, which owns the address and whose
+// speaker restarts or has restarted.
 func (e *addressEntry) isCovering() bool { return len(e.owned.For) > 0 }
 
 // pendingWork is what remains to be done after the owned addresses have changed.
@@ -67,7 +67,7 @@ type pendingWork struct {
 	announce []*addressEntry           // on all of their links
 	extend   map[*port][]*addressEntry // on links that were added
 	probe    []*addressEntry
-	quiet    bool // entries have become silent
+	quiet    bool // requests for some addresses are no longer answered
 }
 
 // SetServed implements layer2.Announcer.
@@ -102,8 +102,8 @@ func (r *Responder) SetServed(owned map[netip.Addr]layer2.Serving) {
 	}
 }
 
-// replaceEntries makes the entries match the owned addresses. Addresses that are lost are silent when it
-// returns. The caller holds the lock.
+// replaceEntries makes the entries match the owned addresses. When it returns, requests for addresses that
+// this node no longer owns are not answered any more. The caller holds the lock.
 func (r *Responder) replaceEntries(owned map[netip.Addr]layer2.Serving) pendingWork {
 	w := pendingWork{extend: map[*port][]*addressEntry{}}
 	for address, e := range r.entries {

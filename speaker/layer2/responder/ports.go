@@ -15,11 +15,11 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// reopenBackoff spaces the attempts to open links that failed or could not be opened. After a time without
-// a failure (twice the longest wait) the waits begin anew.
+// reopenBackoff spaces the attempts to open links that failed or could not be opened. After a time without a
+// failure, which is twice the longest wait, the next wait is the shortest one again.
 var reopenBackoff = backoff.Exponential{First: time.Second, Last: 30 * time.Second}
 
-// portKey names a port: a link in one family.
+// portKey identifies a port by its link and its family.
 type portKey struct {
 	link string
 	v6   bool
@@ -34,7 +34,7 @@ type port struct {
 	closed atomic.Bool
 	// answering is odd while an answer is being sent.
 	answering atomic.Uint64
-	watched   []netip.Addr // addresses that the connection watches; the lock of the responder guards them
+	watched   []netip.Addr // addresses about which the connection reads messages; the lock of the responder guards them
 	// These limiters belong to the goroutine that reads the port.
 	answers, notices, strangers *rate.Limiter
 }
@@ -94,7 +94,8 @@ func (r *Responder) openAndClosePorts() {
 	r.watchPorts()
 }
 
-// matches reports whether the port can be used for a link as it is now.
+// matches reports whether the port can still be used for its link. The parameter now is the present state of
+// the link.
 func (p *port) matches(now layer2.Link) bool {
 	return now.Index == p.Index && slices.Equal(now.Hardware, p.Hardware) && (!p.v6 || now.LinkLocal == p.LinkLocal)
 }
@@ -143,7 +144,7 @@ func (r *Responder) noteOpenResult(key portKey, err error) (changed bool) {
 	return changed
 }
 
-// unservedLinks returns the links, by family, that could not be opened.
+// unservedLinks returns the links that could not be opened, with the families for which that failed.
 func (r *Responder) unservedLinks() (list []layer2.UnservedLink) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -218,8 +219,8 @@ func (r *Responder) watchPort(p *port) {
 	}
 }
 
-// scheduleReopen starts a timer, if none runs, that opens the ports that failed or could not be opened.
-// Each failure makes the wait longer. The caller holds the lock.
+// scheduleReopen starts a timer, unless it runs already. The timer opens the ports that failed or could not
+// be opened. Each failure makes the wait longer. The caller holds the lock.
 func (r *Responder) scheduleReopen() {
 	if r.reopens {
 		return
@@ -236,7 +237,7 @@ func (r *Responder) scheduleReopen() {
 	})
 }
 
-// countDropped returns how many packets were not read in time, since the start.
+// countDropped returns how many packets were lost since the start because they were not read in time.
 func (r *Responder) countDropped() float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

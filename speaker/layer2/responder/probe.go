@@ -15,8 +15,8 @@ type probeSeries struct {
 	turns    []entryTurn
 }
 
-// beginProbes begins to probe silent addresses: addresses that no node has announced before, and held
-// addresses. The caller holds the lock.
+// beginProbes begins to probe addresses that are not announced: addresses that no node has announced before
+// (phaseProbed), and held addresses (phaseHeld). The caller holds the lock.
 func (r *Responder) beginProbes(entries []*addressEntry) {
 	var families [2]probeSeries
 	slices.SortFunc(entries, compareMoved)
@@ -96,9 +96,8 @@ func (r *Responder) isCurrentProbe(t entryTurn) bool {
 	return r.entries[t.address] == t.addressEntry && t.turn == t.number && t.probing
 }
 
-// concludeProbes ends a series of probes, and returns a burst of the addresses that can be announced. An
-// address that could not be probed, for lack of a link or because nothing may be sent, is probed again by
-// checkAll.
+// concludeProbes ends a series of probes, and returns a burst of the addresses that can be announced. If an
+// address could not be probed, since it has no link or since MayAnswer was false, checkAll probes it again.
 func (r *Responder) concludeProbes(p probeSeries) *burst {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -9,27 +9,29 @@ import (
 // Timing has the intervals of the responder. Tests set shorter intervals.
 type Timing struct {
 	// Refresh is the interval at which all addresses are announced again: switches forget a MAC that sends
-	// nothing (300 s by default), bursts get lost, and neighbours may have learned another MAC.
+	// nothing (300 s by default), announcements get lost, and other hosts may have learned another MAC for an
+	// address.
 	Refresh time.Duration
 	// RefreshJitter bounds the random time by which an interval is longer or shorter than Refresh.
 	RefreshJitter time.Duration
 	// RefreshRate bounds the addresses that are announced again in a second, and the addresses that begin a
-	// burst in a second when all are repeated. So thousands of addresses are not one burst.
+	// burst in a second when Repeat announces all addresses again. Otherwise thousands of addresses would be
+	// announced at once.
 	RefreshRate int
 	// BurstRate bounds the addresses that are announced in bursts in a second. An announcement is two
 	// frames on each link.
 	BurstRate int
-	// Check is the interval at which an address that a foreign host has is probed again.
+	// Check is the interval at which an address is probed again while a foreign host has it.
 	Check time.Duration
 	// Forget is how long after its last message a foreign host is forgotten.
 	Forget time.Duration
 	// Defend is the least time between two announcements of an address against a
 	// foreign host (RFC 5227 section 2.4: DEFEND_INTERVAL).
 	Defend time.Duration
-	// Settle is how long another node of the cluster that claims an address too has to give it up. After
-	// that this node announces the address again.
+	// Settle is how long this node waits after another node of the cluster has claimed an address that this node
+	// owns. If this node still owns the address then, it announces the address again.
 	Settle time.Duration
-	// Contest is the least time between two announcements of an address that follow such claims.
+	// Contest is the least time between two announcements of an address because of such claims.
 	Contest time.Duration
 	// HandOver is an upper bound of the time for which two nodes claim an address while it
 	// moves from one to the other.
@@ -57,9 +59,9 @@ type probeSchedule struct {
 	end    time.Duration
 }
 
-// probeScheduleOf returns the schedule of RFC 5227 section 2.1.1 and RFC 4862 section 5.4 with
-// shorter times: hosts in the same network answer within milliseconds, a Service should not wait
-// for seconds, and a conflict that is missed is found later.
+// probeScheduleOf returns the schedule of RFC 5227 section 2.1.1 and RFC 4862 section 5.4 with shorter times:
+// hosts in the same network answer within milliseconds, a Service should not wait for seconds, and a conflict
+// that the probes do not show is found later.
 func probeScheduleOf(address netip.Addr) probeSchedule {
 	const ms = time.Millisecond
 	if address.Is4() {
@@ -69,8 +71,9 @@ func probeScheduleOf(address netip.Addr) probeSchedule {
 }
 
 // retryWait is the wait before an address is probed again because another host probed for it too. A random
-// time of up to the same length is added, so that two hosts do not stay in step (PROBE_MIN and PROBE_MAX of
-// RFC 5227 section 2.1.1, shortened too).
+// time of up to the same length is added, so that two hosts do not probe at the same times again. The
+// shortest and the longest wait correspond to PROBE_MIN and PROBE_MAX of RFC 5227 section 2.1.1, but are
+// shorter.
 const retryWait = 500 * time.Millisecond
 
 // probeJitter bounds the random wait before a series of probes: hosts that started together

@@ -32,14 +32,14 @@ type sentState struct {
 	unsaved bool
 }
 
-// contestedClaims has the addresses of this node that, at a time, other nodes claimed too.
+// contestedClaims has the addresses of this node that other nodes claimed too, and when that was found.
 type contestedClaims struct {
 	addresses []netip.Addr
 	at        time.Time
 }
 
-// act carries out the decision, and only then publishes the claims. A node that has to give an address up
-// does so when it receives the claim of this node. By then this node has announced the address.
+// act carries out the decision, and only then publishes the claims. Another node that has to give an address
+// up does so when it receives the claim of this node. By then this node has announced the address.
 func (e *Engine) act(v *roundView, d decision) {
 	e.noteMoves(v, d)
 	e.Announcer.SetLinks(*v.in.links)
@@ -62,8 +62,8 @@ func (e *Engine) act(v *roundView, d decision) {
 	e.saveCheckpoint(v)
 }
 
-// recordServed records how addresses are served from now on, and reports whether that changed for
-// the network.
+// recordServed records how addresses are served from now on, and reports whether the announcer has to change
+// anything.
 func (e *Engine) recordServed(d decision) (changed bool) {
 	for _, address := range d.Looked {
 		before, was := e.served[address]
@@ -101,7 +101,7 @@ func (e *Engine) recordClaims(d decision) (changed bool) {
 	return next != nil
 }
 
-// setClaims replaces the claims, which are then to be published and written to the checkpoint.
+// setClaims replaces the claims. This round publishes them, and they are written to the next checkpoint.
 func (e *Engine) setClaims(c ownership.Claims) {
 	e.claims, e.sent.unpublished, e.sent.unsaved = c, true, true
 }
@@ -134,7 +134,7 @@ func (e *Engine) withheldClaims() (held []netip.Addr) {
 	return held
 }
 
-// noteMoves records what this node takes and what it gives up.
+// noteMoves records which addresses this node takes, and which ones it gives up.
 func (e *Engine) noteMoves(v *roundView, d decision) {
 	e.noteLost(v)
 	for _, address := range d.Looked {
@@ -193,8 +193,8 @@ func (e *Engine) noteLost(v *roundView) {
 	})
 }
 
-// noteFailover measures the time since the last message of the previous owner. The time includes the turns
-// of nodes that were elected before this one and did not take the address.
+// noteFailover measures the time since the last message of the previous owner. The time includes the waits
+// for nodes that were elected before this one and did not take the address.
 func (e *Engine) noteFailover(v *roundView, address netip.Addr) {
 	if at, known := e.lost[address]; known {
 		e.Metrics.Failover.Observe(v.now.Sub(at).Seconds())
@@ -212,7 +212,7 @@ func (e *Engine) setNodeHardware(v *roundView) {
 	for i := range v.in.view.Peers {
 		add(v.in.view.Peers[i].State.Links)
 	}
-	// Hardware addresses are never removed: nodes whose speakers are missing now are no foreign hosts.
+	// Hardware addresses are never removed: a node whose speaker is missing is still no foreign host.
 	ours = sortedHardware(append(append(ours, e.sent.ours...), e.remembered...))
 	if len(ours) != len(e.sent.ours) {
 		e.sent.ours = ours
@@ -221,8 +221,8 @@ func (e *Engine) setNodeHardware(v *roundView) {
 }
 
 // updateNodeHardware passes the hardware addresses of nodes to the announcer. A node whose hardware address
-// is new may announce addresses that this node owns. So this node announces its addresses again, and the
-// other node receives that.
+// was not known before may announce addresses that this node owns. So this node announces its addresses
+// again: the other node then receives these announcements.
 func (e *Engine) updateNodeHardware(v *roundView) {
 	nodes, grew := slices.Clone(e.sent.ours), false
 	for _, hardware := range v.learned {
@@ -261,9 +261,9 @@ func (e *Engine) publish(v *roundView) {
 	e.Mesh.Publish(state)
 }
 
-// repeatAnnouncements announces addresses again when other nodes begin or cease to claim them too. When a
-// speaker is back, it announces all addresses again. In both cases hosts on the network may have learned
-// another hardware address.
+// repeatAnnouncements announces addresses again when other nodes begin or cease to claim them too. When
+// another speaker is alive again, it announces all addresses of this node again. In both cases hosts on the
+// network may have learned the hardware address of the other node.
 func (e *Engine) repeatAnnouncements(v *roundView, d decision) {
 	before := e.contested
 	e.Metrics.Duplicate.Add(v.now.Sub(before.at).Seconds() * float64(len(before.addresses)))

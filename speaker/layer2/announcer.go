@@ -10,8 +10,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Link is a network interface of a node that addresses can be announced on:
-// Ethernet, up, with a carrier, and with an address to send ARP or NDP from.
+// Link is a network interface of a node on which addresses can be announced. It is an Ethernet interface that
+// is up, has a carrier, and has an address to send ARP or NDP from.
 type Link struct {
 	// Name of the interface.
 	Name string
@@ -41,7 +41,7 @@ type Link struct {
 // MaxLinkAddresses bounds the Addresses of a Link, both families together.
 const MaxLinkAddresses = 32
 
-// CanAnnounce reports whether an address of this family can be announced on the link.
+// CanAnnounce reports whether addresses of the family of this address can be announced on the link.
 func (l Link) CanAnnounce(address netip.Addr) bool {
 	if address.Is4() {
 		return l.IPv4
@@ -63,7 +63,7 @@ type Serving struct {
 	// Detection.
 	First bool
 	// For is set when this node covers for the owner of the address. It maps each interface to the hardware
-	// address that answers have there. Nothing is announced.
+	// address that the answers on this interface contain. While For is set, the address is not announced.
 	For map[string]net.HardwareAddr
 	// Returned means that the restart of the covered node is over. The announcer calls Engine.AddAnnounced
 	// once that node has announced the address, or has answered for it. Until then the announcer probes the
@@ -71,7 +71,7 @@ type Serving struct {
 	Returned bool
 }
 
-// IsSame reports whether two ways of serving are the same. First does not count, since it matters
+// IsSame reports whether two ways of serving an address are the same. First is not compared, since it matters
 // only when serving begins.
 func (o Serving) IsSame(other Serving) bool {
 	return o.Returned == other.Returned && o.HasSameAnswers(other)
@@ -88,10 +88,10 @@ type Announcer interface {
 	// SetLinks sets the links of this node. Addresses that this node owns are announced on a link
 	// that comes up.
 	SetLinks([]Link)
-	// SetServed sets which addresses this node serves from now on. When it returns, requests for addresses
-	// that are no longer in the map are not answered any more. New addresses have been announced once,
-	// unless they are probed first; further announcements follow. The implementation must not retain the
-	// map: the caller changes it afterwards.
+	// SetServed sets which addresses this node serves from now on. When it returns, requests for addresses that
+	// are no longer in the map are not answered any more. New addresses have been announced once, unless they
+	// are probed first; further announcements follow. The implementation must not keep a reference to the map,
+	// since the caller changes it afterwards.
 	SetServed(map[netip.Addr]Serving)
 	// Repeat starts the series of announcements anew for addresses that this node owns: hosts may have
 	// learned another hardware address meanwhile. Without arguments it does so for all addresses.
@@ -125,21 +125,20 @@ type Questions struct {
 type Detection string
 
 const (
-	// DetectionEnforce probes an address that nobody has announced before, and does not announce it
-	// while a foreign host has it. It is the default.
+	// DetectionEnforce probes an address that no node has announced before, and does not announce it while a
+	// foreign host has it. It is the default.
 	DetectionEnforce Detection = ""
 	// DetectionReportOnly also probes the address, but announces it even if a foreign host has it.
 	DetectionReportOnly Detection = "report"
-	// DetectionOff neither probes nor reports.
+	// DetectionOff neither probes addresses nor reports foreign hosts.
 	DetectionOff Detection = "off"
 )
 
-// UnservedLink is an interface on which this node should announce addresses of one family, and cannot
-// announce any.
+// UnservedLink is an interface on which this node should announce addresses of one family, and cannot.
 type UnservedLink struct {
-	// Interface is its name.
+	// Interface is the name of the interface.
 	Interface string
-	// IPv6 means that the family is IPv6, else it is IPv4.
+	// IPv6 is true if the family is IPv6, and false if it is IPv4.
 	IPv6 bool
 	// Problem is why the addresses cannot be announced.
 	Problem string

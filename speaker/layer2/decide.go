@@ -15,27 +15,28 @@ import (
 	"github.com/lbstack/lbstack/internal/segment"
 )
 
-// roundView is what a round reads once for its decision. A decision also depends on the state that the
-// Engine has from earlier rounds.
+// roundView is the input of one round. The decision of the round also depends on the state that the Engine
+// has from earlier rounds.
 type roundView struct {
 	now    time.Time
 	in     inbox
 	links  []wire.Link // of this node
 	phase  ownership.Phase
 	owners *ownership.Index
-	moved  []ownership.MovedAddress   // since the round before
+	moved  []ownership.MovedAddress   // addresses whose owner has changed since the last round
 	alive  map[lb.NodeName]bool       // nodes whose speakers are alive, this one included
 	peers  map[lb.NodeName]*mesh.Peer // by name; nil until method peer is called
 	terms  ownership.DecisionTerms
-	// stranger: there are nodes whose speakers are missing and have never sent to this one.
+	// stranger: there are nodes whose speakers are missing and have never sent a message to this speaker.
 	stranger bool
-	// learned are the hardware addresses of those nodes that have answered on the segment.
+	// learned has the hardware addresses with which such nodes have answered on a segment of this node.
 	learned map[lb.NodeName]segment.Hardware
-	// unknown: at least one of those nodes has not answered on the segment.
+	// unknown: at least one such node has not answered on any segment.
 	unknown bool
 	// partitioned: this speaker is cut off from a larger group of speakers, and gives way to it.
 	partitioned bool
-	// stalled: this process stood still since the round before. Other nodes may have taken its addresses.
+	// stalled: this process stood still at some time since the last round. Other nodes may have taken its
+	// addresses.
 	stalled bool
 }
 
@@ -72,8 +73,9 @@ func (e *Engine) buildView(now time.Time, in inbox) *roundView {
 	return v
 }
 
-// mayMoveOne reports whether an address may move although nothing failed. In the cluster at most one
-// address does so in moveInterval. An address that a live node gave up counts as such a move.
+// mayMoveOne reports whether this node may take one address from a live node although nothing failed. At most
+// one address of the cluster moves in this way in moveInterval. An address that a live node gave up counts as
+// such a move.
 func (e *Engine) mayMoveOne(v *roundView) bool {
 	if !e.Failback {
 		return false
@@ -86,7 +88,7 @@ func (e *Engine) mayMoveOne(v *roundView) bool {
 	return v.now.Sub(e.moved) >= moveInterval
 }
 
-// phase returns the phase of this speaker once it runs.
+// phase returns the phase of this speaker, apart from Starting, which method start publishes.
 func (e *Engine) phase(now time.Time, in inbox) ownership.Phase {
 	switch {
 	case e.isIsolated(now, in):
@@ -99,8 +101,9 @@ func (e *Engine) phase(now time.Time, in inbox) ownership.Phase {
 	return ownership.Active
 }
 
-// resumeClaims claims again what this node claimed when its last speaker ended, unless another node
-// claims it by now. In a minority this node claims nothing, but the index remembers the epochs.
+// resumeClaims claims the wanted addresses that the previous speaker on this node claimed, except those that
+// another node claims now. In a minority this node claims none of them, but the index of owners still records
+// their epochs.
 func (e *Engine) resumeClaims(v *roundView) {
 	claims := ownership.Claims{}
 	for address, epoch := range e.Resume.Claims {
@@ -130,10 +133,10 @@ func (v *roundView) isWanted(address netip.Addr) bool {
 	return wanted
 }
 
-// recordUnannounced records which addresses their owners do not announce because foreign hosts use them.
-// The record outlasts the owner: the next owner probes the address before it announces it. If several nodes
-// claim an address and this node is one of them, its own state counts. Otherwise the state of the last
-// claimant by name counts.
+// recordUnannounced records which addresses their owners do not announce because foreign hosts use them. The
+// record stays when the owner is dead, so that the next owner probes the address before it announces it. If
+// several nodes claim an address and this node is one of them, its own state counts. Otherwise the state of
+// the claiming node with the last name counts.
 func (e *Engine) recordUnannounced(v *roundView) {
 	unsure := maps.Clone(e.doubted)
 	for i := range v.in.view.Peers {
@@ -216,8 +219,8 @@ func (e *Engine) heldOffAddresses(now time.Time) map[netip.Addr]bool {
 	return held
 }
 
-// decision is what this node owns and answers for, of the addresses that the index has examined
-// (Output.Looked).
+// decision has the result for the addresses that the index of owners has examined (Output.Looked): which of
+// them this node owns, and which of them it answers for.
 type decision struct {
 	ownership.Output
 	// served are the examined addresses that this node answers for.
@@ -253,7 +256,7 @@ func (e *Engine) decide(v *roundView) decision {
 		maps.DeleteFunc(d.Own, func(a netip.Addr, _ ownership.Claim) bool { return !e.asking[a].IsZero() })
 	}
 	for address, claim := range d.Own {
-		_, found := e.minority.found[address] // the segment was asked: the announcer need not probe the address
+		_, found := e.minority.found[address] // no host on the segment answered for the address: the announcer does not probe it again
 		first := (claim.Cause == ownership.CauseFirst || e.doubted[address]) && !found
 		if claim.Cause == ownership.CauseKept {
 			first = e.taken[address].first
@@ -280,9 +283,9 @@ func (e *Engine) currentAddresses() []netip.Addr {
 	return slices.Compact(all)
 }
 
-// announcingInterfaces returns the interfaces on which this node announces an address that it owns.
-// If this node is no candidate any more, it keeps the address until another node takes it, and
-// announces it on no further interface.
+// announcingInterfaces returns the interfaces on which this node announces an address that it owns. If this
+// node is no candidate any more, it keeps the address until another node takes it, and announces it only on
+// interfaces on which it has announced it before.
 func (e *Engine) announcingInterfaces(v *roundView, address netip.Addr) []string {
 	c, is := v.candidate(e.Self, address)
 	on := candidateInterfaces(v.links, c, address, e.subnets.isNear(address))
@@ -292,10 +295,11 @@ func (e *Engine) announcingInterfaces(v *roundView, address netip.Addr) []string
 	return on
 }
 
-// continueCovering makes this node go on covering for a restarting node when another node was chosen to
-// cover for it. The chosen node may not have begun yet, and both nodes give the same answers. This node
-// also covers for a node whose restart is over, until that node announces the address. In each decision the
-// index examines the addresses of restarting nodes and the addresses that have lost their owner.
+// continueCovering makes this node go on covering for a restarting node when another node was chosen to cover
+// for it. The chosen node may not have begun yet, and both nodes give the same answers. This node also covers
+// for a node whose restart is over, until that node announces the address. At the end, Output.Care replaces
+// e.covering: every decision examines all addresses of restarting nodes and all addresses without an owner,
+// so Care has all of them.
 func (e *Engine) continueCovering(v *roundView, d *decision) {
 	for address, holder := range e.covering {
 		_, chosen := d.Care[address]

@@ -1,8 +1,15 @@
-// Package layer2 is the layer 2 engine of one node. It decides which addresses this node owns, from what
-// the cluster wants, what the other speakers publish and which links are up. It passes the addresses to the
+// Package layer2 is the layer 2 engine of one node. It decides which addresses this node owns, from what the
+// cluster wants, what the other speakers publish and which links are up. It passes the addresses to the
 // announcer, publishes the claims and reports its state. The goroutine of Run owns the state; other
-// goroutines pass changes through the methods of Engine. The package does not import Kubernetes:
-// speaker/kube makes the snapshots and receives the reports.
+// goroutines pass changes through the methods of Engine. The package does not import Kubernetes: speaker/kube
+// makes the snapshots and receives the reports.
+//
+// The comments of this package use the following terms. An address is wanted while the cluster wants it
+// announced. A node claims an address while its speaker publishes in the mesh that the node owns it. A
+// speaker is missing while it should run and is not alive (mesh.View.Missing). A foreign host is a host that
+// is not a node of the cluster. A speaker covers an address of another node, usually one whose speaker
+// restarts, while it answers for the address with the hardware address of that node. A round is one call of
+// runRound: it reads all inputs, decides and acts.
 package layer2
 
 import (
@@ -23,28 +30,30 @@ import (
 )
 
 const (
-	// probeDuration is how long it takes until a probe has shown whether a foreign host uses an address.
+	// probeDuration is how long the announcer takes to find out by probes whether a foreign host uses an
+	// address.
 	probeDuration = 500 * time.Millisecond
-	// releaseDelay is for how long no node takes an address that a live node gave up. The address may not
-	// be wanted any more, and nodes receive that at different times.
+	// releaseDelay is for how long no node takes an address that a live node gave up. That node may have given
+	// it up because the address is not wanted any more, and other nodes may receive this change later.
 	releaseDelay = 500 * time.Millisecond
-	// holdOffTime is for how long this node does not take an address back from a node that, as far as this
-	// node knows, may not own the address. The two nodes have received different states of the cluster.
+	// holdOffTime is how long this node waits before it takes an address back after a dispute: another node has
+	// taken the address from this one, although this node should own it according to its snapshot. The two nodes
+	// have received different states of the cluster.
 	holdOffTime = 10 * time.Second
-	// saveInterval is the shortest time between two checkpoints: each is written as a whole.
+	// saveInterval is the shortest time between two checkpoints: a checkpoint is always written as a whole.
 	saveInterval = 500 * time.Millisecond
-	// moveInterval is the shortest time between two moves of addresses in the cluster without a
-	// failure.
+	// moveInterval is the shortest time between two moves in the cluster that are not caused by a failure
+	// (Config.Failback).
 	moveInterval = time.Second
 	// settleTime is how long a node must have been alive before it takes addresses that other nodes own.
 	settleTime = 30 * time.Second
 )
 
-// Mesh is how this speaker publishes its state to the others.
+// Mesh is how this speaker publishes its state to the other speakers.
 type Mesh interface {
 	// Publish replaces the state of this speaker.
 	Publish(wire.State)
-	// Acted reports that everything in a view has been acted on.
+	// Acted reports that the engine has acted on all that is in the view.
 	Acted(mesh.View)
 }
 
@@ -56,9 +65,9 @@ type Config struct {
 	Log logr.Logger
 	// Now reads the clock; nil: time.Now.
 	Now func() time.Time
-	// Announcer makes the network send traffic to this node.
+	// Announcer makes the network send the traffic for owned addresses to this node.
 	Announcer Announcer
-	// Mesh publishes the state of this speaker to the others.
+	// Mesh publishes the state of this speaker to the other speakers.
 	Mesh Mesh
 	// Report is called with each report that differs from the one before, from the goroutine of
 	// Run; it must not block.
@@ -66,19 +75,20 @@ type Config struct {
 	// Save is called with the checkpoint for the next speaker on this node, from the goroutine of Run; it
 	// must not block. It may be nil.
 	Save func(Checkpoint)
-	// Resume is the checkpoint of this node's last speaker. Its snapshot is not used: see SetCheckpoint.
+	// Resume is the checkpoint of the previous speaker on this node. The engine ignores its Snapshot, which the
+	// caller passes to SetCheckpoint.
 	Resume Checkpoint
-	// Failback allows addresses to move although nothing failed.
+	// Failback allows addresses to move to other nodes although nothing failed.
 	Failback bool
 	// Metrics are the metrics that the engine updates.
 	Metrics *Metrics
-	// Passes marks the beginning and end of each round, for the watchdog; nil: there is none.
+	// Passes marks the beginning and end of each round, for the watchdog; nil: there is no watchdog.
 	Passes *watchdog.Loop
 }
 
 // Checkpoint is what is stored on the node for the next speaker.
 type Checkpoint struct {
-	// Snapshot is what the cluster wanted last.
+	// Snapshot is the latest snapshot of what the cluster wants.
 	Snapshot Snapshot
 	// Claims are the claims of this node.
 	Claims ownership.Claims
@@ -98,10 +108,10 @@ type Engine struct {
 	synced bool
 	owning int
 
-	// What follows belongs to the goroutine of Run.
-	begun   time.Time // when the start began: when all inputs were there, or when isolation ended
+	// Only the goroutine of Run uses the following fields.
+	begun   time.Time // when this speaker began to start: when the first snapshot, view and links were there, or when its isolation ended
 	running bool      // a decision was made since begun
-	waited  bool      // the wait for the speakers that should be there is over
+	waited  bool      // the wait for the other speakers is over (startWaitEnd)
 	// together are the nodes whose speakers were starting at the same time as this one.
 	together map[lb.NodeName]bool
 	owners   *ownership.Index
@@ -113,7 +123,7 @@ type Engine struct {
 	claims      ownership.Claims // replaced, never changed
 	rivals      map[netip.Addr]rivalry
 	taken       map[netip.Addr]acquisition
-	asking      map[netip.Addr]time.Time // addresses that may still be probed: since when
+	asking      map[netip.Addr]time.Time // addresses that the announcer may still be probing: since when
 	served      map[netip.Addr]Serving
 	unclaimed   map[netip.Addr]unclaimedAddress
 	requested   map[netip.Addr]requestedAddress
@@ -122,18 +132,18 @@ type Engine struct {
 	lost        map[netip.Addr]time.Time // addresses that lost their owner: when the last message of the owner arrived
 	live        map[lb.NodeName]bool
 	doubted     map[netip.Addr]bool           // addresses that their last owner did not announce, since a foreign host uses them
-	hold        map[netip.Addr]time.Time      // addresses that are not taken from other nodes: until when
+	hold        map[netip.Addr]time.Time      // addresses that this node does not take from other nodes: until when (holdOffTime)
 	covering    map[netip.Addr]lb.NodeName    // addresses that this node covers, and their owners
-	returned    map[netip.Addr]awaitedAddress // addresses in covering whose owner runs again
-	uncovered   map[netip.Addr]time.Time      // addresses that were in covering and lost their owner: when
+	returned    map[netip.Addr]awaitedAddress // addresses in covering whose owner's speaker runs again
+	uncovered   map[netip.Addr]time.Time      // addresses that this node covered until they lost their owner: when they lost it
 	wasIsolated bool                          // this speaker was isolated in the round before
 	minority    minorityState
-	insisted    map[netip.Addr]insistence // addresses that were announced again, since other nodes announce them
+	insisted    map[netip.Addr]insistence // addresses that were announced again because other nodes announce them too
 	standoffs   map[netip.Addr]standoff
-	stalls      uint64 // Stalls of the view that was acted on last
+	stalls      uint64 // mesh.View.Stalls in the view of the last round
 	moved       time.Time
 	sent        sentState
-	// remembered are the hardware addresses of nodes that the checkpoint has.
+	// remembered are the hardware addresses of nodes, as read from the checkpoint.
 	remembered []net.HardwareAddr
 }
 
@@ -145,7 +155,7 @@ type acquisition struct {
 
 // inbox is the latest input of each kind; nil: there was none yet. Engine.mu guards it.
 type inbox struct {
-	want       *Snapshot // without addresses, which are in addresses until a round takes them
+	want       *Snapshot // without its addresses: they are in the field addresses until a round takes them
 	addresses  addressChanges
 	view       *mesh.View
 	links      *[]Link
@@ -155,7 +165,7 @@ type inbox struct {
 	partition  partitionReport
 	rivals     []rivalAnnouncement        // since the last call of takeFrames
 	announced  map[netip.Addr]struct{}    // covered addresses that their owners announced since the last call of takeFrames
-	hosts      map[lb.NodeName]netip.Addr // addresses of the nodes whose speakers should be there
+	hosts      map[lb.NodeName]netip.Addr // IP addresses of the nodes on which speakers should run
 	restarting time.Time                  // when the next speaker is expected; zero: this one does not restart
 	restarted  chan struct{}              // closed, and set to nil, once it is published that this speaker restarts
 }
@@ -194,21 +204,21 @@ func (e *Engine) SetCheckpoint(s Snapshot) {
 	})
 }
 
-// SetView sets what is known of the other speakers.
+// SetView sets the latest view of the other speakers.
 func (e *Engine) SetView(v mesh.View) { e.updateInbox(func(in *inbox) { in.view = &v }) }
 
 // SetLinks sets which links this node has.
 func (e *Engine) SetLinks(links []Link) { e.updateInbox(func(in *inbox) { in.links = &links }) }
 
-// SetUnserved sets on which links addresses cannot be announced although they should be.
-// Addresses that are announced there move to other links or to other nodes.
+// SetUnserved sets the links on which addresses should be announced and cannot be. These addresses move to
+// other links or to other nodes.
 func (e *Engine) SetUnserved(u []UnservedLink) { e.updateInbox(func(in *inbox) { in.unserved = u }) }
 
 // SetConflicts sets the addresses of this node that other hosts use too.
 func (e *Engine) SetConflicts(c []Conflict) { e.updateInbox(func(in *inbox) { in.conflicts = c }) }
 
-// Restart publishes that this speaker ends and that the next speaker on this node is expected after the
-// given time (back). Until then other nodes cover for this node. Restart returns once that is published, or
+// Restart publishes that this speaker ends and that the next speaker on this node is expected after the given
+// time (back). Until then other nodes cover for this node. Restart returns when that is published, or when
 // the context ends.
 func (e *Engine) Restart(ctx context.Context, back time.Duration) {
 	done := make(chan struct{})
@@ -326,8 +336,9 @@ func (e *Engine) readInbox() (in inbox, complete bool) {
 	return in, complete
 }
 
-// takeFrames returns what was received from the segments since the last call, and removes it from the
-// inbox. Each frame is returned only once. So a round that ends before it decides must not call takeFrames.
+// takeFrames returns what was received from the segments since the last call, and removes it from the inbox.
+// Each frame is returned only once. A round that ends before it decides must not call takeFrames, since it
+// would lose frames.
 func (e *Engine) takeFrames() (rivals []rivalAnnouncement, announced map[netip.Addr]struct{}) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

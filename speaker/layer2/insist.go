@@ -12,17 +12,18 @@ const (
 	// insistInterval is the least time between two repeated announcements of an address that another node
 	// announces too.
 	insistInterval = time.Second
-	// insistCount is how many announcements in a row are repeated at this interval (RFC 5227, section 2.4
-	// (c)). A speaker gives the address up when it receives the second one. So a host that still goes on
-	// announcing is no speaker.
+	// insistCount is how many announcements in a row are repeated at insistInterval (RFC 5227, section 2.4 (c)).
+	// The speaker of another node gives the address up when it receives the second one. So a host that goes on
+	// announcing longer has no speaker.
 	insistCount = 5
-	// longInsistInterval is the least time between two further announcements.
+	// longInsistInterval is the least time between two announcements after the first insistCount ones.
 	longInsistInterval = 10 * time.Second
 )
 
-// insistence is when an address was last announced again because another host announces it, and how often
-// because of each node. All hosts that are no known node count as one host, with the zero hardware address:
-// several hosts that announce in turn then cause no more announcements than one host.
+// insistence records the repeated announcements of an address that other hosts announce too: when the last
+// one was sent, and how many were sent because of each host. All hosts that are no known node count as one
+// host, with the zero hardware address: several hosts that announce in turn then cause no more announcements
+// than one host.
 type insistence struct {
 	latest  time.Time
 	because map[segment.Hardware]repeats
@@ -65,9 +66,9 @@ func (e *Engine) forgetNodes(address netip.Addr) {
 
 // announceContested announces an address again if another node announces it too, and this speaker receives
 // nothing from the speaker of that node. This node is in the majority, so the other speaker then gives the
-// address up. While the hardware address of a missing speaker's node is not known, any host may be that
-// node. An address is announced again at most once in insistInterval, and later once in longInsistInterval,
-// since frames are easily forged.
+// address up. While the hardware address of a missing speaker's node is not known, any host may be that node.
+// Since frames are easily forged, an address is announced again at most once in insistInterval, and after
+// insistCount times at most once in longInsistInterval.
 func (e *Engine) announceContested(v *roundView) {
 	maps.DeleteFunc(e.insisted, func(_ netip.Addr, i insistence) bool { return v.now.Sub(i.latest) >= 2*longInsistInterval })
 	for _, r := range v.in.rivals {

@@ -20,8 +20,8 @@ func wireLinks(links []Link) []wire.Link {
 	return list
 }
 
-// usableLinks returns the links of the node on which addresses can be announced. Unserved families of a
-// link are left out.
+// usableLinks returns the links of the node on which addresses can be announced. Families that cannot be
+// announced on a link (UnservedLink) are left out.
 func (in *inbox) usableLinks() (links []Link) {
 	for _, l := range *in.links {
 		for _, u := range in.unserved {
@@ -40,9 +40,9 @@ func (in *inbox) usableLinks() (links []Link) {
 	return links
 }
 
-// isUsable reports whether a candidate is to announce an address on one of its links. A link that leads
-// only to pods is used only if the advertisement names it. If near is true and the advertisement names no
-// links, only links in a subnet of the address are used: see subnetIndex.
+// isUsable reports whether a candidate is to announce an address on one of its links. A link that leads only
+// to pods is used only if the advertisement names it. If the parameter near is true and the advertisement
+// names no links, only links in a subnet of the address are used: see subnetIndex.
 func isUsable(l *wire.Link, c *ownership.Candidate, address netip.Addr, near bool) bool {
 	switch {
 	case !canAnnounce(l, address):

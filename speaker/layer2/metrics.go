@@ -6,8 +6,8 @@ import "github.com/prometheus/client_golang/prometheus"
 type Metrics struct {
 	// Moves counts addresses that this node took, by cause.
 	Moves *prometheus.CounterVec
-	// Failover is the time from the last message of a dead owner until this node took
-	// over, in seconds.
+	// Failover is the time, in seconds, from the last message of a dead owner until this node took its address
+	// over.
 	Failover prometheus.Histogram
 	// Duplicate is the sum, over the addresses that this node owns, of the seconds during which other nodes
 	// claimed the address too.

@@ -23,52 +23,55 @@ import (
 // missing speakers are down, or they run on the other side of a partition and announce its addresses. The
 // mesh cannot show which of the two is true; the segment can. In a minority a speaker
 //
-//   - announces only on links that it receives from: a host has answered, or has requested one
-//     of its addresses. Without such a link it announces nothing (Isolated), unless it would be in
-//     the majority if no speaker restarted. It also announces nothing if the API server reports the
-//     nodes of all missing speakers as NotReady: the API server may run on this node, and this node
-//     may be the one that is cut off;
-//   - takes an address that has no owner in its view only after no host has answered for the address;
-//   - asks the segment about its own addresses after it stood still, and announces each of them only
-//     after no host has answered for it;
-//   - gives an address up to a node from whose speaker it receives nothing, if that node announces the
-//     address and has the lower hardware address, or goes on after this node has announced it again;
-//   - announces its addresses again when the node of a missing speaker answers after a silence: two
-//     parts of the segment may have become one, and both may have an owner of the same address;
+//   - announces only on links that it receives from: a host on the link has answered, or has requested one of
+//     its addresses. Without such a link it announces nothing (phase Isolated), unless it would be in the
+//     majority if no speaker restarted. It makes no difference whether the API server reports the nodes of
+//     the missing speakers as NotReady: the API server may run on this node, and this node may be the one
+//     that is cut off;
+//   - asks the segment about each address that has no owner in its view, and takes the address only if no
+//     host answers for it;
+//   - asks the segment about its own addresses after its process stood still, and announces each address
+//     again only if no host answers for it;
+//   - gives up an address that another node announces, if it receives nothing from the speaker of that node.
+//     The other node must have the lower hardware address, or go on announcing the address after this node
+//     has announced it again;
+//   - announces its addresses again when the node of a missing speaker answers after a time of silence: two
+//     parts of the segment may have become one, and both parts may have an owner of the same address;
 //   - gives up each address that a missing speaker may announce, while the controller reports that this
-//     speaker is cut off from a larger group of speakers. It keeps the address if the node of the
-//     missing speaker answers on the segment: then this node receives announcements of the other node.
+//     speaker is cut off from a larger group of speakers. It keeps the address if the node of the missing
+//     speaker answers on the segment: then it would also receive announcements of that node.
 //
-// A speaker in the majority does none of this: it acts at once. It asks the segment only while a missing
-// speaker has never sent to it. Then it asks about addresses that no speaker ever had, as far as it knows,
-// and about addresses that the node of such a speaker announces too (see standoff).
+// A speaker in the majority does none of this: it acts at once. It asks the segment only while a speaker is
+// missing that has never sent a message to it. Then it asks about addresses that never had an owner in its
+// view, and about its own addresses that the node of the missing speaker announces too (see standoff).
 
 const (
 	// reachTimeout is how long a speaker that comes into a minority waits for the first answer on a link.
 	// Meanwhile it keeps its addresses, and takes no others.
 	reachTimeout = 300 * time.Millisecond
-	// rivalTimeout is for how long an announcement of another node is remembered: an announcement that
-	// follows within this time is a repetition.
+	// rivalTimeout is how long an announcement of another node is remembered. A further announcement of the same
+	// address within this time counts as a repetition.
 	rivalTimeout = 5 * time.Second
-	// rivalRepeatTime is how long after its first announcement another node must announce the address again
-	// to show that it goes on. By then it has received the announcement of this node.
+	// rivalRepeatTime decides whether another node goes on announcing an address of this node: it does if it
+	// announces the address at least rivalRepeatTime after its first announcement. By then it has received an
+	// announcement of this node.
 	rivalRepeatTime = 100 * time.Millisecond
-	// partitionLifetime is for how long a partitionReport counts. A restarting API server is back by then.
-	// If the API server does not return, the last remaining node does without its addresses for no longer
-	// than this time.
+	// partitionLifetime is how long a partitionReport is valid. A restarting API server answers again by then.
+	// If it does not, and the larger group has failed meanwhile, this node takes its addresses back after this
+	// time.
 	partitionLifetime = 30 * time.Second
 	// maxRivalAnnouncements bounds the announcements of other hosts that wait for a round.
 	maxRivalAnnouncements = 4096
-	// partitionDelay is how long a speaker must have been in a minority when it receives a partitionReport:
-	// an earlier report does not count. By then speakers that are cut off from the segment have reported
-	// that they are Isolated, and are not taken for a larger group.
+	// partitionDelay is how long a speaker must have been in a minority for a partitionReport to count. In this
+	// time, speakers that are cut off from the segment report the phase Isolated, and the controller then does
+	// not count them as part of a larger group.
 	partitionDelay = 1200 * time.Millisecond
 	// answerTimeout is the longest time between two answers of a node that stays in the same part of the
-	// segment. Within this time each witness is asked, even if the link has the largest number of
-	// witnesses.
+	// segment. In this time, each witness (segment.Questions) is probed at least once, even on a link with the
+	// largest number of witnesses.
 	answerTimeout = 15 * time.Second
-	// kernelDelay is how long a node must have answered for an address before the answers count as answers
-	// of its kernel. It applies if the messages of the node's speaker arrive and do not claim the address.
+	// kernelDelay is how long a node must answer for an address until its answers count as answers of its
+	// kernel. It applies if messages of the node's speaker arrive and do not claim the address.
 	kernelDelay = 2 * time.Second
 )
 
@@ -76,14 +79,14 @@ const (
 // the majority too. The goroutine of Run owns it.
 type minorityState struct {
 	since   time.Time                   // when the minority began; zero: there is none
-	latest  time.Time                   // when the minority began last: later than since if the speaker was in the majority in between
+	latest  time.Time                   // when the minority began, or when the speaker came back into it after a time in the majority
 	over    time.Time                   // since when the speaker has been in the majority again; zero: it is not
-	queries map[netip.Addr]addressQuery // addresses to take, or to announce on more links, once the segment has answered
+	queries map[netip.Addr]addressQuery // addresses to take, or to announce on more links, if no host on the segment answers for them
 	found   map[netip.Addr]struct{}     // addresses that are taken in this round, since no host answered for them
-	asked   *Questions                  // what the announcer was asked last; nil: nothing
+	asked   *Questions                  // the questions that were passed to the announcer last; nil: none
 	yields  map[netip.Addr]struct{}     // addresses that are given up in this round
 	yielded map[netip.Addr]time.Time    // when addresses were given up
-	// partitioned: the speaker gave way to a larger group in the round before.
+	// partitioned: the speaker gave way to a larger group in the last round.
 	partitioned bool
 	// missed has the nodes whose speakers are missing, and since when each has been missing.
 	missed map[lb.NodeName]time.Time
@@ -128,19 +131,19 @@ type rivalry struct {
 	open   bool // no decision was made yet about the latest announcement
 }
 
-// SetSegment sets what the hosts of this node's links have answered.
+// SetSegment sets what hosts on the links of this node have answered.
 func (e *Engine) SetSegment(r segment.Results) { e.updateInbox(func(in *inbox) { in.segment = r }) }
 
-// SetPartitioned records a report of the controller: this speaker, in a minority since the given time, is
-// cut off from a larger group of speakers that run. A zero time means that the speaker is not cut off. A
-// report about an earlier minority does not count.
+// SetPartitioned records a report of the controller: the minority of this speaker that began at the given
+// time is cut off from a larger group of running speakers. A zero time means that it is not cut off. A report
+// about an earlier minority does not count.
 func (e *Engine) SetPartitioned(since time.Time) {
 	e.updateInbox(func(in *inbox) { in.partition = partitionReport{since, e.Now().Add(partitionLifetime)} })
 }
 
 // AddRival records that another host announced an address on a link of this node. hardware is the hardware
-// address of the host, and own is that of the link. A host that is no known node counts only while it may
-// be a node whose hardware address is not known.
+// address of the host, and own is that of the link. If the host is not known as a node, the announcement
+// counts only while the hardware address of some node is not known: the host may be that node.
 func (e *Engine) AddRival(address netip.Addr, hardware, own net.HardwareAddr) {
 	e.updateInbox(func(in *inbox) {
 		if len(in.rivals) < maxRivalAnnouncements {
@@ -149,19 +152,20 @@ func (e *Engine) AddRival(address netip.Addr, hardware, own net.HardwareAddr) {
 	})
 }
 
-// hasMajority reports whether this speaker receives from more than half of the speakers that should be
-// there, itself included. A single restarting speaker is left out until its new process runs, as in
-// an update of one node at a time. Further restarting speakers count as missing, since they may be
-// back in a mesh that this speaker is not in (another port, other keys). Speakers on nodes that the
-// API server reports as NotReady count: such a node may be cut off from the API server alone.
+// hasMajority reports whether this speaker receives from more than half of the speakers that should be there,
+// itself included. One restarting speaker is not counted until its new process runs, since updates restart
+// one speaker at a time. Each further restarting speaker counts as missing: after an update of the mesh port
+// or the keys it runs, but this speaker receives nothing from it. Missing speakers count even if the API
+// server reports their nodes as NotReady, since such a node may be cut off from the API server alone.
 func hasMajority(v mesh.View) bool {
 	here, away, restarting := countSpeakers(v)
 	return here > away+max(0, restarting-1)
 }
 
-// hasMajorityWithRestarting reports whether this speaker would be in the majority if no speaker restarted.
-// Then a silent link does not show that this node is cut off: the restarting speakers have published that
-// they restart, and would count as dead if the kernels of their nodes did not answer.
+// hasMajorityWithRestarting reports whether this speaker would be in the majority if no speaker restarted. If
+// so, a silent link does not show that this node is cut off: it has received from the restarting speakers
+// that they restart, and the kernels of their nodes still answer it (otherwise these speakers would count as
+// dead).
 func hasMajorityWithRestarting(v mesh.View) bool {
 	here, away, restarting := countSpeakers(v)
 	return here+restarting > away
@@ -184,20 +188,20 @@ func countSpeakers(v mesh.View) (here, away, restarting int) {
 	return here, away, restarting
 }
 
-// hasProcess reports whether the speaker of a peer has a process. After a restart was published it has none
-// until the next process starts.
+// hasProcess reports whether a process of the peer runs. After the peer has published that it restarts, none
+// runs until the next one starts.
 func hasProcess(p *mesh.Peer) bool { return p.State.Phase != ownership.Restarting || p.Starting }
 
 // isAlone reports whether all missing speakers are on nodes that the API server reports as NotReady, no
-// missing speaker sends to this one, and no peer is late.
+// missing speaker sends to this one, and no peer is silent (mesh.Peer.Late).
 func isAlone(v mesh.View, down map[lb.NodeName]bool) bool {
 	return !slices.ContainsFunc(v.Missing, func(m mesh.MissingPeer) bool { return !down[m.Node] || slices.Contains(v.Unreached, m.Node) }) &&
 		!slices.ContainsFunc(v.Peers, func(p mesh.Peer) bool { return p.Late })
 }
 
-// isMissed reports whether at least half of the speakers that are alive, as far as this speaker knows,
-// receive nothing from this speaker. Those speakers take its addresses, and do not receive that this node
-// answers too. Missing speakers that do not ask for a session do not count, since they may be dead.
+// isMissed reports whether at least half of the speakers that run, as far as this speaker knows, receive
+// nothing from this speaker. These speakers take its addresses, and do not receive its claims to them.
+// Missing speakers that do not ask for a session do not count, since they may be dead.
 func isMissed(v mesh.View) bool {
 	with := 1
 	for i := range v.Peers {
@@ -209,19 +213,19 @@ func isMissed(v mesh.View) bool {
 }
 
 // updateMinority records whether this speaker is in a minority. In a minority the segments are asked. When
-// the speaker is in the majority again, it goes on asking for up to startTimeout while speakers are
-// missing: the addresses of missing speakers look as if no speaker had them.
+// the speaker is in the majority again, it goes on asking for up to startTimeout while speakers are missing,
+// since their addresses look as if they had no owner.
 func (e *Engine) updateMinority(now time.Time, in inbox) {
 	switch is, all := hasMajority(*in.view), len(in.view.Missing) == 0; {
 	case !is && e.minority.since.IsZero():
 		e.minority.since, e.minority.latest = now, now
 		e.minority.yielded, e.minority.shared = map[netip.Addr]time.Time{}, map[sharedSegment]time.Time{}
 		e.passQuestions(e.currentQuestions(now, in))
-		// A node whose speaker is cut off from this one may announce such an address too. Then it announces
-		// the address again.
+		// A node whose speaker is cut off from this one may announce some of these addresses too. When it receives
+		// an announcement of this node, it announces the address again, and this node receives that.
 		e.repeatAll()
 	case !is && !e.minority.over.IsZero():
-		// Earlier answers of the segment are about another partition.
+		// Earlier answers of the segment are from before the speaker was in the majority in between.
 		e.minority.over, e.minority.latest, e.minority.shared = time.Time{}, now, map[sharedSegment]time.Time{}
 	case !is:
 	case e.minority.since.IsZero():
@@ -255,18 +259,19 @@ func (e *Engine) isMinorityMode() bool { return !e.minority.since.IsZero() }
 // isMinority reports whether this speaker is in a minority now.
 func (e *Engine) isMinority() bool { return e.isMinorityMode() && e.minority.over.IsZero() }
 
-// awaitsFirstAnswer reports whether the first answer on a link may still come.
+// awaitsFirstAnswer reports whether a minority has just begun, so that the first answers on the links may
+// still arrive.
 func (e *Engine) awaitsFirstAnswer(now time.Time) bool {
 	return now.Sub(e.minority.since) < reachTimeout
 }
 
-// needsAnswers reports whether this speaker announces only on links that it receives from.
+// needsAnswers reports whether this speaker may announce only on links from which it receives.
 func (e *Engine) needsAnswers(now time.Time, in inbox) bool {
 	return e.isMinority() && !e.awaitsFirstAnswer(now) && !hasMajorityWithRestarting(*in.view)
 }
 
-// reachedLinks returns the links that this speaker may announce on. In the majority these are all
-// links. Otherwise they are the links that it receives from. If half of the other speakers
+// reachedLinks returns the links that this speaker may announce on. In the majority these are all links. In a
+// minority they are the links from which it receives (see needsAnswers). If half of the other speakers
 // receive nothing from this one (isMissed), there are none.
 func (e *Engine) reachedLinks(now time.Time, in inbox) []Link {
 	if e.isMinorityMode() && isMissed(*in.view) {
@@ -367,10 +372,10 @@ func (e *Engine) noteRivals(v *roundView) {
 	})
 }
 
-// yieldToRivals decides, in a minority, which addresses this node gives up to other nodes that announce
-// them. The other node keeps an address if it has the lower hardware address, or if it goes on after this
-// node has announced the address again. In the majority this node only announces its addresses again: see
-// announceContested.
+// yieldToRivals decides, in a minority, which addresses this node gives up to other nodes that announce them.
+// The other node keeps an address if it has the lower hardware address, or if it goes on announcing the
+// address after this node has announced it again. In the majority this node only announces its addresses
+// again: see announceContested.
 func (e *Engine) yieldToRivals(v *roundView) {
 	e.minority.yields = map[netip.Addr]struct{}{}
 	e.noteRivals(v)
@@ -398,19 +403,19 @@ func (e *Engine) yieldToRivals(v *roundView) {
 }
 
 // isPartitioned reports whether this speaker is cut off from a larger group of speakers, according to a
-// partitionReport that still counts.
+// partitionReport that is valid and about the present minority.
 func (e *Engine) isPartitioned(now time.Time, in inbox) bool {
 	return e.isMinority() && now.Before(in.partition.until) && in.partition.since.Equal(truncateToSecond(e.minority.since)) &&
 		in.partition.until.Sub(e.minority.latest) >= partitionDelay+partitionLifetime
 }
 
-// noteShared records on which segments the nodes of missing speakers have answered. Only answers count that
-// arrived after this speaker came into the minority and after the speaker was found missing. One answer is
-// enough: as far as the segment shows, a node that is silent later is down.
+// noteShared records on which segments the nodes of missing speakers have answered. An answer counts only if
+// it arrived after this speaker came into the minority and after the other speaker was found missing. One
+// answer is enough: if the node is silent later, it counts as down, and not as cut off.
 //
 // If such a node answers after a silence, two parts of the segment may have become one while the mesh is
-// still cut. Both parts may have an owner of the same address, and neither owner announces the address by
-// itself.
+// still cut. Both parts may have an owner of the same address, and neither owner would have a reason to
+// announce the address now. So this node announces all its addresses again.
 func (e *Engine) noteShared(v *roundView) {
 	if !e.isMinority() {
 		return
@@ -446,12 +451,13 @@ func (e *Engine) noteShared(v *roundView) {
 }
 
 // noteAnswer records that the node of a missing speaker answered on a segment, and reports whether the node
-// was silent there before. The first answer does not count if the node's speaker has never sent to this
-// one. It only shows the hardware address of the node, and then all addresses are announced again anyway.
+// was silent there before. The result is false for the first answer of a node whose speaker has never sent a
+// message to this speaker: that answer shows the hardware address of the node, and updateNodeHardware then
+// announces all addresses again anyway.
 func (e *Engine) noteAnswer(s sharedSegment, at time.Time) bool {
 	last, answered := e.minority.shared[s]
 	if answered && !at.After(last) {
-		return false // the answer counts already, or is that of another hardware address of the node
+		return false // the answer was recorded before, or is an older one of another hardware address of the node
 	}
 	e.minority.shared[s] = at
 	if answered {
@@ -477,9 +483,9 @@ func (e *Engine) sharesSegment(node lb.NodeName, link *wire.Link) bool {
 	return false
 }
 
-// isCutFrom reports whether this node is cut off from another node: the speaker of the other node is
-// missing, and on at least one of the given links the other node has not answered. A node that the API
-// server reports as NotReady does not count.
+// isCutFrom reports whether this node is cut off from another node: the speaker of the other node has been
+// missing for partitionDelay, and on at least one of the given links the other node has not answered. A node
+// that the API server reports as NotReady does not count.
 func (e *Engine) isCutFrom(v *roundView, node lb.NodeName, links []string) bool {
 	missed := v.isMissing(node) && v.now.Sub(e.minority.missed[node]) >= partitionDelay
 	return missed && !v.in.want.Down[node] && slices.ContainsFunc(v.links, func(l wire.Link) bool {
@@ -487,12 +493,12 @@ func (e *Engine) isCutFrom(v *roundView, node lb.NodeName, links []string) bool 
 	})
 }
 
-// truncateToSecond returns a time in full seconds, as the API has it.
+// truncateToSecond returns a time in full seconds, as the API server stores it.
 func truncateToSecond(t time.Time) time.Time { return t.Truncate(time.Second) }
 
 // yieldToLargerGroup records whether this speaker gives way to a larger group from which it is cut off. If
-// so, the index examines all addresses that this node claims, and askBeforeTaking gives up each address for
-// which hasCutOffCandidate is true.
+// so, the next decision examines all addresses that this node claims, and askBeforeTaking gives up each
+// address for which hasCutOffCandidate is true.
 func (e *Engine) yieldToLargerGroup(v *roundView) {
 	e.noteShared(v)
 	before := e.minority.partitioned
@@ -527,8 +533,8 @@ func (v *roundView) isMissing(node lb.NodeName) bool {
 
 // askBeforeTaking removes from a decision the addresses about which the segment is asked before this node
 // takes them. In a minority it also removes the addresses that this node gives up. For addresses that this
-// node keeps, it returns the links on which they are not announced yet: these links were silent, and their
-// segments are asked first too.
+// node keeps, it returns the links on which they are not announced yet: these links were silent, so their
+// segments are asked first.
 func (e *Engine) askBeforeTaking(v *roundView, d *decision) (withheld map[netip.Addr][]string) {
 	before := e.minority.queries
 	e.minority.queries, e.minority.found = map[netip.Addr]addressQuery{}, map[netip.Addr]struct{}{}
@@ -577,9 +583,9 @@ func (e *Engine) askBeforeTaking(v *roundView, d *decision) (withheld map[netip.
 	return withheld
 }
 
-// noteUnreleased records addresses that this node takes and that no other node has given up. A node that
-// still announces such an address after rivalRepeatTime had the address already: it counts as a node that
-// goes on.
+// noteUnreleased records addresses that this node takes and that no other node has given up. If another node
+// announces such an address rivalRepeatTime later, it had the address already: it counts as a node that goes
+// on announcing it.
 func (e *Engine) noteUnreleased(v *roundView, d *decision) {
 	for address, claim := range d.Own {
 		if claim.Cause == ownership.CauseFirst || claim.Cause == ownership.CauseFailure {
@@ -588,17 +594,17 @@ func (e *Engine) noteUnreleased(v *roundView, d *decision) {
 	}
 }
 
-// isFree reports whether no host answered for an address when the segments were asked last. The answer must
-// be recent (segment.FreeLifetime), and later than the given time and the time at which this node gave the
-// address up.
+// isFree reports whether no host answered for an address when the segments were asked last. That result must
+// not be older than segment.FreeLifetime, and it must be later than the given time and than the time at which
+// this node gave the address up.
 func (e *Engine) isFree(v *roundView, address netip.Addr, since time.Time) bool {
 	at, is := v.in.segment.Free[address]
 	return is && v.now.Sub(at) < segment.FreeLifetime && at.After(since) && at.After(e.minority.yielded[address])
 }
 
 // asksAbout reports whether the segment is asked before an address is taken for this cause. In the majority
-// it is asked only while a missing speaker has never sent to this one: the addresses of that speaker look
-// as if no speaker ever had them.
+// it is asked only while a speaker is missing that has never sent a message to this speaker: the addresses of
+// that speaker look as if they never had an owner.
 func (e *Engine) asksAbout(v *roundView, cause ownership.Cause) bool {
 	switch cause {
 	case ownership.CauseFirst:
@@ -609,14 +615,16 @@ func (e *Engine) asksAbout(v *roundView, cause ownership.Cause) bool {
 	return false
 }
 
-// mayTake reports whether an address is taken although a host answers for it.
+// mayTake reports whether this node may take an address although a host answers for it.
 //
-// In the majority the address is taken if the host is no node, such as a router that answers for every
-// address, or if the answer comes from the kernel of a node whose speaker sends to this one. The announcer
-// then probes the address and reports the host. In a minority the host must be no node, and must not
-// prevent announcing. It does not prevent announcing if the setting is not DetectionEnforce. Nor does it if
-// the address was announced before and each missing speaker has sent to this one once: then no node can be
-// that host.
+// In the majority it may if the host is no node, for example a router that answers for every address. It also
+// may if the answers come from the kernel of a node whose speaker sends to this one. In both cases the
+// announcer then probes the address and reports the host.
+//
+// In a minority it may only if the host is no node, and if one of two conditions holds. The first is that
+// foreign hosts do not prevent announcements, since the setting is not DetectionEnforce. The second is that
+// the address was announced before, and that each missing speaker has sent a message to this speaker at some
+// time. Then the hardware addresses of all nodes are known, so that the host cannot be a node.
 func (e *Engine) mayTake(v *roundView, address netip.Addr, cause ownership.Cause) bool {
 	use, is := v.in.segment.InUse[address]
 	if !is {
@@ -650,7 +658,8 @@ func (e *Engine) usedAddresses(v *roundView, addresses iter.Seq[netip.Addr]) (u 
 	return u
 }
 
-// nodeOf returns the node of a missing speaker that has a hardware address; empty: none is known.
+// nodeOf returns the node that has a hardware address and whose speaker is missing; empty: no such node is
+// known.
 func (e *Engine) nodeOf(v *roundView, hardware segment.Hardware) lb.NodeName {
 	for _, m := range v.in.view.Missing {
 		if v.learned[m.Node] == hardware || hasHardware(e.links[m.Node].links, hardware[:]) {

@@ -11,7 +11,7 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// Report is the state of the engine, for the node's status.
+// Report is the state of the engine, for the status of the node's SpeakerState.
 type Report struct {
 	// Phase of the speaker: Active, Draining or Isolated; Active while the speaker restarts.
 	Phase string
@@ -24,8 +24,8 @@ type Report struct {
 	Live int
 	// Missing are nodes, by name, whose speakers should be there and are not alive.
 	Missing []lb.NodeName
-	// Lost are nodes, by name, whose speakers are alive, as other speakers report, and from which this
-	// speaker receives nothing.
+	// Lost are nodes, by name, from whose speakers this speaker receives nothing, although other speakers report
+	// that they are alive.
 	Lost []lb.NodeName
 	// MinoritySince is when the minority of this speaker began, in full seconds; zero: the speaker is in no
 	// minority.
@@ -39,12 +39,12 @@ type Report struct {
 	// Silent are links, by name, on which the speaker announces nothing in a minority, since it
 	// receives nothing from them.
 	Silent []string
-	// InUse are addresses that this node, in a minority, does not take or does not announce on further
-	// links, since hosts answer for them.
+	// InUse is set in a minority. It has the addresses that this node does not take, or does not announce on
+	// additional links, since other hosts answer for them.
 	InUse UsedAddresses
-	// Conceded are addresses that this node, in the majority, does not announce although it owns them or
-	// would take them. The host that answers for them is a node whose speaker has never sent to this one,
-	// or may be such a node.
+	// Conceded is set in the majority. It has the addresses that this node owns or would take, and does not
+	// announce since another host answers for them. The other host is, or may be, a node whose speaker has never
+	// sent a message to this speaker.
 	Conceded UsedAddresses
 	// Partitioned: the controller reports that this speaker is cut off from a larger group, and
 	// this speaker gives way to that group.
@@ -92,11 +92,11 @@ type OwnedAddress struct {
 	Address netip.Addr
 	// Since is when the node took it.
 	Since time.Time
-	// Epoch of the ownership.
+	// Epoch is the number of this ownership: each new owner of an address has a higher one.
 	Epoch uint64
 }
 
-// sendReport calls Report if the report differs from the one before.
+// sendReport calls Config.Report if the report differs from the last one.
 func (e *Engine) sendReport(v *roundView) {
 	r := e.buildReport(v)
 	if e.sent.report != nil && reflect.DeepEqual(*e.sent.report, r) {
@@ -149,8 +149,8 @@ func announcesOn(l Link, named []string) bool {
 	return !l.Internal || slices.Contains(named, l.Name)
 }
 
-// stallReportTime is for how long after a stall an address is still reported as announced, while the
-// segment is asked about it. The answers arrive within that time.
+// stallReportTime is how long an address is still reported as announced after this process stood still, while
+// the segment is asked about it. The answers arrive within that time.
 const stallReportTime = time.Second
 
 // noteOwned updates the given addresses, which are sorted, in the list of owned addresses. It makes
@@ -163,7 +163,7 @@ func (e *Engine) noteOwned(about []netip.Addr, at time.Time) {
 		now = append(now, before[:index]...)
 		owned := e.served[address]
 		if before = before[index:]; listed {
-			// While the segment is asked after a stall, the report stays as it was.
+			// While the segment is asked because this process stood still, the report does not change.
 			if q, asked := e.minority.queries[address]; asked && at.Sub(q.since) < stallReportTime {
 				owned = before[0].Serving
 			}
@@ -174,6 +174,6 @@ func (e *Engine) noteOwned(about []netip.Addr, at time.Time) {
 		}
 	}
 	if e.sent.owned = append(now, before...); len(e.sent.owned) == 0 {
-		e.sent.owned = nil // so that the report equals one from before any address was owned
+		e.sent.owned = nil // so that reflect.DeepEqual finds no difference to a report from before any address was owned
 	}
 }

@@ -10,19 +10,21 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// requestedAddress is an address that an administrator asks to be announced from this node
-// (decision 0073).
+// requestedAddress is an address that an administrator asks to be announced from this node, with the
+// annotation lbstack.io/announce-from of its IPAddressClaim (decision 0073).
 type requestedAddress struct {
-	// able: the node could announce it in the last round.
+	// able: in the last round, this node could announce the address.
 	able bool
-	// since is when the node became able again; zero: it has been able from the beginning.
+	// since is when this node last became able to announce the address after it had not been able; zero: this
+	// has not happened.
 	since time.Time
 }
 
-// unripeAddresses returns, for each address requested from this node, whether the node became able to announce
-// the address again less than settleTime ago. The node does not take such an address from its owner yet:
-// otherwise a link or an endpoint that comes and goes would move the address each time. A new request is
-// met at once. So is a request that waited for the end of a drain, since an administrator ends the drain.
+// unripeAddresses returns, for each address requested from this node, whether the node became able to
+// announce the address again less than settleTime ago. The node does not take such an address from its owner
+// yet: otherwise a link or an endpoint that comes and goes would move the address each time. A new request
+// takes effect at once. A request that waited for the end of a drain takes effect at once too, since an
+// administrator ends the drain.
 func (e *Engine) unripeAddresses(v *roundView) map[netip.Addr]bool {
 	recent := map[netip.Addr]bool{}
 	for address, r := range e.requested {

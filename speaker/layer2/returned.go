@@ -14,23 +14,24 @@ import (
 
 // A speaker that covers an address for a restarting node still covers it after the restart. It stops when it
 // receives, on the segment, an announcement or an answer of the node for the address. If the node is not back
-// in time and another node takes the address, the speaker covers for that node in the same way. So addresses stay
-// reachable if their owner runs and claims them but sends nothing to the segment: all answers have
-// the hardware address of the owner's node, whose kernel forwards.
+// in time and another node takes the address, the speaker covers for that node in the same way. So addresses
+// stay reachable if their owner's speaker claims them but sends nothing to the segment: all answers have the
+// hardware address of the owner, and the kernel of the owner forwards the traffic.
 
-// announceTimeout is how long a node may take to announce an address after a restart. After that this
-// speaker reports that the node does not announce the address. By then a burst of announcements is over,
-// and answers to several probes were due.
+// announceTimeout is how long a node may take to announce an address after a restart. After that this speaker
+// reports that the node does not announce the address. By then the node should have sent its burst of
+// announcements, and answers to several probes.
 const announceTimeout = 5 * time.Second
 
-// takeTimeout is for how long this speaker tracks an address that it covered and that has lost its owner:
-// if another node takes the address within this time, this speaker covers for that node. If this speaker
-// loses the link to a node within announceTimeout, it goes on covering the node's addresses for the same time.
+// takeTimeout is for how long this speaker tracks an address that it covered and that has lost its owner: if
+// another node takes the address within this time, this speaker covers for that node. If this speaker loses
+// the last link in common with a node within announceTimeout, it goes on covering the node's addresses for
+// the same time.
 const takeTimeout = 10 * time.Second
 
-// lostLinkReportTime is for how long this speaker goes on reporting that a node does not announce
-// addresses, after this speaker has lost the link to that node. The time is longer than a rollout waits for
-// announcements.
+// lostLinkReportTime is how long this speaker goes on reporting that a node does not announce addresses,
+// after this speaker has lost the last link in common with that node. It is longer than the time that the
+// rollout of a new version waits for announcements.
 const lostLinkReportTime = 10 * time.Minute
 
 // awaitedAddress is an address that a node has to announce after a restart.
@@ -41,8 +42,8 @@ type awaitedAddress struct {
 	cut time.Time
 }
 
-// reportTime returns when to report that the node does not announce the address. It returns zero if the link
-// was lost before that time: then this speaker does not report it.
+// reportTime returns when to report that the node does not announce the address; zero: this is not reported,
+// because the last link in common with the node was lost before that time.
 func (a awaitedAddress) reportTime() time.Time {
 	at := a.since.Add(announceTimeout)
 	if !a.cut.IsZero() && a.cut.Before(at) {
@@ -51,8 +52,8 @@ func (a awaitedAddress) reportTime() time.Time {
 	return at
 }
 
-// waitEnd returns until when the address is awaited; zero: until it is announced. A link that is lost
-// for a moment does not end the wait: it shows nothing about the node.
+// waitEnd returns when the wait for the announcement ends; zero: it ends only with the announcement. A link
+// that is lost for a moment does not end the wait: it shows nothing about the node.
 func (a awaitedAddress) waitEnd() time.Time {
 	switch {
 	case a.cut.IsZero():
@@ -63,9 +64,9 @@ func (a awaitedAddress) waitEnd() time.Time {
 	return a.cut.Add(lostLinkReportTime)
 }
 
-// continueWait returns the wait after the link to the node was lost or came back. receives is whether this
-// speaker can receive announcements of the node. If the link was lost before reportTime, the wait begins again
-// when the link is back.
+// continueWait returns the state of the wait after the last link in common with the node was lost or came
+// back. The parameter receives is true if this speaker can receive announcements of the node. If that link
+// was lost before reportTime, the wait begins anew when the link is back.
 func (a awaitedAddress) continueWait(now time.Time, receives bool) awaitedAddress {
 	switch {
 	case !receives && a.cut.IsZero():
@@ -103,7 +104,8 @@ func (e *Engine) AddAnnounced(address netip.Addr) {
 	})
 }
 
-// noteReturns records which covered nodes run again, and which addresses the covered nodes have announced.
+// noteReturns records which covered addresses have an owner whose speaker runs again, and which of them the
+// owner has announced.
 func (e *Engine) noteReturns(v *roundView) {
 	for address := range v.in.announced {
 		if _, awaited := e.returned[address]; awaited {
@@ -161,8 +163,8 @@ func (e *Engine) stopCovering() {
 	clear(e.uncovered)
 }
 
-// hasReturned reports whether the speaker of a node runs and owns the address. The node may also have taken the
-// address from a node that restarted.
+// hasReturned reports whether the speaker of a node runs and owns the address. It is also true if the node
+// has taken the address from a node that restarted.
 func (v *roundView) hasReturned(node lb.NodeName, address netip.Addr) bool {
 	if !v.isWanted(address) || v.owners.Owner(address) != node {
 		return false
@@ -171,8 +173,9 @@ func (v *roundView) hasReturned(node lb.NodeName, address netip.Addr) bool {
 	return p != nil && (p.State.Phase == ownership.Active || p.State.Phase == ownership.Draining)
 }
 
-// isVerifiable reports whether this speaker can cover an address of another node on a link that has a
-// subnet in common with that node. On such a link it receives the announcements of the node.
+// isVerifiable reports whether this speaker can find out that another node announces an address which this
+// speaker covers. It can if one of the links on which it covers the address has a subnet in common with that
+// node.
 func (e *Engine) isVerifiable(v *roundView, node lb.NodeName, address netip.Addr) bool {
 	on := e.coveringAnswers(v, node, address).For
 	return slices.ContainsFunc(v.links, func(l wire.Link) bool { return on[l.Name] != nil && len(l.Prefixes) > 0 })
@@ -184,8 +187,8 @@ func (e *Engine) awaits(address netip.Addr) bool {
 	return awaited
 }
 
-// coveredNodes returns the nodes that have not announced their addresses in time, sorted by name. This speaker
-// reports these nodes.
+// coveredNodes returns the nodes that have not announced their addresses in time, sorted by name, for the
+// Report.
 func (e *Engine) coveredNodes(now time.Time) (list []CoveredNode) {
 	nodes := map[lb.NodeName]CoveredNode{}
 	for _, address := range slices.SortedFunc(maps.Keys(e.returned), netip.Addr.Compare) {

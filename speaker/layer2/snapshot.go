@@ -8,14 +8,14 @@ import (
 )
 
 // AnnouncedAddress is an address in the status of a Service, and the nodes that may announce it (its
-// candidates). It has no candidates while no node is to announce it, such as when the Service has no
+// candidates). It has no candidates while no node is to announce it, for example while the Service has no
 // endpoints.
 type AnnouncedAddress = ownership.Address
 
 // Candidate is a node that may own an address.
 type Candidate = ownership.Candidate
 
-// Snapshot is what the cluster wants, at one moment. It is never changed after it was passed on.
+// Snapshot is what the cluster wants at one moment. It must not be changed after it was passed to the engine.
 type Snapshot struct {
 	// Addresses are the addresses to announce, sorted.
 	Addresses []AnnouncedAddress

@@ -7,31 +7,32 @@ import (
 	"github.com/lbstack/lbstack/internal/segment"
 )
 
-// A speaker in a minority gives up an address that another node announces, so that a speaker in the
-// majority keeps its addresses. Versions older than that rule give nothing up: while the nodes are upgraded
-// one by one, the last speakers of an old version take addresses of upgraded nodes after a while. A node in
-// the majority concedes such an address. It goes on claiming the address in the mesh, so that no other node
-// takes it. It does not announce the address, and asks the segment about it until no host answers. It
-// concedes only to nodes whose speakers have never sent to this one (see decision 0024, 10).
+// A speaker in a minority gives up an address that another node announces, so that a speaker in the majority
+// keeps its addresses. Versions of lbstack from before this rule never give an address up. While nodes are
+// upgraded one by one, the last speakers of such a version take addresses of upgraded nodes after a while. A
+// node in the majority concedes such an address. It goes on claiming the address in the mesh, so that no
+// other node takes it. It does not announce the address, and asks the segment about it until no host answers.
+// It concedes an address only to a node whose speaker has never sent a message to this speaker (decision
+// 0024, point 10).
 
-// rivalQueryDelay is the time from the repeated announcement of an address to the question whether the
-// other node still answers for it. By then a speaker that gives addresses up has received two
+// rivalQueryDelay is the time from the repeated announcement of an address until the segment is asked whether
+// the other node still answers for it. By then, a speaker that follows the rule has received two
 // announcements, rivalRepeatTime apart, and has given the address up.
 const rivalQueryDelay = 250 * time.Millisecond
 
-// standoff is the state of an address that this node and another node announce. The speaker of the other
-// node has never sent to this one.
+// standoff is the state of an address that this node and another node announce. The speaker of the other node
+// has never sent a message to this speaker.
 type standoff struct {
-	since    time.Time        // when this node announced it again
-	conceded time.Time        // since when this node does not announce it; zero: it does
+	since    time.Time        // when this node announced the address again
+	conceded time.Time        // since when this node does not announce the address; zero: this node announces it
 	to       segment.Hardware // hardware address of the node to which the address is conceded
 }
 
 // firstQueryTime returns when the segment is first asked about the address.
 func (s standoff) firstQueryTime() time.Time { return s.since.Add(rivalQueryDelay) }
 
-// beginStandoff begins a stand-off about an address, if there is a missing speaker that has never sent to
-// this one.
+// beginStandoff begins a stand-off about an address if a speaker is missing that has never sent a message to
+// this speaker.
 func (e *Engine) beginStandoff(v *roundView, address netip.Addr) {
 	if _, is := e.standoffs[address]; !is && v.stranger {
 		e.standoffs[address] = standoff{since: v.now}
@@ -75,8 +76,7 @@ func (e *Engine) handleStandoffs(v *roundView, d *decision, withheld map[netip.A
 	}
 }
 
-// concededAddresses returns the addresses in use that this node has conceded, or does not take for the same
-// reason.
+// concededAddresses returns the addresses for Report.Conceded.
 func (e *Engine) concededAddresses(v *roundView) UsedAddresses {
 	if e.isMinorityMode() {
 		return UsedAddresses{}
@@ -95,8 +95,8 @@ func (e *Engine) concededAddresses(v *roundView) UsedAddresses {
 	})
 }
 
-// nextKernelTime returns when a host will have answered for so long that it counts as the kernel of
-// a node (kernelDelay); zero: no host answers.
+// nextKernelTime returns when the next host will have answered for a queried address for kernelDelay, so that
+// its answers can count as those of a kernel; zero: no such time is ahead.
 func (e *Engine) nextKernelTime(now time.Time, in inbox) (next time.Time) {
 	if e.isMinorityMode() {
 		return time.Time{}
@@ -110,8 +110,8 @@ func (e *Engine) nextKernelTime(now time.Time, in inbox) (next time.Time) {
 	return next
 }
 
-// isStranger reports whether a hardware address belongs to a node whose speaker is missing and has never
-// sent to this one.
+// isStranger reports whether a hardware address belongs to a node whose speaker is missing and has never sent
+// a message to this speaker.
 func (v *roundView) isStranger(hardware segment.Hardware) bool {
 	for _, known := range v.learned {
 		if known == hardware {

@@ -17,9 +17,9 @@ type nodeLinks struct {
 	alive bool
 }
 
-// noteLinks records the links of all nodes. The links of a missing speaker's node stay, with alive false.
-// If a link has changed, what each node can announce may have changed: then the index examines all
-// addresses.
+// noteLinks records the links of all nodes. The links of a missing speaker's node stay, with alive false. If
+// a link has changed, nodes may be able to announce other addresses than before. Then the next decision
+// examines all addresses.
 func (e *Engine) noteLinks(v *roundView) {
 	// For isNear, silent links of this node count too: an address in the subnet of such a link must not be
 	// announced on another link instead.
@@ -60,9 +60,9 @@ func (e *Engine) setLinks(node lb.NodeName, links []wire.Link) bool {
 }
 
 // subnetIndex has the IP subnets in which nodes whose speakers are alive have links. If a candidate of an
-// address has a link in a subnet of the address, the address is announced only on such links. On other
-// links no host asks for it, and a candidate that has lost such a link would keep an address that cannot be
-// reached. This rule does not apply to candidates for which an advertisement names links.
+// address has a link in a subnet of the address, the address is announced only on such links. On other links
+// no host asks for it: a candidate that has lost its link in the subnet would keep an address that no host
+// can reach. This rule does not apply to candidates for which an advertisement names links.
 type subnetIndex struct {
 	nodes  map[netip.Prefix]map[lb.NodeName]bool // nodes that have a link in the subnet, internal links left out
 	wanted func(netip.Addr) []ownership.Candidate

@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// claimTimeout is how long an elected node has to claim an address before the next node in order is
-	// elected.
+	// claimTimeout is the length of a turn: if the elected node does not claim the address in this time, another
+	// node is elected.
 	claimTimeout = 2 * time.Second
-	// starterTime is for how long an election treats starting speakers like all others. So speakers that
-	// start together share the addresses that no node ever had. After that a starting speaker is elected
+	// starterTime is how long an election treats starting speakers like all other speakers, so that speakers
+	// that start together share the addresses that no node ever had. After that a starting speaker is elected
 	// only if no other speaker can be elected.
 	starterTime = 600 * time.Millisecond
 )
@@ -40,9 +40,9 @@ func (u unclaimedAddress) nextElection(now time.Time) time.Time {
 }
 
 // noteUnclaimed records which addresses other nodes were elected for. While this node is elected for an
-// address and asks the segment about it, the turn of this node does not end. While this node may take no
-// address, the turns of other nodes do not count: in a group that gives way to a larger group, no speaker
-// takes an address.
+// address and asks the segment about it, its own turn does not end. While this node may take no address, it
+// ends no turns of other nodes either: in a group that gives way to a larger group, no elected speaker takes
+// an address.
 func (e *Engine) noteUnclaimed(v *roundView, list []ownership.UnclaimedAddress) {
 	if v.partitioned || v.phase != ownership.Active {
 		clear(e.unclaimed)
@@ -69,8 +69,8 @@ func (e *Engine) noteUnclaimed(v *roundView, list []ownership.UnclaimedAddress) 
 
 // endTurns ends the turns that are over. It returns, for each address, the elected nodes that have not
 // claimed it in their turn. overdue has the addresses for which a starting speaker is elected only if no
-// other speaker can be elected: starterTime is over, or this node is asking the segment already. After a
-// node had its turn a second time, the turns begin anew.
+// other speaker can be elected: starterTime is over, or this node is asking the segment already. When a node
+// has had a second turn, the list of nodes that passed begins anew with this node.
 func (e *Engine) endTurns(now time.Time) (passed map[netip.Addr][]lb.NodeName, overdue map[netip.Addr]bool) {
 	passed, overdue = map[netip.Addr][]lb.NodeName{}, map[netip.Addr]bool{}
 	for address, u := range e.unclaimed {

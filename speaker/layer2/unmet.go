@@ -12,23 +12,23 @@ import (
 	"github.com/lbstack/lbstack/internal/segment"
 )
 
-// A speaker publishes the hardware addresses of its node in the mesh. If the speaker of a node has never
-// sent to this one (another key, a firewall, another version), the node would look like a foreign host.
-// Neither of two such nodes would give an address up to the other. So the segment is asked which hardware
-// addresses answer for the IP addresses of such nodes. A speaker in a minority always asks. A speaker in
-// the majority asks before it takes an address that no speaker had, and in a stand-off. A result counts
-// only while the speaker of the node is missing, and is not stored in the checkpoint. A host that forges
-// such an answer gains nothing: it can as well forge frames with the hardware address of a node. See
-// docs/design/speaker.md.
+// A speaker publishes the hardware addresses of its node in the mesh. If the speaker of a node has never sent
+// a message to this speaker (another key, a firewall, another version), the node looks like a foreign host.
+// If two nodes are foreign hosts for each other, neither gives an address up to the other. So the segment is
+// asked which hardware addresses answer for the IP addresses of such nodes. A speaker in a minority always
+// asks. A speaker in the majority asks before it takes an address that no speaker had, and in a stand-off. A
+// result counts only while the speaker of the node is missing, and is not stored in the checkpoint. A host
+// that forges such an answer gains nothing by it, since it can also forge frames with the hardware address of
+// a node. See docs/design/speaker.md.
 
-// SetHosts sets an IP address of each node whose speaker should be there. The caller must not change
-// the map afterwards.
+// SetHosts sets one IP address of each node on which a speaker should run. The caller must not change the map
+// afterwards.
 func (e *Engine) SetHosts(hosts map[lb.NodeName]netip.Addr) {
 	e.updateInbox(func(in *inbox) { in.hosts = hosts })
 }
 
-// unmetHosts returns the IP addresses, sorted, of nodes whose speakers are missing and have never sent to
-// this one.
+// unmetHosts returns the IP addresses, sorted, of nodes whose speakers are missing and have never sent a
+// message to this speaker.
 func (e *Engine) unmetHosts(in inbox) (list []netip.Addr) {
 	for _, m := range in.view.Missing {
 		if host, known := in.hosts[m.Node]; known && !e.hasMet(m.Node) {
@@ -39,14 +39,15 @@ func (e *Engine) unmetHosts(in inbox) (list []netip.Addr) {
 	return list
 }
 
-// hasMet reports whether the speaker of a node, which is alive or missing, has published its links.
+// hasMet reports whether this speaker has ever received the links of a node. The speaker of the node must be
+// alive or missing.
 func (e *Engine) hasMet(node lb.NodeName) bool {
 	_, met := e.links[node]
 	return met
 }
 
 // learnHardware records the hardware addresses that answered for nodes whose speakers are missing and have
-// never sent to this one.
+// never sent a message to this speaker.
 func (e *Engine) learnHardware(v *roundView) {
 	v.learned, v.unknown, v.stranger = map[lb.NodeName]segment.Hardware{}, false, false
 	for _, m := range v.in.view.Missing {
@@ -75,7 +76,7 @@ func (e *Engine) isNode(v *roundView, hardware []byte) bool {
 	return false
 }
 
-// wasKnownNode reports whether, in the round before, a hardware address was known to belong to a node.
+// wasKnownNode reports whether a hardware address was known in the last round to belong to a node.
 func (e *Engine) wasKnownNode(hardware []byte) bool {
 	return slices.ContainsFunc(e.sent.nodes, func(known net.HardwareAddr) bool { return bytes.Equal(known, hardware) })
 }

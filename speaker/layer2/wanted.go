@@ -9,11 +9,11 @@ import (
 
 // addressChanges are the changes of wanted addresses since the last round.
 type addressChanges struct {
-	whole  bool // wanted is complete: no other address is wanted any more
+	whole  bool // the map wanted is complete: no other address is wanted any more
 	wanted map[netip.Addr]wantedChange
 }
 
-// wantedChange is whether an address is wanted, and the candidates that may own it.
+// wantedChange is whether an address is wanted now, and the candidates that may own it.
 type wantedChange struct {
 	wanted     bool
 	candidates []Candidate

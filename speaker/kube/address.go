@@ -18,15 +18,16 @@ import (
 const (
 	// addressCheckInterval is how often the speaker checks whether its node still has its address.
 	addressCheckInterval = 2 * time.Second
-	// addressGoneAfter is how long the node must be without the address until the speaker ends. A DHCP
+	// addressGoneAfter is how long the node must have been without the address before the speaker ends. A DHCP
 	// client may remove the address for a moment when it renews the lease.
 	addressGoneAfter = 10 * time.Second
 )
 
-// addressWatcher ends the speaker when its node has lost the address with which the speaker was started:
-// the other speakers send to the new address. The kubelet then restarts the speaker with the new address
-// (status.hostIP of the pod). The speaker ends only if the former address is missing both in the Node and
-// on the interfaces of the machine: while the API server is away, the Node is out of date.
+// addressWatcher ends the speaker when its node has lost the address with which the speaker was started,
+// since the other speakers then send to the node's new address. The kubelet then restarts the speaker with
+// the new address (status.hostIP of the pod). The speaker ends only if the former address is missing both in
+// the Node and on the interfaces of the machine: while the API server does not answer, the cached Node is out
+// of date.
 type addressWatcher struct {
 	reader  client.Reader // from the cache
 	self    lb.NodeName

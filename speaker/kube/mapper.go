@@ -12,15 +12,15 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// newRESTMapper returns a REST mapper of the kinds that the speaker uses. It does not query the API server: a
-// speaker must be able to start while the API server is away.
+// newRESTMapper returns a REST mapper for the kinds that the speaker uses. It does not query the API server,
+// since a speaker must be able to start while the API server does not answer.
 func newRESTMapper(*rest.Config, *http.Client) (meta.RESTMapper, error) {
 	m := meta.NewDefaultRESTMapper(nil)
 	add := func(version schema.GroupVersion, scope meta.RESTScope, kinds ...string) {
 		for _, kind := range kinds {
 			resource, singular := meta.UnsafeGuessKindToResource(version.WithKind(kind))
 			m.AddSpecific(version.WithKind(kind), resource, singular, scope)
-			// The cache asks for the scope of a list by the list's own kind.
+			// The cache looks up the scope of a kind by the kind of its list, for example PodList.
 			m.AddSpecific(version.WithKind(kind+"List"), resource, singular, scope)
 		}
 	}

@@ -16,16 +16,16 @@ import (
 	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
 )
 
-// predecessorReport is what the speaker before this one reported when it was stopped: the routes that
-// routers retain by graceful restart (RFC 4724). It is empty if that speaker was killed. Then it is
-// unknown when the speaker ended, and whether routers still have the routes.
+// predecessorReport is what the previous speaker on this node, the predecessor, reported when it was stopped:
+// the routes that routers retain by graceful restart (RFC 4724). It is empty if the predecessor was killed:
+// then it is unknown when it ended, and whether routers still have its routes.
 type predecessorReport struct {
 	ended  map[bgp.PeerName]time.Time // when the session of a peer ended
 	routes map[netip.Prefix]reports.Route
 }
 
-// readPredecessor reads, once, what the speaker before this one reported. It must be called before this
-// speaker overwrites the report.
+// readPredecessor reads, once, the last report of the previous speaker on this node. It must be called before
+// this speaker overwrites the report.
 func (w *StateWriter) readPredecessor(ctx context.Context) error {
 	if w.predecessorRead {
 		return nil
@@ -61,9 +61,9 @@ func (s *routeSliceWriter) readPredecessor(ctx context.Context, state *v1beta1.S
 	return p, nil
 }
 
-// resumeTimes is called with the changes of each peer, and acts on the first session of the peer. If the
-// router has retained routes of the predecessor, resumeTimes sets the times of these routes to when the
-// predecessor announced them.
+// resumeTimes is called with the changes of each peer, and has an effect only for the first session of the
+// peer. If the router has retained routes of the predecessor, resumeTimes sets the times of these routes to
+// the times at which the predecessor announced them.
 func (t *reportedRoutes) resumeTimes(peer bgp.PeerName, n speakerbgp.RouteChanges) {
 	ended, is := t.before.ended[peer]
 	if !is || !n.Whole || n.Since.IsZero() {

@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	// maxRoutesPerSlice is how many routes a SpeakerRouteSlice lists at most. It bounds the cost of writing
-	// one change, whatever the number of routes.
+	// maxRoutesPerSlice is how many routes a SpeakerRouteSlice lists at most. It bounds the cost of writing a
+	// change of one route, however many routes the node has.
 	maxRoutesPerSlice = 64
 	// maxPeersPerRoute is how many peers of a route a SpeakerRouteSlice lists at most.
 	maxPeersPerRoute = 16
 )
 
-// reportedRoutes are the routes that routers have from this node, grouped by the SpeakerRouteSlice that
-// lists them. The zero value is ready to use.
+// reportedRoutes are the routes that routers have received from this node, grouped by the SpeakerRouteSlice
+// that lists them. The zero value is ready to use.
 type reportedRoutes struct {
 	slices []map[netip.Prefix][]bgp.PeerName // peers in order, at least one
 	place  map[netip.Prefix]int              // index of the slice that lists a prefix
@@ -30,8 +30,8 @@ type reportedRoutes struct {
 	before predecessorReport
 }
 
-// noteChanges records changes of routes. If a peer is missing in changes, its router has no routes any
-// more.
+// noteChanges records changes of routes. If the map has no entry for a peer, the router of that peer has no
+// routes any more.
 func (t *reportedRoutes) noteChanges(changes map[bgp.PeerName]speakerbgp.RouteChanges) {
 	if t.counts == nil {
 		t.counts, t.place, t.dirty = map[bgp.PeerName]int{}, map[netip.Prefix]int{}, map[int]bool{}
@@ -53,7 +53,7 @@ func (t *reportedRoutes) noteChanges(changes map[bgp.PeerName]speakerbgp.RouteCh
 	}
 }
 
-// dropPeer removes all routes of a peer's router.
+// dropPeer records that the router of a peer has no routes any more.
 func (t *reportedRoutes) dropPeer(peer bgp.PeerName) {
 	for prefix, i := range t.place {
 		if _, has := slices.BinarySearch(t.slices[i][prefix], peer); has {
@@ -103,7 +103,7 @@ func (t *reportedRoutes) sliceWithRoom() int {
 	return i
 }
 
-// retainPeers removes the routes of the routers of all peers that are not in stays.
+// retainPeers drops all peers that are not in the set stays (see dropPeer).
 func (t *reportedRoutes) retainPeers(stays map[bgp.PeerName]bool) {
 	for _, peer := range slices.Collect(maps.Keys(t.counts)) {
 		if !stays[peer] {

@@ -25,27 +25,27 @@ const (
 
 // RoutingState is the state of the sessions and routes of this node.
 type RoutingState struct {
-	// Sessions with routers, ordered by the name of the peer.
+	// Sessions are the sessions with routers, sorted by the name of the peer.
 	Sessions []speakerbgp.Status
 	// Path returns the BFD status of the path to the router of a peer; false: BFD does not watch the
 	// path.
 	Path func(bgp.PeerName) (speakerbfd.Status, bool)
-	// Changes are the changes of the routes that routers have, since the last call.
+	// Changes are the changes of the routes that routers have, since the last call of StateWriter.Routing.
 	Changes map[bgp.PeerName]speakerbgp.RouteChanges
 	// Problems are sentences about objects that are invalid, missing or in conflict.
 	Problems []string
 	// Peers are the peers of this node that have a problem. A peer that has no session because of its
 	// problem is not among the Sessions.
 	Peers map[bgp.PeerName]bgp.PeerState
-	// Refused are addresses that Services hold and that this speaker does not begin to announce.
+	// Refused are addresses that Services hold and that this speaker must not begin to announce.
 	Refused RefusedAddresses
 }
 
 // RefusedAddresses are addresses that may not be announced.
 type RefusedAddresses struct {
-	// Count of all these addresses.
+	// Count is the number of all these addresses.
 	Count int
-	// First are the first of these addresses, in order.
+	// First are the first few of these addresses, sorted.
 	First []eligibility.Refusal
 }
 
@@ -87,8 +87,8 @@ func apiProblem(p bgp.Problem) *v1beta1.SpeakerBGPProblem {
 	return &v1beta1.SpeakerBGPProblem{Reason: string(p.Reason), Message: boundText(p.Message)}
 }
 
-// stateAfterStop returns the state to report when the speaker has ended. No session is established. stays are
-// the peers whose routers retain their routes until the next speaker runs (RFC 4724).
+// stateAfterStop returns the state to report when the speaker has ended: no session is established. The
+// result stays has the peers whose routers retain their routes until the next speaker runs (RFC 4724).
 func (r RoutingState) stateAfterStop(now time.Time) (left RoutingState, stays map[bgp.PeerName]bool) {
 	left.Path = func(bgp.PeerName) (speakerbfd.Status, bool) { return speakerbfd.Status{}, false }
 	stays = map[bgp.PeerName]bool{}

@@ -23,7 +23,7 @@ const (
 	// maxNamePrefix is how many characters of a slice's name come from the node at most: names of objects have
 	// at most 253 characters.
 	maxNamePrefix = 249
-	// nameEndLength is how many characters at each end of a longer node name are used.
+	// nameEndLength is how many characters of each end of a longer node name are in the name of a slice.
 	nameEndLength = 124
 )
 
@@ -39,8 +39,7 @@ type routeSliceWriter struct {
 	written int
 }
 
-// sliceName returns the name of a slice of a node. The admission policy for speakers makes the same
-// names.
+// sliceName returns the name of a slice of a node. The admission policy for speakers computes the same names.
 func sliceName(node lb.NodeName, number int) string {
 	name := string(node)
 	if len(name) > maxNamePrefix {
@@ -74,13 +73,13 @@ func (s *routeSliceWriter) writeSlices(ctx context.Context, owner []metav1.Owner
 		delete(s.reported.dirty, i)
 	}
 	if len(failed) > 0 {
-		s.invalidate() // the API server may have another version than stored
+		s.invalidate() // the API server may have other slices than s.stored
 	}
 	return errors.Join(failed...)
 }
 
-// readSlices lists the slices of this node, and deletes the slices that are not wanted. It makes
-// writeSlices compare all other slices.
+// readSlices lists the slices of this node on the API server, and deletes those whose names this speaker does
+// not use. It makes writeSlices compare all other slices with reported.
 func (s *routeSliceWriter) readSlices(ctx context.Context) error {
 	var list v1beta1.SpeakerRouteSliceList
 	if err := s.client.List(ctx, &list, client.MatchingFields{"node": string(s.self)}); err != nil {
@@ -107,7 +106,7 @@ func (s *routeSliceWriter) readSlices(ctx context.Context) error {
 }
 
 // putSlice creates, updates or deletes one slice. The admission policy allows no labels, annotations or
-// finalizers on slices: an update removes any that another client has set.
+// finalizers on slices, so an update removes those that another client has set.
 func (s *routeSliceWriter) putSlice(ctx context.Context, owner []metav1.OwnerReference, name string, routes []v1beta1.SpeakerBGPRoute) error {
 	before := s.stored[name]
 	if before == nil && len(routes) == 0 || before != nil && equality.Semantic.DeepEqual(before.Routes, routes) {

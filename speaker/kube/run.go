@@ -18,7 +18,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// Options of the connection between this speaker and Kubernetes.
+// Options are the options of the connection between this speaker and Kubernetes.
 type Options struct {
 	// Node is this node's name.
 	Node lb.NodeName
@@ -29,16 +29,16 @@ type Options struct {
 	OnInterface func(netip.Addr) (bool, error)
 	// Namespace of the speakers' pods.
 	Namespace string
-	// Endpoints are the addresses for probes and metrics. The speaker is in the network of its node:
-	// every client that reaches the node can reach an endpoint that is not on loopback.
+	// Endpoints are the addresses for probes and metrics. The speaker uses the network of its node, so every
+	// client that can reach the node can reach an endpoint that is not on loopback.
 	lbmanager.HTTPEndpoints
-	// Before are the addresses that could be announced before this process started. They may still be
+	// Before are the addresses that the previous speaker on this node was allowed to announce. They may still be
 	// announced, even if no pool lists them any more.
 	Before []netip.Addr
-	// Outside is called whenever these addresses change: the addresses that may be announced although no
-	// pool lists them. The addresses are stored for the next process (Before).
+	// Outside is called with all addresses that may be announced although their pool does not list them any
+	// more, whenever these addresses change. It stores them for the next speaker on this node (Before).
 	Outside func([]netip.Addr)
-	// Watchdog watches the passes over changes of the cluster; may be nil.
+	// Watchdog detects a hanging handler of cluster changes; may be nil.
 	Watchdog *watchdog.Watchdog
 }
 
@@ -58,7 +58,7 @@ func NewManager(o Options, log logr.Logger) (manager.Manager, *StateWriter, erro
 		MapperProvider: newRESTMapper,
 		Logger:         log,
 		Cache:          cacheOptions(o.Namespace),
-		// These objects are written rarely, and an outdated read would cause a conflict.
+		// These objects are written rarely, and a write after an outdated read would fail with a conflict.
 		Client:  client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&v1beta1.SpeakerState{}, &v1beta1.SpeakerRouteSlice{}}}},
 		Metrics: lbmanager.NoMetricsServer(),
 	})
@@ -68,10 +68,11 @@ func NewManager(o Options, log logr.Logger) (manager.Manager, *StateWriter, erro
 	return mgr, NewStateWriter(mgr.GetCache(), mgr.GetClient(), o.Node, log.WithName("state")), nil
 }
 
-// AddRunnables adds runnables to the manager. The first passes the objects of the cluster to the engine, and
-// the addresses of the other speakers to join. The others write the report of this speaker, and serve its
-// endpoints. The speaker is ready once the engine has acted for the first time. The engine runs longer
-// than the manager: it answers for the addresses of this node until other nodes have them.
+// AddRunnables adds runnables to the manager. The first one passes the objects of the cluster to the engine,
+// and calls the function join with the addresses of the other speakers. The others write the SpeakerState,
+// watch the address of the node, and serve the HTTP endpoints. The speaker is ready as soon as the engine has
+// completed a round. The engine runs longer than the manager: it answers for the addresses of this node until
+// other nodes answer for them.
 func AddRunnables(mgr manager.Manager, objects *informers.Source, o Options, engine *layer2.Engine, join func(map[lb.NodeName]netip.Addr), state *StateWriter) error {
 	watcher := &Watcher{
 		Objects: objects, Self: o.Node, Before: o.Before, OnSnapshot: engine.SetSnapshot, OnChange: engine.SetChange, OnPeers: join,

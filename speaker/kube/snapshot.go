@@ -1,6 +1,6 @@
-// Package kube connects the speaker with Kubernetes; the rest of the speaker does not use the Kubernetes
-// API. It passes the objects of the cluster and their changes to the engine, and the addresses of the
-// other speakers to the mesh, and writes the SpeakerState of this node. While the API server is away, the
+// Package kube connects the speaker with Kubernetes; the rest of the speaker does not use the Kubernetes API.
+// It passes the objects of the cluster and their changes to the engine, and the addresses of the other
+// speakers to the mesh, and writes the SpeakerState of this node. While the API server does not answer, the
 // objects that were passed last stay in effect.
 package kube
 
@@ -22,7 +22,7 @@ import (
 )
 
 // configurePlanner passes the objects that affect all addresses to the planner, and returns the snapshot
-// without addresses. An invalid advertisement is left out, with a sentence in Problems.
+// without addresses. An invalid advertisement is left out and has a sentence in Problems.
 func (w *Watcher) configurePlanner(changes informers.Changes) layer2.Snapshot {
 	ads, problems := readAdvertisements(changes)
 	w.advertised = len(ads)+len(problems) > 0
@@ -79,7 +79,7 @@ func readDetection(changes informers.Changes) layer2.Detection {
 	return layer2.DetectionEnforce
 }
 
-// whyStandby returns why a node takes no address, as the rest of a sentence that begins with the name of
+// whyStandby returns why a node takes no address. The text continues a sentence that begins with the name of
 // the node. Empty: the node takes addresses.
 func whyStandby(node *eligibility.Node) string {
 	switch {

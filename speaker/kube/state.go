@@ -25,19 +25,19 @@ const (
 	// writeInterval is the shortest time between two writes of the state: changes of owners come in
 	// groups.
 	writeInterval = 500 * time.Millisecond
-	// entriesWithoutPause is how many addresses of the state do not make the time between two writes longer.
+	// entriesWithoutPause is up to how many addresses in the state the time between two writes is writeInterval.
 	entriesWithoutPause = 100
-	// pausePerEntry is how much longer the time between two writes is for each further address. The cost of a
-	// write grows with the length of the state: 333 addresses take the API server 20 ms of a processor.
+	// pausePerEntry is how much longer the time between two writes becomes with each further address. The cost
+	// of a write grows with the length of the state: 333 addresses take the API server 20 ms of a processor.
 	pausePerEntry = time.Millisecond
 	// longestPause bounds the time between two writes, pausePerSlice not counted.
 	longestPause = 10 * time.Second
-	// pausePerSlice is how much longer the time between two writes is for each SpeakerRouteSlice that was
-	// written: routes often change in great number, again and again.
+	// pausePerSlice is how much longer the time between two writes becomes with each SpeakerRouteSlice that was
+	// written: often many routes change, again and again.
 	pausePerSlice = 50 * time.Millisecond
-	// gatherDelay is how long changes are collected after a quiet time, before they are written. All
-	// speakers of a cluster may write because of one change. Each speaker then writes its collected changes
-	// at once, and the writes do not delay the announcements on the network.
+	// gatherDelay is how long a first change waits for further changes, so that all are written at once. One
+	// change of the cluster can make all speakers write. Because of the delay, these writes do not slow down the
+	// announcements on the network that the same change requires.
 	gatherDelay = 200 * time.Millisecond
 	// countsInterval is the shortest time between two writes if only the counts of routes differ.
 	countsInterval = 5 * time.Second
@@ -70,19 +70,19 @@ type StateWriter struct {
 	Log  logr.Logger
 	// Routing returns the state of the sessions with routers; nil: no such state is reported.
 	Routing func() RoutingState
-	// Checkpoint returns the error because of which the checkpoint of the node cannot be written; nil, or
-	// a nil error: it can be written. Call Nudge when the result changes.
+	// Checkpoint returns the error of the last write of the checkpoint. If Checkpoint or the error is nil, no
+	// problem is reported. Call Nudge when the result changes.
 	Checkpoint func() error
 	// MeshKeys returns the IDs of the mesh keys that the speaker accepts, the newest first. Call Nudge
 	// when the result changes. May be nil.
 	MeshKeys func() []string
-	// Partitioned is called each time that a speaker in a minority has read its state. since is when the
-	// controller began to report that this minority is cut off from a larger group; zero: the controller
-	// does not report that. May be nil.
+	// Partitioned is called each time a speaker in a minority has read its state. The argument since is the
+	// start of the minority that, as the controller reports, is cut off from a larger group; zero: the
+	// controller does not report that. May be nil.
 	Partitioned func(since time.Time)
 
 	started         metav1.Time           // when the speaker started
-	predecessorRead bool                  // what the speaker before this one reported was read
+	predecessorRead bool                  // the last report of the previous speaker on this node was read
 	left            bool                  // the speaker ends: Leave was called
 	inMinority      bool                  // the speaker is in a minority, and reads the state often
 	entries         int                   // number of addresses that the state listed last
@@ -103,7 +103,7 @@ func NewStateWriter(reader client.Reader, c client.Client, self lb.NodeName, log
 	return &StateWriter{Reader: reader, Client: c, Self: self, Log: log, started: truncateToSecond(time.Now()), wake: make(chan struct{}, 1), routes: routeSliceWriter{client: c, self: self}}
 }
 
-// SetReport takes a report of the engine, to be written soon. It does not block.
+// SetReport sets the latest report of the engine, which Start writes soon. It does not block.
 func (w *StateWriter) SetReport(r layer2.Report) {
 	w.mu.Lock()
 	w.latest = &r
@@ -111,7 +111,7 @@ func (w *StateWriter) SetReport(r layer2.Report) {
 	signal(w.wake)
 }
 
-// Nudge has the state written soon. Call it when the result of Routing, Checkpoint or MeshKeys has
+// Nudge makes Start write the state soon. Call it when the result of Routing, Checkpoint or MeshKeys has
 // changed.
 func (w *StateWriter) Nudge() { signal(w.wake) }
 
@@ -161,7 +161,7 @@ func minorityReadInterval(r *layer2.Report) time.Duration {
 	return readInterval + time.Duration(r.Live+len(r.Missing))*readIntervalPerSpeaker
 }
 
-// sleepUnlessDone waits for a time, and returns false if the context ends before that.
+// sleepUnlessDone waits for the given time, and returns false if the context ends earlier.
 func sleepUnlessDone(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -191,7 +191,8 @@ func (w *StateWriter) Leave(ctx context.Context, routing RoutingState) error {
 	return w.writeAll(ctx)
 }
 
-// invalidate makes the next write read the state from the API server first, to compare with it.
+// invalidate makes the next write first read the state from the API server, and compare it with the desired
+// state.
 func (w *StateWriter) invalidate() {
 	w.stored = nil
 	w.routes.invalidate()
@@ -232,7 +233,7 @@ func (w *StateWriter) writeAll(ctx context.Context) error {
 	return errors.Join(err, w.routes.writeSlices(ctx, owner))
 }
 
-// hasNodeOwner reports whether the only owner is the Node, as this speaker sets it. A state that was
+// hasNodeOwner reports whether the only owner in a list is the Node of this speaker. A SpeakerState that was
 // restored from a backup, for example, may have other owners.
 func (w *StateWriter) hasNodeOwner(list []metav1.OwnerReference) bool {
 	return len(list) == 1 && list[0].APIVersion == "v1" && list[0].Kind == "Node" && list[0].Name == string(w.Self)
@@ -269,8 +270,9 @@ func (w *StateWriter) writeIfChanged(ctx context.Context, latest layer2.Report, 
 	return state, w.writeState(ctx, state, next)
 }
 
-// partitionedSince returns since when the controller has reported that this minority is cut off from a
-// larger group; zero: the controller does not report that.
+// partitionedSince returns the start of the minority that, as the controller reports, is cut off from a
+// larger group; zero: the controller does not report that. The controller sets the transition time of the
+// condition to this start (status.minoritySince).
 func partitionedSince(state *v1beta1.SpeakerState) time.Time {
 	c := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionPartitioned)
 	if c == nil || c.Status != metav1.ConditionTrue {
@@ -306,14 +308,14 @@ func (w *StateWriter) writeState(ctx context.Context, state *v1beta1.SpeakerStat
 	next := state.DeepCopy()
 	next.Status = want
 	if err := w.Client.Status().Update(ctx, next); err != nil {
-		w.invalidate() // the API server may have another version than stored
+		w.invalidate() // the API server may have another version than w.stored
 		return fmt.Errorf("updating the status of the SpeakerState %s: %w", w.Self, err)
 	}
 	w.stored, w.written = next, time.Now()
 	return nil
 }
 
-// nudgeAfter has the state written after a time.
+// nudgeAfter makes Start write the state after the given time.
 func (w *StateWriter) nudgeAfter(after time.Duration) {
 	if w.countsTimer != nil {
 		w.countsTimer.Stop()

@@ -34,11 +34,12 @@ const (
 	maxMissingSpeakers = 256
 	// maxCoveredNodes bounds status.coveredNodes.
 	maxCoveredNodes = 64
-	// maxNamedItems is how many items of a kind a sentence names at most.
+	// maxNamedItems is how many names or addresses a message lists at most.
 	maxNamedItems = 3
 )
 
-// desiredStatus returns the status for a report. It has the conditions of state, with a new Ready condition.
+// desiredStatus returns the status for a report of the engine. Its conditions are those of the given state,
+// with a new Ready condition.
 func desiredStatus(state *v1beta1.SpeakerState, r layer2.Report, routing RoutingState, checkpoint error) v1beta1.SpeakerStateStatus {
 	next := v1beta1.SpeakerStateStatus{
 		Version:      version.Version,
@@ -92,8 +93,8 @@ func apiInterface(link layer2.Link) v1beta1.SpeakerInterface {
 	return i
 }
 
-// setStopped sets the phase and the Ready condition of a speaker that has ended. The transition time of
-// Ready is then the time of the end, even if Ready was False before for another reason.
+// setStopped sets the phase and the Ready condition of a speaker that ends. The transition time of Ready is
+// then the time of the end, even if Ready was already False for another reason.
 func setStopped(s *v1beta1.SpeakerStateStatus) {
 	s.Phase = v1beta1.SpeakerStopped
 	if c := meta.FindStatusCondition(s.Conditions, v1beta1.ConditionReady); c != nil && c.Reason != v1beta1.ReasonStopped {
@@ -105,8 +106,8 @@ func setStopped(s *v1beta1.SpeakerStateStatus) {
 	})
 }
 
-// apiPhase returns a phase of the engine in the form of the API. It is empty for an unknown phase, with
-// which the API server would refuse the whole status.
+// apiPhase returns a phase of the engine in the form of the API. The result is empty for an unknown phase:
+// with such a phase, the API server would refuse the whole status.
 func apiPhase(name string) v1beta1.SpeakerPhase {
 	switch p := v1beta1.SpeakerPhase(name); p {
 	case v1beta1.SpeakerActive, v1beta1.SpeakerDraining, v1beta1.SpeakerIsolated:
@@ -135,10 +136,10 @@ func apiConflicts(list []layer2.Conflict) []v1beta1.SpeakerConflict {
 // truncateToSecond returns a time without the fractions of a second, which the API server would drop.
 func truncateToSecond(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second)) }
 
-// readyCondition returns the Ready condition. The condition names only the first problem in this order:
-// the speaker is isolated, in a minority, or has conceded addresses; failures that no other object shows;
-// invalid objects; problems with sessions, interfaces, the mesh and other hosts. Without a problem it is
-// True.
+// readyCondition returns the Ready condition. If there are several problems, the condition reports only the
+// first one in this order: the speaker is isolated, is in a minority, or has conceded addresses; failures
+// that no other object shows; invalid objects; problems with sessions, interfaces, the mesh and other hosts.
+// If there is no problem, the condition is True.
 func readyCondition(r layer2.Report, routing RoutingState, checkpoint error) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse}
 	switch {
@@ -215,7 +216,8 @@ func isolatedMessage(r layer2.Report) string {
 		"check the network connection of this node", eligibility.Enumerate("nothing from the speakers on", r.Missing))
 }
 
-// missingClause returns the beginning of a sentence about a speaker in a minority, which ends with the names of nodes.
+// missingClause returns the first part of a sentence about a speaker in a minority. This part ends with the
+// names of nodes.
 func missingClause(r layer2.Report) string {
 	return fmt.Sprintf("this speaker receives nothing from %d of the %d speakers that should run: %s",
 		len(r.Missing), r.Live+len(r.Missing), eligibility.Enumerate("the speakers on", r.Missing))
@@ -237,7 +239,8 @@ func minorityMessage(r layer2.Report) string {
 	return fmt.Sprintf("%s. %s: check these nodes, and allow UDP on the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes", missingClause(r), what)
 }
 
-// silentSentence returns a sentence, after a full stop, about the links on which nothing is announced in a minority.
+// silentSentence returns a sentence, with a full stop before it, about the links on which a speaker in a
+// minority announces nothing. The result is empty if there is no such link.
 func silentSentence(links []string) string {
 	if len(links) == 0 {
 		return ""

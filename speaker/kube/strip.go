@@ -13,14 +13,15 @@ import (
 	"github.com/lbstack/lbstack/internal/paged"
 )
 
-// cacheOptions defines which objects the cache stores, and which parts of them: a speaker runs on every
-// node, and needs little of each object. The strip functions must leave every field that some code reads.
+// cacheOptions defines which objects the cache stores, and which parts of them. It stores little to save
+// memory, since a speaker runs on every node. The strip functions must leave every field that the speaker
+// reads.
 func cacheOptions(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		NewInformer:      paged.NewInformers(&corev1.Service{}, &discoveryv1.EndpointSlice{}, &corev1.Pod{}),
 		ByObject: map[client.Object]cache.ByObject{
-			// When a Service changes to another type, the watch sends its deletion.
+			// When a Service changes to another type, the watch of the API server sends a deletion.
 			&corev1.Service{}: {
 				Field:     fields.OneTermEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer)),
 				Transform: typedTransform(stripService),
@@ -28,7 +29,8 @@ func cacheOptions(namespace string) cache.Options {
 			&corev1.Node{}:            {Transform: typedTransform(stripNode)},
 			&corev1.Namespace{}:       {Transform: typedTransform(stripNamespace)},
 			&v1beta1.IPAddressClaim{}: {Transform: typedTransform(stripClaim)},
-			// There is only one stack. The cache has its fields that take effect without a restart.
+			// There is only one stack. The cache has those of its fields whose changes take effect without a restart
+			// of the speaker.
 			&v1beta1.LoadBalancerStack{}: {
 				Field:     fields.OneTermEqualSelector("metadata.name", v1beta1.LoadBalancerStackName),
 				Transform: typedTransform(stripStack),
@@ -48,7 +50,8 @@ func cacheOptions(namespace string) cache.Options {
 	}
 }
 
-// typedTransform returns a transform for one kind. Other values, such as tombstones, stay as they are.
+// typedTransform returns a transform for one kind. Other values, such as cache.DeletedFinalStateUnknown, stay
+// as they are.
 func typedTransform[T any](of func(*T)) func(any) (any, error) {
 	return func(in any) (any, error) {
 		if object, ok := in.(*T); ok {
@@ -80,8 +83,9 @@ func stripNamespace(namespace *metav1.PartialObjectMetadata) {
 	namespace.ObjectMeta = apiconv.NamespaceMeta(namespace.ObjectMeta)
 }
 
-// stripClaim leaves the Services that hold the address, and the node that announces it by request. The
-// terms on which Services share the address, with up to 1024 ports each, are only for the controller.
+// stripClaim leaves the Services that hold the address, and the node that an administrator requested for it.
+// The fields about sharing the address, with up to 1024 ports for each Service, are used only by the
+// controller.
 func stripClaim(claim *v1beta1.IPAddressClaim) {
 	kept := v1beta1.IPAddressClaim{ObjectMeta: apiconv.TrimMeta(claim.ObjectMeta), Spec: v1beta1.IPAddressClaimSpec{Address: claim.Spec.Address, Pool: claim.Spec.Pool}}
 	if node := apiconv.AnnounceFromNode(claim); node != "" {
@@ -94,7 +98,8 @@ func stripClaim(claim *v1beta1.IPAddressClaim) {
 }
 
 // stripNode leaves the labels, the annotations (which may drain the node), the taints, and parts of the
-// status. Labels and annotations are not cut: only the kubelet and administrators write them.
+// status. All labels and annotations are left, whatever their size, since only the kubelet and administrators
+// write them.
 func stripNode(node *corev1.Node) {
 	kept := corev1.Node{
 		ObjectMeta: apiconv.TrimMeta(node.ObjectMeta),
@@ -108,7 +113,7 @@ func stripNode(node *corev1.Node) {
 	}
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady || c.Type == corev1.NodeNetworkUnavailable {
-			// Not the time of the last report, which changes every few seconds.
+			// The time of the last heartbeat is left out, since it changes often.
 			short := corev1.NodeCondition{Type: c.Type, Status: c.Status}
 			if c.Type == corev1.NodeReady && c.Status == corev1.ConditionFalse {
 				short.Reason, short.Message = c.Reason, c.Message // a node that shuts down reports it here

@@ -63,7 +63,8 @@ func (w *Watcher) Start(ctx context.Context) error {
 	return w.Objects.Run(ctx, rest, w.handleChanges, watchedKinds()...)
 }
 
-// handleChanges passes the objects that have changed to the planner, and passes the resulting changes on.
+// handleChanges passes the objects that have changed to the planner, and the resulting changes of addresses
+// to OnSnapshot or OnChange.
 func (w *Watcher) handleChanges(changes informers.Changes) {
 	w.Passes.Begin()
 	defer w.Passes.End()
@@ -77,8 +78,8 @@ func (w *Watcher) handleChanges(changes informers.Changes) {
 	if changes.HasChanged(clusterWideKinds()...) {
 		rest = w.configurePlanner(changes)
 	}
-	// Without an L2Advertisement nothing is announced on the local network: clusters that only
-	// use BGP need no plan of their Services here.
+	// Without an L2Advertisement nothing is announced on the local network. So in a cluster that only uses BGP,
+	// the planner receives no Services.
 	switch {
 	case w.advertised && !advertised:
 		changes.ApplyAll(w.planner)
@@ -90,8 +91,8 @@ func (w *Watcher) handleChanges(changes informers.Changes) {
 	w.publishChanges(changes.First, rest)
 }
 
-// publishChanges passes on the addresses that have changed, together with the rest of the snapshot. If neither
-// an address nor the rest has changed, it passes on nothing, except the first time.
+// publishChanges passes on the addresses that have changed, together with the rest of the snapshot. If
+// nothing has changed, it passes on nothing, except the first time.
 func (w *Watcher) publishChanges(first bool, rest layer2.Snapshot) {
 	change := w.planner.Changes()
 	next := rest

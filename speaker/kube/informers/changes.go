@@ -31,14 +31,14 @@ type Changes struct {
 	kinds    map[reflect.Type]bool // kinds of the other objects that have changed
 }
 
-// Planner receives the facts about Services and claims; nil: the object does not exist any more.
+// Planner receives the parsed Services and claims that have changed; nil: the object does not exist any more.
 type Planner interface {
 	SetService(lb.ServiceKey, *eligibility.Holder)
 	SetClaim(netip.Addr, *eligibility.Claim)
 }
 
-// HasChanged reports whether an object of these kinds has changed. Services, EndpointSlices and claims do
-// not count: see Apply.
+// HasChanged reports whether an object of these kinds has changed. It ignores Services, EndpointSlices,
+// claims and namespaces, whose changes Apply passes on.
 func (c Changes) HasChanged(kinds ...client.Object) bool {
 	return c.First || slices.ContainsFunc(kinds, func(k client.Object) bool { return c.kinds[reflect.TypeOf(k)] })
 }
@@ -107,8 +107,7 @@ func Get[T client.Object](c Changes, key client.ObjectKey) T {
 	return object
 }
 
-// holderFacts returns the facts about a Service; nil: the Service does not exist, or is not of type
-// LoadBalancer.
+// holderFacts returns a parsed Service; nil: the Service does not exist, or is not of type LoadBalancer.
 func (s *Store) holderFacts(key lb.ServiceKey) *eligibility.Holder {
 	svc := s.services[key]
 	if svc == nil || svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
@@ -128,7 +127,7 @@ func (s *Store) holderFacts(key lb.ServiceKey) *eligibility.Holder {
 	return s.holders[key]
 }
 
-// claimFacts returns the facts about the claim of an address; nil: there is none.
+// claimFacts returns the parsed claim of an address; nil: there is none.
 func (s *Store) claimFacts(address netip.Addr) *eligibility.Claim {
 	object := s.claims[address]
 	if object == nil {

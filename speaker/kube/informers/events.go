@@ -36,7 +36,7 @@ func (s *Store) Handler() cache.ResourceEventHandler {
 	}
 }
 
-// hasChangedService reports whether an EndpointSlice belongs to another Service in the new version.
+// hasChangedService reports whether an EndpointSlice now belongs to another Service than before.
 func hasChangedService(before, now any) bool {
 	x, is := before.(*discoveryv1.EndpointSlice)
 	y, alike := now.(*discoveryv1.EndpointSlice)
@@ -44,9 +44,9 @@ func hasChangedService(before, now any) bool {
 }
 
 // isRelevantChange reports whether two versions of an object differ in anything that the speaker uses. It
-// compares the generations and labels of lbstack's own objects, since the speaker does not use their
-// status. Other objects are compared whole: the cache stores only the parts that are used. A kubelet
-// updates its Node every few seconds, mostly without a difference in these parts.
+// compares the generations and labels of lbstack's own objects, since the speaker does not use their status.
+// Other objects are compared whole, since the cache stores only the parts of them that the speaker uses. A
+// kubelet updates its Node often, mostly without a change of these parts.
 func isRelevantChange(before, now any) bool {
 	x, isObject := before.(client.Object)
 	y, alike := now.(client.Object)
@@ -54,7 +54,7 @@ func isRelevantChange(before, now any) bool {
 		return true
 	}
 	if x.GetUID() != y.GetUID() {
-		return true // it was deleted and created again between two events
+		return true // the object was deleted and created again between the two events
 	}
 	if isOwnAPI(y) && y.GetGeneration() > 0 {
 		return x.GetGeneration() != y.GetGeneration() || !maps.Equal(x.GetLabels(), y.GetLabels())
@@ -64,9 +64,9 @@ func isRelevantChange(before, now any) bool {
 	return !equality.Semantic.DeepEqual(x, y)
 }
 
-// isOwnAPI reports whether an object is of the lbstack API. The generation of such an object changes with
-// each change of the spec. Only claims have no generation in the cache (stripClaim), and are compared
-// whole.
+// isOwnAPI reports whether the kind of an object is part of the lbstack API. The generation of such an object
+// changes with each change of its spec. Only claims have no generation in the cache (stripClaim), so
+// isRelevantChange compares them whole.
 func isOwnAPI(object client.Object) bool {
 	switch object.(type) {
 	case *v1beta1.IPAddressClaim, *v1beta1.IPAddressPool, *v1beta1.L2Advertisement,

@@ -11,7 +11,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Reader has the changes that one consumer of a store has not read yet. One goroutine at a time may use
+// Reader has the changes that one consumer of a store has not read yet. Only one goroutine at a time may use
 // it.
 type Reader struct {
 	store   *Store
@@ -20,8 +20,8 @@ type Reader struct {
 	pending Changes
 }
 
-// NewReader adds a reader of the given kinds to a store; without kinds it reads all kinds. The first read
-// covers all objects.
+// NewReader adds a reader of the given kinds to a store. If no kinds are given, the reader reads all kinds.
+// The first read covers all objects.
 func (s *Store) NewReader(kinds ...client.Object) *Reader {
 	r := &Reader{store: s, wake: make(chan struct{}, 1), pending: s.emptyChanges()}
 	for _, kind := range kinds {
@@ -71,9 +71,9 @@ func (r *Reader) Read(read func(Changes)) time.Duration {
 	return time.Since(began)
 }
 
-// readInLoop reads once, and then after each change, until the context ends. It pauses between two reads.
-// A change that arrives after the pause is read at once: on busy processors even a sleep of two
-// milliseconds costs another turn of the scheduler.
+// readInLoop reads once, and then after each change, until the context ends. It pauses between two reads. A
+// change that arrives after the pause is read at once, without a sleep: on a busy machine, even a sleep of
+// two milliseconds can delay the goroutine for much longer.
 func (r *Reader) readInLoop(ctx context.Context, rest int, read func(Changes)) {
 	for {
 		took := r.Read(read)

@@ -41,14 +41,15 @@ type watchedKind struct {
 	synced cache.InformerSynced // nil: the kind is not watched yet
 }
 
-// NewSource returns a source of the objects of a cache. namespace is the namespace of the speakers.
+// NewSource returns a source of the objects of a cache. The parameter namespace is the namespace of the
+// speakers.
 func NewSource(from crcache.Cache, namespace string, log logr.Logger) *Source {
 	return &Source{cache: from, log: log, store: NewStore(NamespaceFilter(namespace)), kinds: map[reflect.Type]*watchedKind{}}
 }
 
-// NamespaceFilter returns a function that reports whether the store has an object. The only pods in the store
-// are the speakers, and the only Secret is the one with the passwords of BGP sessions; they are in the
-// namespace of the speakers. The store has all objects of other kinds.
+// NamespaceFilter returns a function that reports whether an object belongs in the store. The only pods in
+// the store are those of the speakers, and the only Secret is the one with the passwords of BGP sessions.
+// Both are in the given namespace. The store has all objects of other kinds.
 func NamespaceFilter(namespace string) func(client.Object) bool {
 	return func(o client.Object) bool {
 		switch o.(type) {
@@ -61,11 +62,11 @@ func NamespaceFilter(namespace string) func(client.Object) bool {
 	}
 }
 
-// Run calls a function with all objects once the objects of the kinds are in the store. After each change
-// it calls the function with the changes, until the context ends. Run does not wait for kinds that only
-// other readers read. The pause between two calls is at least rest times the duration of the last call;
-// 0: there is no such pause. In a large cluster whose nodes or advertisements change all the time, the
-// calls must not take a processor of every node.
+// Run waits until all objects of the given kinds are in the store, and then calls the function read with
+// them. After that, it calls read with the changes after each change, until the context ends. The pause
+// between two calls is at least rest times as long as the last call took; 0: there is no such pause. The
+// pause keeps the calls from occupying a processor on every node of a large cluster whose nodes or
+// advertisements change all the time.
 func (s *Source) Run(ctx context.Context, rest int, read func(Changes), kinds ...client.Object) error {
 	reader := s.store.NewReader(kinds...)
 	var synced []cache.InformerSynced
@@ -86,7 +87,7 @@ func (s *Source) Run(ctx context.Context, rest int, read func(Changes), kinds ..
 	return nil
 }
 
-// watchOnce watches a kind, unless it is watched already.
+// watchOnce begins to watch a kind, unless it is watched already.
 func (s *Source) watchOnce(ctx context.Context, object client.Object) (cache.InformerSynced, error) {
 	s.mu.Lock()
 	of := s.kinds[reflect.TypeOf(object)]
@@ -105,9 +106,9 @@ func (s *Source) watchOnce(ctx context.Context, object client.Object) (cache.Inf
 	return synced, err
 }
 
-// watchWithRetry watches a kind, and retries until the context ends. If the speaker ended instead, it
-// would be restarted after ever longer pauses, and would not work for minutes after the API server is
-// back.
+// watchWithRetry begins to watch a kind, and retries after failures until the context ends. If the speaker
+// ended instead, the kubelet would restart it after longer and longer pauses, and the speaker might not run
+// for minutes after the API server is back.
 func (s *Source) watchWithRetry(ctx context.Context, kind client.Object) (cache.InformerSynced, error) {
 	for failures := 1; ctx.Err() == nil; failures++ {
 		informer, err := s.cache.GetInformer(ctx, kind)

@@ -1,6 +1,6 @@
-// Package informers has one store of the cached objects that a speaker uses. The store has several
-// readers, layer 2 and BGP, and passes to each the objects that have changed. A changed Service costs the
-// same in a small cluster and in a large one, and is parsed once for all readers.
+// Package informers has one store of the cached objects that a speaker uses. The store has two readers, one
+// for layer 2 and one for BGP, and passes the changed objects to each of them. A changed Service is parsed
+// once for all readers. The cost of this does not grow with the size of the cluster.
 package informers
 
 import (
@@ -35,13 +35,13 @@ type Store struct {
 	namespaces map[string]map[string]string
 	others     map[reflect.Type]map[client.ObjectKey]client.Object
 	nodes      apiconv.NodeNames // names of the Nodes in others
-	// holders and parsed are facts that were made from objects. They are dropped when these objects
-	// change. All readers share them.
+	// holders and parsed are cached results of parsing objects. They are dropped when these objects change. All
+	// readers share them.
 	holders map[lb.ServiceKey]*eligibility.Holder
 	parsed  []eligibility.Node
 }
 
-// NewStore returns an empty store. It ignores objects for which counts returns false.
+// NewStore returns an empty store. The store ignores objects for which the function counts returns false.
 func NewStore(counts func(client.Object) bool) *Store {
 	return &Store{
 		counts: counts, services: map[lb.ServiceKey]*corev1.Service{},
@@ -50,7 +50,7 @@ func NewStore(counts func(client.Object) bool) *Store {
 	}
 }
 
-// Note records the present version of an object, or that it does not exist any more.
+// Note records the present version of an object, or that the object does not exist any more.
 func (s *Store) Note(object client.Object, exists bool) {
 	at := time.Now() // before the lock, which a reader may hold for some time
 	exists = exists && s.counts(object)
@@ -87,7 +87,8 @@ func (s *Store) noteServiceChange(key lb.ServiceKey, at time.Time) {
 	s.noteForReaders(reflect.TypeFor[*corev1.Service](), at, func(c *Changes) { c.services[key] = true })
 }
 
-// isUnread reports whether no reader has read yet. The first read of each reader covers all objects.
+// isUnread reports whether no reader has read yet. Until then it does not matter which Services have changed,
+// since the first read of each reader covers all objects.
 func (s *Store) isUnread() bool {
 	return !slices.ContainsFunc(s.readers, func(r *Reader) bool { return !r.pending.First })
 }
@@ -116,11 +117,11 @@ func NamespaceKind() client.Object {
 	return o
 }
 
-// putNamespace records the labels of a namespace, as a change of each Service in it.
+// putNamespace records the labels of a namespace. Each Service in the namespace counts as changed.
 func (s *Store) putNamespace(o *metav1.PartialObjectMetadata, exists bool, at time.Time) {
 	putEntry(s.namespaces, o.Name, o.Labels, exists)
 	if s.isUnread() {
-		return // no facts exist yet, so that the Services of the namespace need not be searched
+		return // the first read covers all Services, so that those of the namespace need not be searched
 	}
 	for key := range s.services {
 		if key.Namespace == o.Name {
@@ -144,15 +145,15 @@ func (s *Store) putSlice(o *discoveryv1.EndpointSlice, exists bool, at time.Time
 	}
 }
 
-// putNodeName adds a name to nodes, or removes it. If a node is new, the Services with endpoints on this
-// node have changed: the endpoints may have arrived before the node.
+// putNodeName adds a name to nodes, or removes it. If the node is new, all Services with endpoints on this
+// node count as changed: the endpoints may have arrived before the node.
 func (s *Store) putNodeName(name lb.NodeName, exists bool, at time.Time) {
 	if !exists {
 		s.nodes.Remove(name)
 		return
 	}
 	if s.nodes.Add(name); s.isUnread() {
-		return // there are no facts yet
+		return // the first read covers all Services
 	}
 	if _, known := s.others[reflect.TypeFor[*corev1.Node]()][client.ObjectKey{Name: string(name)}]; known {
 		return
@@ -169,7 +170,7 @@ func serviceOf(o *discoveryv1.EndpointSlice) lb.ServiceKey {
 	return lb.ServiceKey{Namespace: o.Namespace, Name: o.Labels[discoveryv1.LabelServiceName]}
 }
 
-// putClaim records a claim by the address in its name. A claim whose spec has another address is
+// putClaim records an IPAddressClaim under the address in its name. A claim whose spec has another address is
 // ignored.
 func (s *Store) putClaim(o *v1beta1.IPAddressClaim, exists bool, at time.Time) {
 	address, err := apiconv.AddressFromClaimName(o.Name)
@@ -184,7 +185,8 @@ func (s *Store) putClaim(o *v1beta1.IPAddressClaim, exists bool, at time.Time) {
 	}
 }
 
-// putEntry sets or deletes an entry. It reports whether there is an entry, or was one before.
+// putEntry sets or deletes an entry of a map. It reports whether the map has an entry for the key now, or had
+// one before.
 func putEntry[K comparable, V any](in map[K]V, key K, object V, exists bool) bool {
 	_, existed := in[key]
 	if exists {

@@ -19,7 +19,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/kube/informers"
 )
 
-// routingConfig has the settings that affect all addresses.
+// routingConfig is the configuration that affects all addresses.
 type routingConfig struct {
 	routes.Config
 	peers    []bgp.Peer
@@ -29,8 +29,8 @@ type routingConfig struct {
 	problems []string
 }
 
-// readConfig makes the configuration from all objects. An invalid object is left out, with a sentence in
-// problems, and affects nothing else.
+// readConfig makes the configuration from all objects. An invalid object is left out and has a sentence in
+// problems. It does not affect other objects.
 func (f *ConfigWatcher) readConfig(changes informers.Changes) routingConfig {
 	c := routingConfig{states: map[bgp.PeerName]bgp.PeerState{}}
 	self := informers.Get[*corev1.Node](changes, client.ObjectKey{Name: string(f.Self)})
@@ -63,8 +63,8 @@ func (f *ConfigWatcher) readConfig(changes informers.Changes) routingConfig {
 	return c
 }
 
-// otherAnnouncers returns the nodes that can announce in place of this node: they take addresses,
-// are ready, and have a ready speaker and a BGPPeer.
+// otherAnnouncers returns the nodes that can announce addresses in place of this node. Such a node is ready,
+// is neither excluded nor drained, and has a ready speaker and a BGPPeer.
 func (f *ConfigWatcher) otherAnnouncers(nodes []eligibility.Node, peers []apiconv.BGPPeer) []eligibility.Node {
 	return slices.DeleteFunc(slices.Clone(nodes), func(n eligibility.Node) bool {
 		return n.Name == f.Self || !f.speakers[n.Name] || n.Excluded != "" || n.Draining || n.Down ||
@@ -102,8 +102,8 @@ func (c *routingConfig) addProblem(format string, args ...any) {
 	c.problems = append(c.problems, fmt.Sprintf(format, args...))
 }
 
-// readPeer adds the BFD profile and the password that a parsed peer refers to. It returns false if this
-// node is to have no session with the router.
+// readPeer adds the BFD profile and the password that a parsed peer refers to. It returns false if this node
+// must not have a session with the router.
 func (f *ConfigWatcher) readPeer(changes informers.Changes, c *routingConfig, self *corev1.Node, parsed apiconv.BGPPeer) (bgp.Peer, bool) {
 	p := parsed.Peer
 	if self == nil || !parsed.SelectsNode(self.Labels) {
@@ -131,8 +131,8 @@ func (f *ConfigWatcher) readPeer(changes informers.Changes, c *routingConfig, se
 	return p, true
 }
 
-// recordPeerProblem records the problem of a peer of this node. absent means that the peer has no session
-// because of the problem.
+// recordPeerProblem records the problem of a peer of this node. The parameter absent is true if the peer has
+// no session because of the problem.
 func (c *routingConfig) recordPeerProblem(name bgp.PeerName, problem bgp.Problem, absent bool) {
 	state := bgp.PeerState{Problem: problem}
 	if absent {
@@ -142,7 +142,7 @@ func (c *routingConfig) recordPeerProblem(name bgp.PeerName, problem bgp.Problem
 	c.addProblem("the BGPPeer %q: %s", name, problem.Message)
 }
 
-// selectPeers puts one candidate for each router into effect, and records a problem for the others.
+// selectPeers chooses one of the candidates for each router, and records a problem for the other candidates.
 func (f *ConfigWatcher) selectPeers(c *routingConfig, candidates []bgp.PeerCandidate) {
 	wanted := make(map[bgp.PeerName]bgp.Peer, len(candidates))
 	for i := range candidates {
@@ -164,7 +164,7 @@ func (f *ConfigWatcher) selectPeers(c *routingConfig, candidates []bgp.PeerCandi
 	}
 }
 
-// routerName returns a name for the router of a peer.
+// routerName returns a name for the router of a peer, for messages.
 func routerName(p bgp.Peer) string {
 	if p.Interface != "" {
 		return "the router on the interface " + p.Interface
@@ -184,9 +184,9 @@ func profileOf(changes informers.Changes, name string) (profile bfd.Profile, why
 	return profile, ""
 }
 
-// setPassword sets the password of a peer. If the password stays empty, the peer can have no session. A
-// session does not end because its Secret is deleted or becomes invalid: an established session stays,
-// with the last valid password. That password is revoked: no new session begins with it.
+// setPassword sets the password of a peer. If the password stays empty, the peer can have no session. If the
+// Secret is deleted or becomes invalid, an established session continues with the last valid password. No new
+// session begins with that password, which counts as revoked.
 func (f *ConfigWatcher) setPassword(changes informers.Changes, p *bgp.Peer, name string) bgp.Problem {
 	copied := informers.Get[*corev1.Secret](changes, client.ObjectKey{Namespace: f.Namespace, Name: apiconv.PasswordsSecretName})
 	if password, ok := apiconv.CopiedPassword(copied, name); ok {
@@ -203,8 +203,9 @@ func (f *ConfigWatcher) setPassword(changes informers.Changes, p *bgp.Peer, name
 		"the Secret %q, which spec.passwordSecret names, does not exist in the namespace %s or has no valid password; %s: create the Secret with the type %s and the entry %q", name, f.Namespace, consequence, corev1.SecretTypeBasicAuth, corev1.BasicAuthPasswordKey)}
 }
 
-// rememberPeers stores the peers for the next call of readConfig: the passwords and profiles of the peers
-// stay in effect when the objects are deleted. It also stores since when peers have had no session.
+// rememberPeers stores the peers for the next call of readConfig: their passwords and BFD profiles stay in
+// effect when the Secret or the BFDProfile is deleted. It also stores since when a peer has had no session
+// because of a problem.
 func (f *ConfigWatcher) rememberPeers(c *routingConfig) {
 	f.inUse = map[bgp.PeerName]bgp.Peer{}
 	for _, p := range c.peers {
@@ -219,7 +220,7 @@ func (f *ConfigWatcher) rememberPeers(c *routingConfig) {
 	f.states = c.states
 }
 
-// problemMessages returns the problems, and a sentence for each conflict.
+// problemMessages returns the sentences in problems, and one for each conflict of routes.
 func (c routingConfig) problemMessages(conflicts []routes.Conflict) []string {
 	list := slices.Clone(c.problems)
 	for _, conflict := range conflicts {

@@ -42,20 +42,21 @@ type ConfigWatcher struct {
 	Namespace string
 	// Sessions receives the sessions and routes.
 	Sessions Sessions
-	// Before are the addresses that could be announced before this process started.
+	// Before are the addresses that the previous speaker on this node was allowed to announce.
 	Before []netip.Addr
-	// Outside is called whenever these addresses change: the addresses that may be announced although
-	// their pool does not list them any more.
+	// Outside is called with all addresses that may be announced although their pool does not list them any
+	// more, whenever these addresses change.
 	Outside func([]netip.Addr)
-	// Refused is called whenever these addresses change: the addresses that Services hold and that may
-	// not be announced. count is the number of these addresses, and first has the first of them.
+	// Refused is called whenever the refused addresses change, which are addresses that Services hold and that
+	// may not be announced. The argument count is their number, and first has the first few of them.
 	Refused func(count int, first []eligibility.Refusal)
 	// Source returns the source address that the kernel chooses for connections to a router in a VRF;
 	// invalid: it is not known. Source may be nil.
 	Source func(router netip.Addr, vrf string) netip.Addr
 	// Problems is called whenever the problems change. It must not modify its argument.
 	Problems func(Problems)
-	// Passes records the passes of Start; nil: the passes are not recorded.
+	// Passes records when each call of handleChanges begins and ends, for the watchdog; nil: nothing is
+	// recorded.
 	Passes *watchdog.Loop
 
 	planner        *routes.Planner
@@ -71,15 +72,15 @@ type ConfigWatcher struct {
 	refusals       int                   // reported last
 	refused        []eligibility.Refusal // reported last
 	nodes          []eligibility.Node    // passed to the planner last
-	speakers       map[lb.NodeName]bool  // nodes with a ready speaker, as last read on standby
+	speakers       map[lb.NodeName]bool  // nodes with a ready speaker, as of the last readConfig on standby
 	standby        bool                  // this node takes no address, and announces only addresses that no other node may announce
 }
 
 // Problems are the problems of objects that concern this node.
 type Problems struct {
-	// Sentences about the objects with problems, the peers included.
+	// Sentences describe the problems of all these objects, the peers included.
 	Sentences []string
-	// Peers of this node that have a problem.
+	// Peers has the peers of this node that have a problem.
 	Peers map[bgp.PeerName]bgp.PeerState
 }
 
@@ -100,7 +101,8 @@ func (f *ConfigWatcher) Start(ctx context.Context) error {
 	return f.Objects.Run(ctx, 0, f.handleChanges, WatchedKinds()...)
 }
 
-// handleChanges passes the changes to the planner, and the results to the sessions.
+// handleChanges passes the changes to the planner, and the resulting configuration and routes to the
+// sessions.
 func (f *ConfigWatcher) handleChanges(changes informers.Changes) {
 	f.Passes.Begin()
 	defer f.Passes.End()
@@ -111,7 +113,7 @@ func (f *ConfigWatcher) handleChanges(changes informers.Changes) {
 		return
 	}
 	c := f.readConfig(changes)
-	f.planner.SetConfig(c.Config) // first: the pools decide whether a claimed address may be announced
+	f.planner.SetConfig(c.Config) // before Apply: whether a claimed address may be announced depends on the pools
 	changes.Apply(f.planner)
 	f.planner.Settle()
 	if outside := f.planner.OutsidePool(); !slices.Equal(outside, f.outside) {
@@ -134,8 +136,8 @@ func (f *ConfigWatcher) handleChanges(changes informers.Changes) {
 	}
 }
 
-// hasConfigChanged reports whether something has changed that affects all addresses, which are then
-// recomputed. Most changes of other nodes and their speakers do not affect them.
+// hasConfigChanged reports whether something has changed that can affect all addresses, so that all are
+// recomputed. Most changes of other nodes and of their speakers do not affect the routes of this node.
 func (f *ConfigWatcher) hasConfigChanged(changes informers.Changes) bool {
 	if changes.HasChanged(slices.DeleteFunc(WatchedKinds(), isNodeOrPod)...) {
 		return true
@@ -175,7 +177,7 @@ func readySpeakers(changes informers.Changes) map[lb.NodeName]bool {
 	return ready
 }
 
-// maxPassedRefusals is how many refused addresses are passed on; further addresses are only counted.
+// maxPassedRefusals is how many refused addresses Refused receives; further addresses are only counted.
 const maxPassedRefusals = 3
 
 func (f *ConfigWatcher) reportRefused() {
@@ -186,8 +188,8 @@ func (f *ConfigWatcher) reportRefused() {
 	}
 }
 
-// sendRoutes passes the changes of routes to the sessions. since is when the change that caused them arrived.
-// A new session requests all its routes by itself (Planner.Table).
+// sendRoutes passes the changes of routes to the sessions. The parameter since is when the change that caused
+// them arrived. A new session does not need these changes: it requests all its routes (Planner.Table).
 func (f *ConfigWatcher) sendRoutes(since time.Time) {
 	for peer, change := range f.planner.Changes() {
 		f.Sessions.SetRoutes(peer, change.Announce, change.Withdraw, since)

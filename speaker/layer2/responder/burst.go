@@ -28,7 +28,8 @@ type entryTurn struct {
 	number uint64
 }
 
-// burst is a series of announcements of addresses, on one port or, if the field only is nil, on all ports.
+// burst is a series of announcements of addresses. They are sent on one port, the one in the struct field
+// only, or on all ports if that field is nil.
 type burst struct {
 	start time.Time
 	turns []entryTurn

@@ -73,10 +73,10 @@ type Options struct {
 	// Announced is called when a node that has restarted announces an address, or answers for it, while
 	// this speaker still covers the address (see layer2.Serving.Returned); may be nil. It must not block.
 	Announced func(netip.Addr)
-	// AnswerSource returns the node that has a hardware address. kernel is true if an answer for the
-	// address must come from the kernel of that node, since the node's speaker does not have the address.
-	// If AnswerSource is nil, conflicts with kernels are not found. It is called with the lock of the
-	// responder, and must not call the responder.
+	// AnswerSource returns the node that sent an answer for an address, given the hardware address in the
+	// answer. The result kernel is true if the kernel of that node must have sent the answer, since the node's
+	// speaker does not claim the address. If AnswerSource is nil, conflicts with kernels are not found. It is
+	// called with the lock of the responder, and must not call the responder.
 	AnswerSource func(address netip.Addr, hardware net.HardwareAddr) (node lb.NodeName, kernel bool)
 	// ProxyBinds reports whether the service proxy puts the addresses of Services on interfaces
 	// of each node, so that kernels may answer for all of them; nil: it does not.

@@ -29,8 +29,8 @@ type addressEntry struct {
 	owned   layer2.Serving
 	places  []servedLink
 
-	// silent means that requests are not answered: the address is lost, probed or held. It is
-	// read without the lock.
+	// silent means that requests are not answered: this node does not own the address any more, or the address
+	// is probed or held. It is read without the lock.
 	silent atomic.Bool
 
 	phase entryPhase

@@ -35,7 +35,7 @@ type port struct {
 	// answering is odd while an answer is being sent.
 	answering atomic.Uint64
 	watched   []netip.Addr // addresses about which the connection reads messages; the lock of the responder guards them
-	// These limiters belong to the goroutine that reads the port.
+	// Only the goroutine that reads the port uses these limiters.
 	answers, notices, strangers *rate.Limiter
 }
 

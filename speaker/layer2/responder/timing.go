@@ -23,10 +23,10 @@ type Timing struct {
 	BurstRate int
 	// Check is the interval at which an address is probed again while a foreign host has it.
 	Check time.Duration
-	// Forget is how long after its last message a foreign host is forgotten.
+	// Forget is the time after which a foreign host that sends no messages is forgotten.
 	Forget time.Duration
-	// Defend is the least time between two announcements of an address against a
-	// foreign host (RFC 5227 section 2.4: DEFEND_INTERVAL).
+	// Defend is the least time between two announcements of an address because a foreign host claims it
+	// (DEFEND_INTERVAL in RFC 5227 section 2.4).
 	Defend time.Duration
 	// Settle is how long this node waits after another node of the cluster has claimed an address that this node
 	// owns. If this node still owns the address then, it announces the address again.

@@ -222,7 +222,7 @@ func (e *Engine) setNodeHardware(v *roundView) {
 
 // updateNodeHardware passes the hardware addresses of nodes to the announcer. A node whose hardware address
 // was not known before may announce addresses that this node owns. So this node announces its addresses
-// again: the other node then receives these announcements.
+// again, and the other node finds out that both announce them.
 func (e *Engine) updateNodeHardware(v *roundView) {
 	nodes, grew := slices.Clone(e.sent.ours), false
 	for _, hardware := range v.learned {

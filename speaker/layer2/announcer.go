@@ -83,7 +83,7 @@ func (o Serving) HasSameAnswers(other Serving) bool {
 	return maps.EqualFunc(o.For, other.For, same) && slices.Equal(o.Interfaces, other.Interfaces)
 }
 
-// Announcer makes the network send traffic for addresses to this node.
+// Announcer makes the network send the traffic for owned addresses to this node.
 type Announcer interface {
 	// SetLinks sets the links of this node. Addresses that this node owns are announced on a link
 	// that comes up.

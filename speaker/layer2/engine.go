@@ -8,8 +8,9 @@
 // announced. A node claims an address while its speaker publishes in the mesh that the node owns it. A
 // speaker is missing while it should run and is not alive (mesh.View.Missing). A foreign host is a host that
 // is not a node of the cluster. A speaker covers an address of another node, usually one whose speaker
-// restarts, while it answers for the address with the hardware address of that node. A round is one call of
-// runRound: it reads all inputs, decides and acts.
+// restarts, while it answers for the address with the hardware address of that node. A link is silent while
+// this node receives nothing from the network segment of the link. A round is one call of runRound: it reads
+// all inputs, decides and acts. The file minority.go explains minorities and how segments are asked.
 package layer2
 
 import (
@@ -69,8 +70,8 @@ type Config struct {
 	Announcer Announcer
 	// Mesh publishes the state of this speaker to the other speakers.
 	Mesh Mesh
-	// Report is called with each report that differs from the one before, from the goroutine of
-	// Run; it must not block.
+	// Report is called with each report that differs from the last one, from the goroutine of Run; it must not
+	// block.
 	Report func(Report)
 	// Save is called with the checkpoint for the next speaker on this node, from the goroutine of Run; it
 	// must not block. It may be nil.
@@ -120,7 +121,7 @@ type Engine struct {
 	// linksNumber grows with each change of links or onLinks.
 	linksNumber uint64
 	onLinks     []wire.Link      // links that this node may announce on
-	claims      ownership.Claims // replaced, never changed
+	claims      ownership.Claims // addresses that this node claims; the map is replaced, never changed
 	rivals      map[netip.Addr]rivalry
 	taken       map[netip.Addr]acquisition
 	asking      map[netip.Addr]time.Time // addresses that the announcer may still be probing: since when
@@ -129,14 +130,14 @@ type Engine struct {
 	requested   map[netip.Addr]requestedAddress
 	released    map[netip.Addr]time.Time
 	contested   contestedClaims
-	lost        map[netip.Addr]time.Time // addresses that lost their owner: when the last message of the owner arrived
+	lost        map[netip.Addr]time.Time // addresses that lost their owner: when the last message of the owner's speaker arrived
 	live        map[lb.NodeName]bool
 	doubted     map[netip.Addr]bool           // addresses that their last owner did not announce, since a foreign host uses them
 	hold        map[netip.Addr]time.Time      // addresses that this node does not take from other nodes: until when (holdOffTime)
 	covering    map[netip.Addr]lb.NodeName    // addresses that this node covers, and their owners
 	returned    map[netip.Addr]awaitedAddress // addresses in covering whose owner's speaker runs again
 	uncovered   map[netip.Addr]time.Time      // addresses that this node covered until they lost their owner: when they lost it
-	wasIsolated bool                          // this speaker was isolated in the round before
+	wasIsolated bool                          // this speaker was isolated in the last round
 	minority    minorityState
 	insisted    map[netip.Addr]insistence // addresses that were announced again because other nodes announce them too
 	standoffs   map[netip.Addr]standoff
@@ -275,8 +276,8 @@ func (e *Engine) Run(ctx context.Context) {
 	}
 }
 
-// runRound reads the inbox, decides and acts, once. It returns when the next round is due even if nothing
-// changes; zero: no round is due.
+// runRound reads the inbox, decides and acts, once. It returns when the next round is due if no input changes
+// earlier; zero: then no round is due.
 func (e *Engine) runRound(now time.Time) time.Time {
 	in, complete := e.readInbox()
 	if !complete {
@@ -347,7 +348,7 @@ func (e *Engine) takeFrames() (rivals []rivalAnnouncement, announced map[netip.A
 	return rivals, announced
 }
 
-// nextChange returns when the next decision is due even if no input changes before.
+// nextChange returns when the next decision is due if no input changes earlier.
 func (e *Engine) nextChange(now time.Time, in inbox) (next time.Time) {
 	earliest := func(at time.Time) {
 		if next.IsZero() || at.Before(next) {

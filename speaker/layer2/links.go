@@ -40,9 +40,9 @@ func (in *inbox) usableLinks() (links []Link) {
 	return links
 }
 
-// isUsable reports whether a candidate is to announce an address on one of its links. A link that leads only
-// to pods is used only if the advertisement names it. If the parameter near is true and the advertisement
-// names no links, only links in a subnet of the address are used: see subnetIndex.
+// isUsable reports whether a candidate, if it owns an address, announces the address on one of its links. A
+// link that leads only to pods is used only if the advertisement names it. If the parameter near is true and
+// the advertisement names no links, only links in a subnet of the address are used: see subnetIndex.
 func isUsable(l *wire.Link, c *ownership.Candidate, address netip.Addr, near bool) bool {
 	switch {
 	case !canAnnounce(l, address):

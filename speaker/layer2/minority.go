@@ -29,7 +29,7 @@ import (
 //     the missing speakers as NotReady: the API server may run on this node, and this node may be the one
 //     that is cut off;
 //   - asks the segment about each address that has no owner in its view, and takes the address only if no
-//     host answers for it;
+//     host answers for it (mayTake has the exceptions);
 //   - asks the segment about its own addresses after its process stood still, and announces each address
 //     again only if no host answers for it;
 //   - gives up an address that another node announces, if it receives nothing from the speaker of that node.
@@ -154,9 +154,9 @@ func (e *Engine) AddRival(address netip.Addr, hardware, own net.HardwareAddr) {
 
 // hasMajority reports whether this speaker receives from more than half of the speakers that should be there,
 // itself included. One restarting speaker is not counted until its new process runs, since updates restart
-// one speaker at a time. Each further restarting speaker counts as missing: after an update of the mesh port
-// or the keys it runs, but this speaker receives nothing from it. Missing speakers count even if the API
-// server reports their nodes as NotReady, since such a node may be cut off from the API server alone.
+// one speaker at a time. Each further restarting speaker counts as missing: it may run again with another
+// mesh port or other keys, so that this speaker receives nothing from it. Missing speakers count even if the
+// API server reports their nodes as NotReady, since such a node may be cut off from the API server alone.
 func hasMajority(v mesh.View) bool {
 	here, away, restarting := countSpeakers(v)
 	return here > away+max(0, restarting-1)
@@ -678,8 +678,8 @@ func (e *Engine) currentQuestions(now time.Time, in inbox) *Questions {
 	return q
 }
 
-// nextMinorityChange returns when the next decision in a minority is due even if no input changes before;
-// zero: no decision is due.
+// nextMinorityChange returns when the next decision in a minority is due if no input changes earlier; zero:
+// then no decision is due.
 func (e *Engine) nextMinorityChange(now time.Time, in inbox) (next time.Time) {
 	if !e.isMinorityMode() {
 		return time.Time{}

@@ -13,10 +13,11 @@ import (
 )
 
 // A speaker that covers an address for a restarting node still covers it after the restart. It stops when it
-// receives, on the segment, an announcement or an answer of the node for the address. If the node is not back
-// in time and another node takes the address, the speaker covers for that node in the same way. So addresses
-// stay reachable if their owner's speaker claims them but sends nothing to the segment: all answers have the
-// hardware address of the owner, and the kernel of the owner forwards the traffic.
+// receives, on the segment, an announcement or an answer of the node for the address. If the node does not
+// return in the time that it published (wire.State.Back) and another node takes the address, the speaker
+// covers for that node in the same way. So addresses stay reachable if their owner's speaker claims them but
+// sends nothing to the segment: all answers have the hardware address of the owner, and the kernel of the
+// owner forwards the traffic.
 
 // announceTimeout is how long a node may take to announce an address after a restart. After that this speaker
 // reports that the node does not announce the address. By then the node should have sent its burst of

@@ -121,8 +121,8 @@ func (v *roundView) isStranger(hardware segment.Hardware) bool {
 	return false
 }
 
-// nextStandoffTime returns when the next step of a stand-off is due even if no message arrives before; zero: no
-// step is due.
+// nextStandoffTime returns when the next step of a stand-off is due if no message arrives earlier; zero: then
+// no step is due.
 func (e *Engine) nextStandoffTime(now time.Time) (next time.Time) {
 	for _, s := range e.standoffs {
 		at := s.firstQueryTime()

@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// startTimeout is how long a starting speaker waits for the speakers that should be there: otherwise
-	// the first of many would take every address. A speaker that leaves a minority goes on asking the
-	// segment for the same time.
+	// startTimeout is how long a starting speaker waits for the other speakers that should run: otherwise the
+	// first speaker of a starting cluster would take every address. A speaker that leaves a minority goes on
+	// asking the segment for the same time.
 	startTimeout = 2 * time.Second
 	// minStartWait is the least time that a starting speaker waits, even if another speaker that started at the
 	// same time has stopped waiting. In this time, greetings (the first messages between two speakers) that were

@@ -31,7 +31,7 @@ type unclaimedAddress struct {
 	passed []lb.NodeName
 }
 
-// nextElection returns when the next step of the election is due even if no input changes before.
+// nextElection returns when the next step of the election is due if no input changes earlier.
 func (u unclaimedAddress) nextElection(now time.Time) time.Time {
 	if at := u.first.Add(starterTime); at.After(now) {
 		return at

@@ -25,7 +25,8 @@ const (
 	// writeInterval is the shortest time between two writes of the state: changes of owners come in
 	// groups.
 	writeInterval = 500 * time.Millisecond
-	// entriesWithoutPause is up to how many addresses in the state the time between two writes is writeInterval.
+	// entriesWithoutPause is how many addresses a state can list before the time between two writes becomes
+	// longer than writeInterval.
 	entriesWithoutPause = 100
 	// pausePerEntry is how much longer the time between two writes becomes with each further address. The cost
 	// of a write grows with the length of the state: 333 addresses take the API server 20 ms of a processor.
@@ -180,8 +181,8 @@ func (w *StateWriter) pauseLength() time.Duration {
 	return min(longestPause, writeInterval+time.Duration(entries)*pausePerEntry) + time.Duration(w.routes.written)*pausePerSlice
 }
 
-// Leave writes the last state of a speaker that ends, since the next speaker may start late, or never.
-// routing is the state before the sessions ended. Call Leave after Start has returned.
+// Leave writes the last state of a speaker that ends, since the next speaker may start late, or never. The
+// parameter routing is the state from before the sessions ended. Call Leave after Start has returned.
 func (w *StateWriter) Leave(ctx context.Context, routing RoutingState) error {
 	left, stays := routing.stateAfterStop(time.Now())
 	w.Routing = func() RoutingState { return left }

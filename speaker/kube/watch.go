@@ -25,7 +25,7 @@ type Watcher struct {
 	Objects *informers.Source
 	// Self is the name of this node.
 	Self lb.NodeName
-	// Before are the addresses that were admitted before this process started (see
+	// Before are the addresses that the previous speaker on this node was allowed to announce (see
 	// eligibility.Planner.RestoreAdmitted).
 	Before []netip.Addr
 	// OnSnapshot is called once, when all objects have been read.

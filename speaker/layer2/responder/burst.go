@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// burstTimes are the times after a take-over at which the address is announced: at once; again soon,
-// because a frame may be lost; and then spread over seconds, because Linux ignores an update within a
-// second of the last update (neigh locktime) and switches may still be learning.
+// burstTimes are the times, counted from a take-over, at which the address is announced. The first
+// announcements follow each other quickly, because a frame may be lost. The others are spread over seconds,
+// because Linux ignores an update within a second of the last update (sysctl neigh locktime), and switches
+// may still be learning.
 var burstTimes = [...]time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 1100 * time.Millisecond, 2200 * time.Millisecond, 5 * time.Second}
 
 const (

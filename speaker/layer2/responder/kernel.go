@@ -8,11 +8,12 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// The kernel of a node answers for an address that one of its interfaces has: a virtual IP of the control
-// plane or of keepalived, a second address, or the address of a Service with kube-proxy in IPVS mode without
-// strictARP. The speaker of that node would send the same answer, and it may be the previous or the next
-// owner of the address. Answers count as those of the kernel if the node's speaker is in the mesh and does
-// not claim the address, and if they continue for longer than a hand-over takes.
+// The kernel of a node answers for each address that an interface of the node has. Such an address can be a
+// virtual IP of the control plane or of keepalived, or a second address of the node. It can also be the
+// address of a Service, if kube-proxy runs in IPVS mode without strictARP. The speaker of that node would
+// send the same answer, and it may be the previous or the next owner of the address. Answers count as those
+// of the kernel if the node's speaker is in the mesh and does not claim the address, and if they continue for
+// longer than a hand-over takes.
 
 // rivalClaims are the ARP or NDP messages in which other nodes claimed an address of this node; the zero
 // value: there are none.

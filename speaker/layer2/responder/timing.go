@@ -59,8 +59,8 @@ type probeSchedule struct {
 	end    time.Duration
 }
 
-// probeScheduleOf returns the schedule of RFC 5227 section 2.1.1 and RFC 4862 section 5.4 with shorter times:
-// hosts in the same network answer within milliseconds, a Service should not wait for seconds, and a conflict
+// probeScheduleOf returns the schedule of RFC 5227 section 2.1.1 and RFC 4862 section 5.4 with shorter times.
+// Hosts in the same network answer within milliseconds, and a Service should not wait for seconds. A conflict
 // that the probes do not show is found later.
 func probeScheduleOf(address netip.Addr) probeSchedule {
 	const ms = time.Millisecond

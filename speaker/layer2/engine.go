@@ -37,9 +37,9 @@ const (
 	// releaseDelay is for how long no node takes an address that a live node gave up. That node may have given
 	// it up because the address is not wanted any more, and other nodes may receive this change later.
 	releaseDelay = 500 * time.Millisecond
-	// holdOffTime is how long this node waits before it takes an address back after a dispute: another node has
-	// taken the address from this one, although this node should own it according to its snapshot. The two nodes
-	// have received different states of the cluster.
+	// holdOffTime is how long this node waits before it takes an address back after a dispute. In a dispute,
+	// another node takes an address that this node should own according to its snapshot. The two nodes have
+	// received different states of the cluster.
 	holdOffTime = 10 * time.Second
 	// saveInterval is the shortest time between two checkpoints: a checkpoint is always written as a whole.
 	saveInterval = 500 * time.Millisecond

@@ -10,10 +10,10 @@ import (
 )
 
 // AnswerSource returns the node that sent an answer for an address, given the hardware address in the answer.
-// If the result kernel is true, the kernel of that node sent the answer, and not its speaker: either the node
-// is this one, or the messages of its speaker arrive and do not claim the address. If kernel is false, no
-// node is known to have the hardware address, or the speaker of the node may have answered. AnswerSource is
-// safe for concurrent use; the announcer calls it.
+// If the result kernel is true, the kernel of that node sent the answer, and not its speaker. This is so if
+// the node is this one, or if the messages of its speaker arrive and do not claim the address. If kernel is
+// false, no node is known to have the hardware address, or the speaker of the node may have answered.
+// AnswerSource is safe for concurrent use; the announcer calls it.
 func (e *Engine) AnswerSource(address netip.Addr, hardware net.HardwareAddr) (node lb.NodeName, kernel bool) {
 	e.mu.Lock()
 	links, view := e.inbox.links, e.inbox.view

@@ -86,9 +86,8 @@ func candidateInterfaces(links []wire.Link, c *ownership.Candidate, address neti
 	return names
 }
 
-// counterpart returns the hardware address of another node's link that is on the
-// same network as a link of this node: both are in one subnet, or neither has a
-// subnet and they have the same name.
+// counterpart returns the hardware address of a link of another node. That link is on the same network as the
+// given link of this node: both are in one subnet, or neither has a subnet and they have the same name.
 func counterpart(own *wire.Link, others []wire.Link) (net.HardwareAddr, bool) {
 	for i := range others {
 		for _, p := range others[i].Prefixes {

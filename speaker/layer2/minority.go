@@ -163,9 +163,9 @@ func hasMajority(v mesh.View) bool {
 }
 
 // hasMajorityWithRestarting reports whether this speaker would be in the majority if no speaker restarted. If
-// so, a silent link does not show that this node is cut off: it has received from the restarting speakers
-// that they restart, and the kernels of their nodes still answer it (otherwise these speakers would count as
-// dead).
+// so, a silent link does not show that this node is cut off. This node has received from the restarting
+// speakers that they restart, and the kernels of their nodes still answer: otherwise these speakers would
+// count as dead.
 func hasMajorityWithRestarting(v mesh.View) bool {
 	here, away, restarting := countSpeakers(v)
 	return here+restarting > away
@@ -452,7 +452,7 @@ func (e *Engine) noteShared(v *roundView) {
 
 // noteAnswer records that the node of a missing speaker answered on a segment, and reports whether the node
 // was silent there before. The result is false for the first answer of a node whose speaker has never sent a
-// message to this speaker: that answer shows the hardware address of the node, and updateNodeHardware then
+// message to this speaker. That answer shows the hardware address of the node, and updateNodeHardware then
 // announces all addresses again anyway.
 func (e *Engine) noteAnswer(s sharedSegment, at time.Time) bool {
 	last, answered := e.minority.shared[s]

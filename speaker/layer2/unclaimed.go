@@ -67,10 +67,11 @@ func (e *Engine) noteUnclaimed(v *roundView, list []ownership.UnclaimedAddress) 
 	e.unclaimed = all
 }
 
-// endTurns ends the turns that are over. It returns, for each address, the elected nodes that have not
-// claimed it in their turn. overdue has the addresses for which a starting speaker is elected only if no
-// other speaker can be elected: starterTime is over, or this node is asking the segment already. When a node
-// has had a second turn, the list of nodes that passed begins anew with this node.
+// endTurns ends the turns that are over. The result passed has, for each address, the elected nodes that have
+// not claimed it in their turn. The result overdue has the addresses for which a starting speaker is elected
+// only if no other speaker can be elected. That is so after starterTime, or when this node is already asking
+// the segment about the address. When a node has had a second turn, the list of nodes that passed begins anew
+// with this node.
 func (e *Engine) endTurns(now time.Time) (passed map[netip.Addr][]lb.NodeName, overdue map[netip.Addr]bool) {
 	passed, overdue = map[netip.Addr][]lb.NodeName{}, map[netip.Addr]bool{}
 	for address, u := range e.unclaimed {

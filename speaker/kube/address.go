@@ -26,8 +26,8 @@ const (
 // addressWatcher ends the speaker when its node has lost the address with which the speaker was started,
 // since the other speakers then send to the node's new address. The kubelet then restarts the speaker with
 // the new address (status.hostIP of the pod). The speaker ends only if the former address is missing both in
-// the Node and on the interfaces of the machine: while the API server does not answer, the cached Node is out
-// of date.
+// the Node and on the interfaces of the machine. The Node alone is not enough, since the cached Node is out
+// of date while the API server does not answer.
 type addressWatcher struct {
 	reader  client.Reader // from the cache
 	self    lb.NodeName

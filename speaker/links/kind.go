@@ -15,9 +15,9 @@ var virtualKinds = []string{
 	"vti", "vti6", "xfrm", "wireguard", "tuntap", "macvtap", "ipvtap", "netkit", "dummy", "ifb", "nlmon", "vrf",
 }
 
-// openKinds are the kinds of links that may lead to a network of the machine or to pods: a machine can have
-// its network on a bridge, and the eth0 of a node in a container is a veth. A link without a kind has the
-// kind "device" here.
+// openKinds are the kinds of links that may lead to a network of the machine or to pods. For example, a
+// machine can have its network on a bridge, and the eth0 of a node in a container is a veth. A link without a
+// kind has the kind "device" here.
 var openKinds = []string{"device", "bridge", "openvswitch", "veth"}
 
 // internalNames matches the names of links that have one of the openKinds and lead to pods, containers or

@@ -7,7 +7,7 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// assembly is a state that a peer sends and of which not all pieces have been received.
+// assembly has the pieces of a state that have arrived from a peer, while further pieces are missing.
 type assembly struct {
 	about    *peer // the peer that published the state; nil: there is no assembly
 	instance wire.Instance
@@ -15,17 +15,17 @@ type assembly struct {
 	pieces   [][]byte
 	have     int       // number of pieces received
 	size     int       // bytes
-	at       time.Time // when the last piece came
+	at       time.Time // when the latest piece came
 }
 
-// isFresh reports whether a piece of a state came less than half an interval ago, so that further
-// pieces may still be on their way.
+// isFresh reports whether a piece of the given state came less than half a heartbeat interval ago. Then
+// further pieces may still be on their way.
 func (a *assembly) isFresh(now time.Time, about *peer, sequence uint64, interval time.Duration) bool {
 	return a.about == about && a.sequence == sequence && now.Sub(a.at) < interval/2
 }
 
-// missingPieces returns the indices of pieces of a state that have not come, at most
-// wire.MaxMissing; nil: no piece has come.
+// missingPieces returns the indices of the pieces of a state that have not come yet, at most
+// wire.MaxMissingPieces of them. It returns nil if no piece has come.
 func (a *assembly) missingPieces(about *peer, sequence uint64) []uint16 {
 	if a.about != about || a.sequence != sequence {
 		return nil
@@ -46,7 +46,7 @@ func (m *Machine) dropAssembly(p *peer) {
 }
 
 // receivePiece handles a piece of a state that a peer sent: of its own state, or of the state of a
-// third speaker from which this one receives nothing.
+// third speaker from which this speaker receives nothing.
 func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 	piece := &msg.Piece
 	about, instance, sequence := from, from.instance, msg.Sequence
@@ -56,7 +56,7 @@ func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 		}
 		instance, sequence, about.want = piece.Instance, piece.Sequence, wantedState{}
 		if piece.Back > 0 && about.ended == (ackedState{instance, sequence}) && !from.began.After(about.endedAt) {
-			return // its restart took too long or its kernel does not answer: this speaker has lost it already
+			return // this speaker counts the peer as dead: its restart took too long, or the kernel of its node does not answer
 		}
 	} else if m.checking && msg.Nonce == m.nonce && msg.Sequence == from.sequence && from.nonce != m.nonce {
 		from.nonce = m.nonce
@@ -80,7 +80,7 @@ func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 	}
 	m.learnState(now, about, instance, sequence, state)
 	if about != from && (about.dead || !about.isRestarting()) {
-		about.suspected = now // it counts as alive only while another watcher receives from it
+		about.suspected = now // this speaker receives nothing from it: it stays alive only if another watcher refutes the suspicion
 	}
 }
 
@@ -102,7 +102,7 @@ func (m *Machine) assemble(now time.Time, from, about *peer, instance wire.Insta
 	a := &from.assembly
 	if a.about != about || a.instance != instance || a.sequence != sequence || len(a.pieces) != piece.Count {
 		if a.about == about && a.instance == instance && a.sequence > sequence {
-			return nil // the piece came late
+			return nil // the piece is of an older state
 		}
 		m.dropAssembly(from)
 		*a = assembly{about: about, instance: instance, sequence: sequence, at: now}
@@ -130,8 +130,8 @@ func (m *Machine) assemble(now time.Time, from, about *peer, instance wire.Insta
 const sliceBytes = 24
 
 // reserveMemory counts memory for the assembly of a peer. If all assemblies together would exceed
-// maxAssemblyBytes, it drops those without a new piece for a timeout. If that is not enough, it drops
-// the assembly of this peer, and returns false.
+// maxAssemblyBytes, it first drops each assembly that has got no piece for m.timing.Timeout. If that is
+// not enough, it drops the assembly of this peer, and returns false.
 func (m *Machine) reserveMemory(now time.Time, from *peer, bytes int) bool {
 	if m.assembling+bytes > maxAssemblyBytes {
 		for _, p := range m.peers {
@@ -149,7 +149,7 @@ func (m *Machine) reserveMemory(now time.Time, from *peer, bytes int) bool {
 	return true
 }
 
-// learnState accepts a complete state of a peer, from the peer itself or from another one.
+// learnState accepts a complete state of a peer. The peer itself or another peer has sent it.
 func (m *Machine) learnState(now time.Time, p *peer, instance wire.Instance, sequence uint64, s wire.State) {
 	if instance != p.instance {
 		m.renewInstance(now, p, instance)

@@ -7,14 +7,16 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
-// suspectTimeout returns after how long a silent speaker is suspected: after at least three and a
-// third of its own intervals. So two of its heartbeats may be lost, and even a third one if the speaker
-// answers when it is asked after askDelay. Speakers have different profiles during a rollout.
+// suspectTimeout returns how long a peer must be silent before this speaker suspects it. It is the
+// timeout of this speaker, but at least 10/3 of the peer's heartbeat interval: while a rollout changes
+// the profile, the peer may have a longer interval. So two heartbeats of the peer may be lost. Even a
+// third one may be lost, if the peer answers the question that it gets after askDelay.
 func (m *Machine) suspectTimeout(p *peer) time.Duration {
 	return max(m.timing.Timeout, p.interval*10/3)
 }
 
-// silentSince returns the time from which the silence of a watched peer counts.
+// silentSince returns when the silence of a watched peer began: when its last message came, or when
+// this speaker began to watch it, whichever is later.
 func (p *peer) silentSince() time.Time {
 	if p.received.After(p.watched) {
 		return p.received
@@ -54,8 +56,8 @@ func (m *Machine) nextCheck(p *peer) (time.Time, bool) {
 	return p.suspected.Add(m.suspectTimeout(p)), true
 }
 
-// checkWatched asks watched peers that are silent, and suspects those that stay silent. Peers whose
-// restart has taken too long are lost. changed reports whether the suspicions of this speaker have
+// checkWatched asks watched peers that are silent, and suspects those that stay silent. It counts peers
+// whose restart has taken too long as dead. changed reports whether the suspicions of this speaker have
 // changed: the caller then sends them to all peers immediately.
 func (m *Machine) checkWatched(now time.Time) (asks []OutgoingMessage, changed bool) {
 	m.findPairs(now)
@@ -82,9 +84,9 @@ func (m *Machine) checkWatched(now time.Time) (asks []OutgoingMessage, changed b
 	return asks, changed
 }
 
-// lostTimeouts is for how many timeouts a live peer must be silent before it is reported as lost. A lost
-// peer counts as alive only because other speakers receive from it. The number is large, since a peer that
-// has just died is silent as well.
+// lostTimeouts is for how many timeouts a live peer must be silent before this speaker reports it as
+// lost (see Peer.Lost). Such a peer counts as alive only because other speakers receive from it. The
+// number is large, since a peer that has just died is silent as well.
 const lostTimeouts = 16
 
 // noteLost records which watched peers are alive although this speaker receives nothing from them. It
@@ -134,8 +136,8 @@ func (m *Machine) decideDead(now time.Time, p *peer) []OutgoingMessage {
 
 // hasRestartFailed reports whether a restarting peer counts as dead. If the kernel of its node does not
 // answer this speaker, isConfirmed decides. If this speaker suspected the peer before the restart, all
-// its other watchers must suspect it too. If this speaker does not watch the peer, most of its
-// watchers must suspect it.
+// other watchers of the peer must suspect it too. If this speaker does not watch the peer, most of the
+// peer's watchers must suspect it.
 func (m *Machine) hasRestartFailed(now time.Time, p *peer) bool {
 	if !p.suspected.IsZero() && p.vanished.Equal(p.suspected) {
 		return m.isConfirmed(now, p)
@@ -156,8 +158,9 @@ func (m *Machine) hasWatchedLong(now time.Time, p *peer) bool {
 	return p.arc && (p.received.After(p.watched) || now.Sub(p.watched) >= m.suspectTimeout(p))
 }
 
-// decideUnwatched decides whether a peer is dead that this speaker does not watch, or has not watched for
-// long. The speakers that suspect the peer may only be cut off from it, so the peer itself is asked first.
+// decideUnwatched decides whether a peer is dead. It is for peers that this speaker does not watch, or
+// began to watch only a short time ago (see hasWatchedLong). Perhaps only the path between the peer and
+// the speakers that suspect it is cut, so this speaker first asks the peer itself.
 func (m *Machine) decideUnwatched(now time.Time, p *peer) []OutgoingMessage {
 	if !m.isInDoubt(now, p) {
 		return nil
@@ -175,9 +178,9 @@ func (m *Machine) decideUnwatched(now time.Time, p *peer) []OutgoingMessage {
 	return nil
 }
 
-// dueInDoubt returns when a peer in doubt is to be asked. After it was asked, dueInDoubt returns when
-// the peer is lost unless it answers: soon if most of its watchers have reported it as a suspect
-// within a timeout.
+// dueInDoubt returns when to ask a peer that is in doubt whether it is alive. Once the peer has been
+// asked, dueInDoubt returns when it counts as dead unless it answers. That is already after half an
+// interval if most of its watchers have reported it as a suspect within the last timeout.
 func (m *Machine) dueInDoubt(now time.Time, p *peer) time.Time {
 	if p.asked.IsZero() {
 		return p.received.Add(m.suspectTimeout(p))
@@ -188,8 +191,8 @@ func (m *Machine) dueInDoubt(now time.Time, p *peer) time.Time {
 	return p.asked.Add(m.suspectTimeout(p))
 }
 
-// isInDoubt reports whether several others suspect a peer that this speaker does not watch, or has
-// not watched for long.
+// isInDoubt reports whether this speaker has to doubt that a peer is alive: several other speakers
+// suspect the peer, and this speaker does not watch it, or began to watch it only a short time ago.
 func (m *Machine) isInDoubt(now time.Time, p *peer) bool {
 	if !p.live || m.hasWatchedLong(now, p) || p.isRestarting() {
 		return false
@@ -246,8 +249,8 @@ func (m *Machine) canBeAsked(now time.Time, p *peer) bool {
 	return p.expected && p.met && now.Sub(p.received) < m.suspectTimeout(p)
 }
 
-// setSuspects replaces the suspects that a peer has named. It reports whether there are or were
-// any.
+// setSuspects replaces the suspects that a peer has named in its heartbeats. It reports whether the
+// peer names any suspect, or named one before.
 func (m *Machine) setSuspects(now time.Time, by *peer, suspects []wire.NodeID) bool {
 	if len(suspects) == 0 && len(by.suspects) == 0 {
 		return false
@@ -272,9 +275,9 @@ func (m *Machine) setSuspects(now time.Time, by *peer, suspects []wire.NodeID) b
 	return true
 }
 
-// countSuspicions counts the peers that have reported p as a suspect since its last message came
-// (all), and among them those that reported it within a timeout (fresh). Restarting peers do not
-// count: they watch no peer.
+// countSuspicions counts the peers that have reported p as a suspect since the last message of p came
+// (all). Among these it counts the peers whose report is not older than a timeout (fresh). Restarting
+// peers do not count: they watch no peer.
 func (m *Machine) countSuspicions(now time.Time, p *peer) (all, fresh int) {
 	for by, at := range p.accusers {
 		if !by.canWatch() || at.Before(p.received) {
@@ -288,9 +291,9 @@ func (m *Machine) countSuspicions(now time.Time, p *peer) (all, fresh int) {
 	return all, fresh
 }
 
-// pollAllPeers is called while all watched peers are silent. It asks all peers, and loses those that
-// do not answer. In a full mesh it does not ask: checkWatched has asked all peers already. Meanwhile
-// no suspicion is decided: the peers that could refute it are silent too.
+// pollAllPeers is called while all watched peers are silent. It asks all peers, and counts those that
+// do not answer as dead. In a full mesh it does not ask: checkWatched has asked all peers already.
+// During this time Tick decides about no suspicion: the peers that could refute it are silent too.
 func (m *Machine) pollAllPeers(now time.Time) []OutgoingMessage {
 	if !m.isFullMesh() && m.polled.IsZero() {
 		m.polled = now
@@ -330,9 +333,9 @@ func (m *Machine) areAllWatchedSilent(now time.Time) bool {
 
 // refuteSuspicions answers a speaker p that suspects peers from which this speaker receives. The next
 // regular heartbeat would refute the suspicion too, but it goes only to the watchers of this speaker,
-// and may come too late. A pause limits the rate, since two speakers can suspect and refute each
-// other. If p suspects a restarting peer, it has not received the state that announces the restart.
-// This speaker relays that state, since p may have to cover for the peer.
+// and may come too late. A minimum pause limits the number of answers, since two speakers can suspect
+// and refute each other again and again. If p suspects a restarting peer, it has not received the state
+// that announces the restart. This speaker relays that state, since p may have to cover for the peer.
 func (m *Machine) refuteSuspicions(now time.Time, p *peer) (sends []OutgoingMessage) {
 	if now.Sub(p.refuted) < m.timing.Interval/maxRefutationsPerInterval {
 		return nil

@@ -7,25 +7,27 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
-// In a large mesh two speakers that do not watch each other can lose the path between them without
-// any suspicion. So each heartbeat has a digest. It names some states that its sender has of other
-// speakers: the latest states first, then further states in turn. A receiver that does not have such
-// a state asks the speaker that published it. If nothing comes from that speaker, the receiver asks
-// the speaker's watchers (anti-entropy: van Renesse et al. 2008, "Efficient Reconciliation and Flow
-// Control for Anti-Entropy Protocols"). A digest is only a hint: the state itself comes from its
-// speaker or from a watcher that receives from that speaker.
+// In a large mesh, if the path between two speakers breaks and they do not watch each other, no speaker
+// suspects either of them. Then each could miss new states of the other. So each heartbeat has a
+// digest. It names some states that its sender has of other speakers: the latest states first, then
+// further states in turn. A receiver that does not have such a state asks the speaker that published
+// it. If nothing comes from that speaker, the receiver asks the speaker's watchers (anti-entropy: van
+// Renesse et al. 2008, "Efficient Reconciliation and Flow Control for Anti-Entropy Protocols"). A
+// digest is only a hint: the state itself comes from its speaker or from a watcher that receives from
+// that speaker.
 
 const (
-	// digestStates is how many of the latest states a heartbeat names, and also how many states in turn.
+	// digestStates is how many of the latest states a heartbeat names. It also names this many further
+	// states in turn.
 	digestStates = wire.MaxKnownStates / 2
 	// maxLatestStates is the largest number of latest states that wait to be named; further states are
 	// only named in turn.
 	maxLatestStates = 4 * digestStates
-	// maxPulls is the largest number of states that are asked for per heartbeat.
+	// maxPulls is the largest number of states that this speaker asks for with each heartbeat.
 	maxPulls = 16
-	// silentRounds is after how many silent rounds an unwatched peer is reported as lost. In each round
-	// such a peer sends this speaker one heartbeat in turn. One round before it is lost, it is asked to
-	// send a message.
+	// silentRounds is after how many rounds without a message this speaker reports an unwatched peer as
+	// lost (see Peer.Lost). A round is the time in which a peer sends one heartbeat to each speaker that
+	// does not watch it. One round before the report, this speaker asks the peer to send a message.
 	silentRounds = 3
 )
 
@@ -36,18 +38,19 @@ type wantedState struct {
 	asked           int       // how many speakers were asked for it
 }
 
-// knownState returns the identification of the peer's state that this speaker has.
+// knownState identifies the state of the peer that this speaker has.
 func (p *peer) knownState() wire.KnownState {
 	return wire.KnownState{ID: p.id, Process: [4]byte(p.instance[:4]), Sequence: p.sequence}
 }
 
-// hasState reports whether the peer is alive and this speaker has the given state of it, or a later state.
-// States of the peer's previous process are obsolete and count as well.
+// hasState reports whether the peer is alive and this speaker has the given state of it, or a later
+// state. It returns true for a state of the peer's previous process as well: such a state is obsolete.
 func (p *peer) hasState(k wire.KnownState) bool {
 	return p.live && (k.Process == [4]byte(p.instance[:4]) && k.Sequence <= p.sequence || k.Process == [4]byte(p.replaced[:4]))
 }
 
-// nextDigest returns the states that the next regular heartbeat names, and removes them from latest.
+// nextDigest returns the states that the next regular heartbeat names: the oldest in m.latest, which it
+// removes from there, and those of the peers in turn.
 func (m *Machine) nextDigest(inTurn []*peer) []wire.KnownState {
 	var known []wire.KnownState
 	count := min(len(m.latest), digestStates)
@@ -60,7 +63,7 @@ func (m *Machine) nextDigest(inTurn []*peer) []wire.KnownState {
 	return known
 }
 
-// noteLatest makes the next digests name the state of a peer.
+// noteLatest makes one of the next digests name the state of a peer.
 func (m *Machine) noteLatest(p *peer) {
 	if !m.isFullMesh() && len(m.latest) < maxLatestStates && !slices.Contains(m.latest, p) {
 		m.latest = append(m.latest, p)
@@ -115,7 +118,8 @@ func (m *Machine) pullWanted(now time.Time) (sends []OutgoingMessage) {
 	return sends
 }
 
-// pullFrom asks a peer for the state of another one, or for some pieces of it.
+// pullFrom asks one peer (from) for the state of another peer (about), or for some pieces of that
+// state.
 func (m *Machine) pullFrom(from, about *peer, missing []uint16) OutgoingMessage {
 	send := m.pullState(from, 0, missing)
 	send.Message.About = about.id
@@ -136,8 +140,9 @@ func (m *Machine) relayPulled(now time.Time, to *peer, msg *wire.Message) []Outg
 	return m.stateOf(now, about, to, missing)
 }
 
-// noteLostInTurn records which of the given peers are lost: alive, not watched by this speaker, and
-// silent for silentRounds rounds. One round earlier it asks them to send a message.
+// noteLostInTurn records which of the given peers are lost: they are alive, this speaker does not watch
+// them, and they have been silent for silentRounds rounds. One round earlier it asks such peers to send
+// a message.
 func (m *Machine) noteLostInTurn(now time.Time, peers []*peer) (asks []OutgoingMessage) {
 	for _, p := range peers {
 		silent := now.Sub(p.received)

@@ -42,13 +42,15 @@ const (
 	maxRefutationsPerInterval = 4
 	// maxAssemblyBytes is the maximum size of all incomplete states together.
 	maxAssemblyBytes = 16 << 20
-	// removalDelay is how long after its last message a dead peer stays a suspect although it is not
-	// expected any more. Speakers with slower profiles confirm the death later. Until then, a heartbeat that
-	// does not name the peer as a suspect would look like a refutation to them.
+	// removalDelay is how long after the last message of a dead peer this speaker still names it as a
+	// suspect, although SetPeers does not name it any more. Speakers with slower profiles confirm the death
+	// later. Until then, a heartbeat that does not name the peer as a suspect would look like a refutation
+	// to them.
 	removalDelay = time.Minute
-	// startTimeout is how long after its last message a starting process counts as running. A start
-	// takes less time. In a large mesh, a speaker that does not watch the process may receive nothing from
-	// the process for that long. Then the speaker does not count the process for a majority.
+	// startTimeout is how long after its last message a process that is starting still counts as running. A
+	// start takes less time. In a large mesh, a speaker that does not watch the process may receive nothing
+	// from the process for that long. Then that speaker does not count the process as a member of its
+	// majority.
 	startTimeout = 3 * time.Second
 )
 
@@ -71,22 +73,22 @@ type Machine struct {
 	byID    map[wire.NodeID]*peer
 	ring    ring
 	version uint64 // grows when the view changes
-	members uint64 // grows when peers come or go
+	members uint64 // grows when the result of Peers changes
 
 	pieces   [][]byte  // of the own state
 	sequence uint64    // of the own state
 	until    time.Time // when the next process of this speaker is expected, if it restarts
 
-	lost       []lb.NodeName // peers that were lost since TakeLost was called
+	lost       []lb.NodeName // peers that were found dead since TakeLost was called
 	restarts   int           // how many live peers are restarting
 	assembling int           // bytes of incomplete states
 	malformed  uint64        // number of states that could not be decoded
-	inDoubt    []*peer       // peers that are not watched, and that several others suspect
+	inDoubt    []*peer       // peers that several other speakers suspect: see isInDoubt
 	leaving    []*peer       // peers that are dead and not expected: see removalDelay
 	published  bool          // a state was published since the last heartbeat
 	restarting bool          // this speaker restarts
-	gossip     int           // position of the last peer that got a heartbeat without watching this speaker
-	turn       int           // position of the last peer that was named in turn in a digest
+	gossip     int           // ring position of the last peer that got a heartbeat although it does not watch this speaker
+	turn       int           // ring position of the last peer that was named in turn in a digest
 	latest     []*peer       // peers whose new states wait to be named in a digest, in the order in which they came
 	unknown    []*peer       // see pullUnknown
 	wanted     []*peer       // peers of which a digest has named a state that this speaker does not have
@@ -98,7 +100,7 @@ type Machine struct {
 	nonce         uint64    // of the last Recheck
 	stalls        uint64    // how often this process stood still for LongStall or longer
 	rechecked     time.Time // when Recheck was called last
-	checking      bool      // all live peers are asked for their state anew
+	checking      bool      // a Recheck is in progress: not all live peers have answered yet
 	introduced    bool      // SetPeers was called
 	polled        time.Time // when pollAllPeers asked all peers; zero: it has not asked
 }
@@ -109,7 +111,7 @@ func New(self lb.NodeName, timing Timing) *Machine {
 }
 
 // SetPeers sets which other speakers are expected. A live speaker that is not expected any more stays
-// until it is lost. A node is left out if another node already has the same ID.
+// until it is found dead. SetPeers ignores a node if another node already has the same ID.
 func (m *Machine) SetPeers(now time.Time, nodes []lb.NodeName) {
 	if !m.introduced {
 		m.introduced = true
@@ -140,8 +142,8 @@ func (m *Machine) SetPeers(now time.Time, nodes []lb.NodeName) {
 	}
 }
 
-// leave removes a peer that is not expected and not alive: at once or, if it was found dead, after
-// removalDelay.
+// leave removes a peer that is neither expected nor alive. If the peer was found dead, it is removed
+// after removalDelay, otherwise at once.
 func (m *Machine) leave(p *peer) {
 	m.members++
 	switch {
@@ -281,8 +283,8 @@ func (m *Machine) HasSuspects() bool {
 	return len(m.inDoubt) > 0 || slices.ContainsFunc(m.watchedPeers(), func(p *peer) bool { return p.live && !p.suspected.IsZero() })
 }
 
-// excuseOwnStall subtracts the time in which this process did not run from the silence of its peers:
-// their messages of that time wait to be read.
+// excuseOwnStall handles a stall, that is, a time in which this process did not run. It does not count
+// that time as silence of the peers: their messages of that time still wait to be read.
 func (m *Machine) excuseOwnStall(now time.Time) {
 	stall := now.Sub(m.lastTick) - m.timing.Interval
 	if !m.lastTick.IsZero() && stall > m.timing.Timeout/2 {
@@ -304,13 +306,15 @@ func (m *Machine) excuseOwnStall(now time.Time) {
 	m.lastTick = now
 }
 
-// HasPeerList reports whether SetPeers has been called. Before the first call, no speaker is missing.
+// HasPeerList reports whether SetPeers has been called. Before the first call, View does not show which
+// speakers are missing.
 func (m *Machine) HasPeerList() bool { return m.introduced }
 
 // MalformedStates returns how many states could not be decoded.
 func (m *Machine) MalformedStates() uint64 { return m.malformed }
 
-// TakeLost returns the peers that were lost since the last call. The caller must reset their sessions.
+// TakeLost returns the peers that were found dead since the last call. The caller must reset their
+// sessions.
 func (m *Machine) TakeLost() []lb.NodeName {
 	lost := m.lost
 	m.lost = nil

@@ -72,11 +72,11 @@ func (m *Machine) pullState(p *peer, nonce uint64, missing []uint16) OutgoingMes
 	return OutgoingMessage{To: p.node, Message: msg}
 }
 
-// pullUnknown asks peers for states that are unknown or incomplete. A peer with a session is asked
-// for its own state. A peer that has relayed some pieces of a state is asked for the other pieces,
-// which may have been lost. A peer whose restart takes too long is not asked: it publishes another
-// state once it goes on. pullUnknown examines only m.unknown: peers that were met or began to relay
-// a state.
+// pullUnknown asks peers for states that are unknown or incomplete. A peer with a session is asked for
+// its own state. A peer that has relayed some pieces of a state is asked for the other pieces, which
+// may have been lost. A peer whose restart takes too long is not asked: if it runs on, it publishes
+// another state. pullUnknown examines only the peers in m.unknown: a session with them has begun, or
+// they have begun to relay a state.
 func (m *Machine) pullUnknown(now time.Time) (sends []OutgoingMessage) {
 	m.unknown = slices.DeleteFunc(m.unknown, func(p *peer) bool {
 		about := p.assembly.about
@@ -104,8 +104,8 @@ func (m *Machine) noteUnknown(p *peer) {
 	}
 }
 
-// isStuck reports whether a peer relays a state of which pieces are missing, and no piece has come
-// for an interval. It drops the assembly if the state is known by now, or if no piece has come for
+// isStuck reports whether a peer relays a state, and no further piece of it has come for an interval.
+// It drops the assembly if this speaker has got the state in another way, or if no piece has come for
 // relayAgainTimeouts timeouts.
 func (m *Machine) isStuck(now time.Time, from *peer) bool {
 	a := &from.assembly
@@ -146,7 +146,8 @@ func (m *Machine) relayState(now time.Time, about, to *peer) []OutgoingMessage {
 	return m.stateOf(now, about, to, nil)
 }
 
-// relayAgainTimeouts is after how many timeouts a state is relayed again, since it may have been lost.
+// relayAgainTimeouts is the number of timeouts after which a state is relayed again: the first messages
+// may have been lost.
 const relayAgainTimeouts = 8
 
 // stateOf returns messages to a peer (to) with the missing pieces of the state of p, or with all
@@ -168,15 +169,16 @@ func (m *Machine) stateOf(now time.Time, p, to *peer, missing []uint16) []Outgoi
 	return sends
 }
 
-// ackTo returns the message that acknowledges the state of a peer: this speaker has acted on it.
+// ackTo returns the message that acknowledges the state of a peer. It shows that this speaker has acted
+// on that state.
 func (m *Machine) ackTo(p *peer) OutgoingMessage {
 	msg := m.newMessage(wire.KindAck)
 	msg.Acked = p.acts.sequence
 	return OutgoingMessage{To: p.node, Message: msg}
 }
 
-// NoteActed records that this speaker has acted on a whole view. It returns acks for restarting peers,
-// which wait for them.
+// NoteActed records that this speaker has acted on the states of all peers in a view. It returns acks
+// for restarting peers, which wait for these acks.
 func (m *Machine) NoteActed(now time.Time, v View) []OutgoingMessage {
 	if m.restarts == 0 {
 		return nil
@@ -211,9 +213,9 @@ func (m *Machine) awaitsAck(p *peer) bool {
 	return p.live && p.met && !p.isRestarting() && p.acked != m.sequence
 }
 
-// LongStall is how long a process can stand still before another speaker may take its addresses: a
-// speaker that has no session with the process sends three probes 100 ms apart to the segment, and
-// takes an address if no answer comes in time.
+// LongStall is how long a process can stand still before another speaker may take its addresses. A
+// speaker that has no session with the process sends three probes for an address to the segment, 100 ms
+// apart, and takes the address if no answer comes in time.
 const LongStall = 200 * time.Millisecond
 
 // Recheck asks all peers with a session for their state again. It is called after this process stood
@@ -267,8 +269,8 @@ func (m *Machine) pullUnchecked() []OutgoingMessage {
 	return sends
 }
 
-// endCheck ends a recheck after two timeouts. If a live peer has not answered by then, other speakers
-// receive from it and relay its state.
+// endCheck ends a Recheck after two timeouts. If a peer has not answered by then and is still alive,
+// other speakers receive from it and relay its state.
 func (m *Machine) endCheck(now time.Time) {
 	if m.checking && now.Sub(m.rechecked) >= 2*m.timing.Timeout {
 		m.checking = false

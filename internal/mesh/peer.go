@@ -7,13 +7,13 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
-// peer is what is known of another speaker.
+// peer is what this speaker has recorded about another speaker.
 type peer struct {
 	node     lb.NodeName
 	id       wire.NodeID
 	position int       // in the ring
 	arc      bool      // this speaker watches it, alive or not
-	wasArc   bool      // arc after the previous findPairs
+	wasArc   bool      // the value of arc after the previous findPairs
 	watched  time.Time // when arc changed last
 	added    time.Time // when SetPeers first named it
 	expected bool      // SetPeers names it: it should be there
@@ -22,34 +22,34 @@ type peer struct {
 	// or an instance whose state another speaker has relayed.
 	met      bool
 	instance wire.Instance
-	replaced wire.Instance // the instance before; others may not have met the new one yet
+	replaced wire.Instance // the instance before this one; other speakers may still relay its states
 	sequence uint64        // of the state that is known, from instance
 	state    wire.State
 	back     time.Time  // when its next process is expected, if it restarts
 	began    time.Time  // when the latest session with it began
-	ended    ackedState // its state when it was lost during a restart: others may still relay that state
-	endedAt  time.Time  // when it was lost during a restart: a peer that was met later may relay that state
+	ended    ackedState // its state when it was found dead during a restart: other peers may still relay that state
+	endedAt  time.Time  // when that was; a relayed copy counts only from a peer whose session with this speaker began later
 	interval time.Duration
 	assembly assembly
 
 	live      bool
-	dead      bool          // it was lost, and nothing has come from it since
+	dead      bool          // it was found dead, and nothing has come from it since
 	asked     time.Time     // when it was asked whether it is alive; zero once a message comes
-	pulled    time.Time     // when its state was last asked for, while none is known
+	pulled    time.Time     // when this speaker last asked for its state, while it has none
 	since     time.Time     // since when it is alive
 	received  time.Time     // when its last message came
 	greeted   time.Time     // when it last asked for a session; zero once a message comes
-	greets    time.Time     // since when it asks for a session, that is, receives nothing; zero once a message comes
+	greets    time.Time     // when it began to ask for a session again and again; zero once a message comes
 	greetGap  time.Duration // between its last two greetings
 	unreached bool          // it asks for a session, and nothing else comes from it
 	silent    bool          // its greetings show that it answers for no address on the link of the mesh
 	lost      bool          // it is alive, but nothing has come from it for a while
 	starting  bool          // its latest state is that of a starting process
 	want      wantedState   // a state of it that a digest has named and this speaker does not have
-	late      bool          // it was silent too when another peer was lost
+	late      bool          // it was silent too when another peer was found dead
 	suspected time.Time     // since when it is suspected here; zero: it is not
-	vanished  time.Time     // the value of suspected, if the reason is that the kernel of its node does not answer
-	accused   bool          // the suspicion was sent to all, and not withdrawn yet
+	vanished  time.Time     // equal to suspected if it is suspected because the kernel of its node does not answer
+	accused   bool          // the suspicion was sent to all peers, and not withdrawn yet
 
 	heartbeat time.Time              // when its last heartbeat came
 	suspects  []wire.NodeID          // the suspects in its last heartbeat
@@ -77,8 +77,8 @@ type relayedState struct {
 // isBackSoon reports whether the peer restarts and its next process can still come in time.
 func (p *peer) isBackSoon(now time.Time) bool { return p.isRestarting() && now.Before(p.back) }
 
-// isOverdue reports whether the restart of the peer takes longer than it published. Its process may
-// still run, but has to publish another state to count as alive again.
+// isOverdue reports whether the restart of the peer takes longer than the time that the peer published.
+// Its process may still run, but has to publish another state to count as alive again.
 func (p *peer) isOverdue(now time.Time) bool { return p.isRestarting() && !now.Before(p.back) }
 
 // endSuspicion ends the suspicion of a peer. The suspicion of a restarting peer stays, since the
@@ -203,15 +203,16 @@ func (m *Machine) NoteGreeted(now time.Time, node lb.NodeName, instance wire.Ins
 		switch gap := now.Sub(p.greeted); {
 		case gap > maxGreetGap: // the first greeting of a series; an older one may have been a recording
 			p.greets, p.greetGap = now, 0
-		case gap > m.timing.Interval/2: // a shorter one is between greetings under two keys
+		case gap > m.timing.Interval/2: // a shorter gap is between two greetings of one round, under different keys
 			p.greetGap = gap
 		}
 		p.greeted, m.greeted = now, now
 	}
 }
 
-// unreachedTime is the minimum time for which a greeting counts. Unanswered greetings come three times
-// a second at first; later each pause is at most twice as long as the previous one.
+// unreachedTime is for how long, at least, a greeting shows that a peer is asking for a session.
+// Unanswered greetings come three times a second at first; later each pause is at most twice as long as
+// the previous one.
 const unreachedTime = time.Second
 
 // maxGreetGap is longer than any pause between unanswered greetings.
@@ -236,9 +237,9 @@ func (m *Machine) noteUnreached(now time.Time) {
 	}
 }
 
-// noteStarting records which starting processes of restarting speakers have stopped sending. No
-// speaker suspects such a process before the time of its restart is over. Until then it would count
-// for a majority.
+// noteStarting records which starting processes of restarting speakers have stopped sending. No speaker
+// suspects such a process before the time of its restart is over. Until then it would still count as a
+// member of the majority.
 func (m *Machine) noteStarting(now time.Time) {
 	if m.restarts == 0 {
 		return
@@ -274,8 +275,8 @@ func (m *Machine) setSilent(p *peer, is bool) {
 	}
 }
 
-// noteAlive records that a message of a peer came. A peer that was lost is alive again if its
-// latest state is known.
+// noteAlive records that a message of a peer came. A peer that was found dead is alive again if this
+// speaker has its latest state.
 func (m *Machine) noteAlive(now time.Time, p *peer, msg *wire.Message) {
 	if p.late {
 		p.late = false
@@ -329,7 +330,7 @@ func (m *Machine) receiveHeartbeat(now time.Time, p *peer, msg *wire.Message) (s
 // another session.
 func (m *Machine) lose(now time.Time, p *peer) {
 	m.setLive(p, false)
-	if p.isRestarting() { // a new process may have published another state since
+	if p.isRestarting() { // not if its new process has already published another state
 		p.ended, p.endedAt = ackedState{p.instance, p.sequence}, now
 		p.state, p.sequence = wire.State{}, 0
 	}
@@ -348,9 +349,9 @@ func (m *Machine) lose(now time.Time, p *peer) {
 }
 
 // NoteVanished records that the kernel of a restarting speaker's node does not answer. This has no
-// effect while the speaker itself sends. Otherwise the speaker is suspected. It is lost only once
-// another watcher suspects it too, or no watcher refutes the suspicion: perhaps only the path to its
-// node is cut.
+// effect while the speaker itself sends. Otherwise the speaker is suspected. It counts as dead only
+// once another watcher suspects it too, or if no watcher refutes the suspicion: perhaps only the path
+// to its node is cut.
 func (m *Machine) NoteVanished(now time.Time, node lb.NodeName) []OutgoingMessage {
 	p := m.peers[node]
 	if p == nil || !p.live || !p.isBackSoon(now) || p.met && now.Sub(p.received) < m.suspectTimeout(p) {

@@ -20,7 +20,7 @@ type ring struct {
 	stale     bool
 	receivers []*peer // peers that watch this speaker and get its heartbeats; outdated while pairs is true
 	watched   []*peer // peers that this speaker watches; outdated while pairs is true
-	pairs     bool    // receivers and watched are to be computed again
+	pairs     bool    // receivers and watched must be computed again
 }
 
 // inRingOrder returns all peers in the order of the ring, from this speaker on.
@@ -93,7 +93,7 @@ func (m *Machine) findPairs(now time.Time) {
 		if p.arc {
 			m.ring.watched = append(m.ring.watched, p)
 		}
-		if p.arc != p.wasArc { // silence counts from now on
+		if p.arc != p.wasArc { // the silence of the peer counts from now on
 			p.wasArc, p.watched, p.suspected = p.arc, now, time.Time{}
 		}
 	}

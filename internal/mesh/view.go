@@ -8,13 +8,13 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
-// View is what is known of the other speakers, at one moment.
+// View is what this speaker has recorded about the other speakers, at one moment.
 type View struct {
 	// Version grows with every change.
 	Version uint64
 	// Peers are the speakers that are alive or restart, sorted by name.
 	Peers []Peer
-	// Missing are speakers that should be there and are not alive, by name.
+	// Missing are the speakers that are expected (see Machine.SetPeers) and not alive, by name.
 	Missing []MissingPeer
 	// Unreached are speakers that run and receive nothing from this one, by name.
 	Unreached []lb.NodeName
@@ -34,8 +34,8 @@ type Peer struct {
 	Since time.Time
 	// Lost: no messages of it have come for a while, but other speakers receive from it.
 	Lost bool
-	// Late: this speaker was silent for more than two of its intervals when another speaker was found
-	// dead, and is still silent.
+	// Late: the speaker was silent for more than two of its heartbeat intervals when another speaker was
+	// found dead, and is still silent.
 	Late bool
 	// Starting: a new process of the speaker runs, and has not decided yet what it owns. After a
 	// restart, State is that of the previous process while Starting is set.
@@ -45,7 +45,7 @@ type Peer struct {
 	sequence uint64
 }
 
-// MissingPeer is another speaker that is not alive.
+// MissingPeer is another speaker that is expected and not alive.
 type MissingPeer struct {
 	// Node is the node that the speaker should run on.
 	Node lb.NodeName
@@ -59,7 +59,7 @@ type MissingPeer struct {
 // Version grows with every change of the view.
 func (m *Machine) Version() uint64 { return m.version }
 
-// View returns what is known of the others.
+// View returns the present view of the other speakers.
 func (m *Machine) View() View {
 	v := View{Version: m.version, Checked: m.IsChecked(), Stalls: m.stalls, Peers: make([]Peer, 0, len(m.peers))}
 	m.inRingOrder()
@@ -77,8 +77,8 @@ func (m *Machine) View() View {
 	return v
 }
 
-// ProbedNodes returns, by name, the nodes whose kernels are to be probed: those of restarting
-// speakers that this speaker watches. If it suspected a speaker before the restart, for example
+// ProbedNodes returns the nodes whose kernels this speaker must probe, sorted by name: the nodes of
+// restarting speakers that it watches. If it suspected a speaker before the restart, for example
 // because of a firewall, it may not reach the kernel either: other speakers probe that kernel.
 func (m *Machine) ProbedNodes() []lb.NodeName {
 	if m.restarts == 0 {

@@ -22,14 +22,15 @@ const (
 	maxAbsentWait = 2 * time.Second
 	// nonceRenewInterval is how long greetings have the same nonce.
 	nonceRenewInterval = time.Second
-	// nonceLifetime is how long a nonce is valid: an answer that was held back for longer proves nothing.
+	// nonceLifetime is how long a nonce is valid: an answer that comes later does not prove that the peer
+	// runs now.
 	nonceLifetime = 2 * time.Second
 	// greetBatch is how many peers are greeted at once. A thousand answers at the same moment would not
 	// fit into a receive buffer of the kernel's default size.
 	greetBatch = 64
 	// greetBatchPause is the pause before the next greetBatch peers are greeted.
 	greetBatchPause = 2 * time.Millisecond
-	// idleWait is how far ahead Next is when nothing is due.
+	// idleWait is how far in the future the time is that Next returns when nothing is due.
 	idleWait = time.Hour
 )
 
@@ -74,7 +75,7 @@ func (t *Table) scheduleGreeting(now time.Time, p *peer) {
 	most := lastGreetWait
 	if p.isAbsent(now) {
 		most = max(lastGreetWait, t.absent.Add(absentPause).Sub(now))
-		if most > maxAbsentWait { // there are too many absent peers for pauses of absentPause
+		if most > maxAbsentWait { // with pauses of absentPause, an absent peer would wait for too long
 			most = maxAbsentWait / 2
 		}
 		t.absent = now.Add(most)
@@ -83,8 +84,8 @@ func (t *Table) scheduleGreeting(now time.Time, p *peer) {
 	p.greeted, p.next = now, now.Add(p.wait)
 }
 
-// noteArrived notes that a datagram came from a peer. If the peer was absent, the path to all
-// absent peers may have been down and is back: they are greeted soon.
+// noteArrived records that a datagram came from a peer. If the peer was absent, perhaps the path to all
+// absent peers was down and is up again. So all absent peers are greeted soon.
 func (t *Table) noteArrived(now time.Time, p *peer) {
 	was := p.asking && p.isAbsent(now)
 	if p.since = now; !was {

@@ -83,7 +83,7 @@ func (k Key) instanceCipher(instance wire.Instance) cipher.AEAD {
 	}
 	aead, err := chacha20poly1305.New(secret)
 	if err != nil {
-		panic(err) // ParseKey has made one
+		panic(err) // ParseKey has made one with a key of this size
 	}
 	return aead
 }

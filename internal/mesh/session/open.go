@@ -12,13 +12,13 @@ import (
 
 // Why a datagram is refused. All but ErrForged are found before anything is decrypted.
 var (
-	// ErrPeer: the sender's node may not have a session.
+	// ErrPeer: the sender's node is not among the nodes of SetPeers.
 	ErrPeer = errors.New("the sender of the datagram is no peer")
 	// ErrFormat: it is not a datagram of this version of the protocol.
 	ErrFormat = errors.New("the datagram is not one of this protocol")
 	// ErrKey: this process does not have the key.
 	ErrKey = errors.New("the datagram is under a key that this speaker does not have")
-	// ErrReplayed: it was received before, or is too old to be sure.
+	// ErrReplayed: it was received before, or is so old that this process cannot check that any more.
 	ErrReplayed = errors.New("the datagram was received before")
 	// ErrUnconfirmed: the instance that sent it has not answered a nonce. A greeting to that
 	// instance becomes due.
@@ -31,9 +31,9 @@ var (
 type OpenedDatagram struct {
 	// Message is in the memory of the datagram; nil: the datagram belongs to a handshake.
 	Message []byte
-	// Instance of the sender, if the datagram is authentic. The instance is confirmed if there is
-	// a Message, or Met. The caller must ignore Greeted and Silent of an instance that it does not
-	// know.
+	// Instance of the sender, if the datagram is authentic. The instance is confirmed if there is a
+	// Message, or if Met is true. The caller must ignore Greeted and Silent unless it has met the instance
+	// before, or another speaker has relayed a state of the instance.
 	Instance wire.Instance
 	// Met: the datagram confirmed an instance, a new one or the same one after Reset.
 	Met bool

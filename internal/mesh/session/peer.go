@@ -35,7 +35,7 @@ type peer struct {
 	met      bool // the instance is confirmed
 	instance wire.Instance
 	window   window
-	keys     [MaxKeys]keyID      // that the instance has
+	keys     [MaxKeys]keyID      // the keys that the instance has
 	keysAt   uint64              // the counter of the greeting that listed them
 	key      int                 // index of the newest own key that the peer has too, or noKey
 	open     [MaxKeys]lazyCipher // for datagrams of the instance, by index of the own key
@@ -44,9 +44,9 @@ type peer struct {
 	since   time.Time     // since when nothing has come from the peer
 	nonce   challenge     // the latest nonce for the peer; not valid if drawn is zero
 	drawn   time.Time     // when nonce was drawn
-	greeted time.Time     // when the last greeting that was due went out
+	greeted time.Time     // when a greeting was last sent because it was due
 	next    time.Time     // when the next greeting is due
-	wait    time.Duration // the last pause
+	wait    time.Duration // the pause between the last greeting that was due and the next one
 
 	answers time.Time // when the budget of answers is full again
 

@@ -85,7 +85,7 @@ func JoinState(pieces [][]byte) (State, error) {
 	return s, nil
 }
 
-// reader reads values one after the other. After the first error it returns zeros.
+// reader reads one value after the other. After the first error it returns zeros.
 type reader struct {
 	rest []byte
 	err  error
@@ -120,8 +120,9 @@ func (r *reader) readNumber() uint64 {
 	return n
 }
 
-// readCount reads how many items follow: no more than the given number, with at least the given number of
-// bytes each. So the length of the message bounds the memory for the items.
+// readCount reads how many items follow. It fails if there are more than most, or if the rest of the
+// message is too short for that many items of at least the given number of bytes each. So the length of
+// the message bounds the memory for the items.
 func (r *reader) readCount(most, bytes int) int {
 	n := r.readNumber()
 	if n > uint64(most) || n > uint64(len(r.rest)/bytes) {

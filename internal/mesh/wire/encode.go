@@ -20,8 +20,8 @@ const (
 	flagIPv6
 )
 
-// AppendMessage appends the message to b. A value out of bounds is left out, or the bound is encoded instead:
-// a receiver would refuse the whole message because of that value.
+// AppendMessage appends the message to b. A value that is out of bounds is left out or replaced by the
+// bound, since a receiver would refuse the whole message because of it.
 func AppendMessage(b []byte, m *Message) []byte {
 	b = append(b, protocolVersion, byte(m.Kind))
 	b = appendNumbers(b, m.Sequence)
@@ -66,7 +66,7 @@ func appendPiece(b []byte, p *Piece) []byte {
 	return append(b, p.Data...)
 }
 
-// SplitState encodes a state in pieces: all of the same size but the last, and at least one.
+// SplitState encodes a state in one or more pieces. All pieces but the last have PieceSize bytes.
 func SplitState(s *State) [][]byte {
 	b := appendState(nil, s)
 	pieces := make([][]byte, 0, len(b)/PieceSize+1)

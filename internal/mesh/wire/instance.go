@@ -2,9 +2,9 @@ package wire
 
 import "encoding/hex"
 
-// Instance identifies one process of a speaker: 16 random bytes, drawn when it starts.
-// Instances have no order. Which instance of a node counts is decided by a handshake
-// (package session), so that no clock and no file has a part in it.
+// Instance identifies one process of a speaker: 16 random bytes, drawn when it starts. Instances have
+// no order. The handshake in package session determines which instance of a node runs now. It needs
+// neither a clock nor a file for that.
 type Instance [16]byte
 
 // String returns the first four bytes in hexadecimal, for logs.

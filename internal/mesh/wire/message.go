@@ -1,6 +1,6 @@
 // Package wire converts the messages between speakers to bytes and back. internal/mesh/session
-// authenticates the messages, and determines which process of which node has sent them. Package wire
-// bounds what it decodes all the same.
+// authenticates the messages, and determines which process of which node has sent them. Although the
+// senders are authenticated, package wire bounds what it decodes.
 package wire
 
 import (
@@ -56,20 +56,22 @@ type Kind uint8
 const (
 	// KindHeartbeat: the sender is alive.
 	KindHeartbeat Kind = 1
-	// KindState is a piece of the state of the sender, or of a node that it vouches for.
+	// KindState is a piece of the state of the sender, or of another node whose state it relays.
 	KindState Kind = 2
-	// KindPull asks for the state of the receiver, or of a node that it receives from.
+	// KindPull asks for the state of the receiver, or of a third node from which the receiver may have it.
 	KindPull Kind = 3
 	// KindAck: the sender has acted on a state of the receiver.
 	KindAck Kind = 4
 )
 
-// Message is what one speaker sends to another. The session gives the sender's node and
-// instance.
+// Message is what one speaker sends to another. The sender's node and instance are not in it: the
+// session determines them.
 type Message struct {
-	// Kind determines which of the fields below are in use.
+	// Kind determines which of the fields below are in use. The comments name the kinds in parentheses;
+	// fields without a kind are in use in all messages.
 	Kind Kind
-	// Sequence numbers the sender's states, from 1; 0: it has none yet.
+	// Sequence is the number of the sender's latest state. States are numbered from 1; 0: the sender has
+	// none yet.
 	Sequence uint64
 	// Interval between two heartbeats of the sender.
 	Interval time.Duration
@@ -77,7 +79,7 @@ type Message struct {
 	// Suspects are the watched nodes from which the sender receives nothing, including nodes that it
 	// has confirmed as dead (Heartbeat).
 	Suspects []NodeID
-	// Known are some of the states of third nodes that the sender has (Heartbeat).
+	// Known names some of the states of third nodes that the sender has (Heartbeat).
 	Known []KnownState
 	// About is the node whose state is asked for; 0: the receiver (Pull).
 	About NodeID

@@ -77,9 +77,9 @@ func newEpoll() (*descriptor, error) {
 	return newPolledDescriptor(fd, "epoll")
 }
 
-// newPolledDescriptor takes over a descriptor that must be registered with the poller of the Go runtime. It fails
-// if that is not possible, such as when fs.epoll.max_user_watches is used up: otherwise a read would not
-// wait.
+// newPolledDescriptor takes over a descriptor that must be registered with the poller of the Go
+// runtime. It fails if that is not possible, for example because fs.epoll.max_user_watches is used up.
+// Without the poller, reading from the descriptor would fail instead of waiting.
 func newPolledDescriptor(fd int, name string) (*descriptor, error) {
 	d, err := newDescriptor(fd, name)
 	if err != nil {

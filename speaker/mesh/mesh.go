@@ -53,7 +53,7 @@ type Mesh struct {
 
 	join  sync.Mutex                 // one call of SetPeers at a time
 	mu    sync.Mutex                 // guards what follows
-	nodes map[netip.Addr]lb.NodeName // by the address that they send from
+	nodes map[netip.Addr]lb.NodeName // by the address that their speakers send from
 	hosts map[lb.NodeName]netip.Addr // the reverse of nodes
 }
 
@@ -84,7 +84,8 @@ func Start(config Config) (*Mesh, error) {
 	return m, nil
 }
 
-// Stop ends the mesh at once. The caller must have published before what the other speakers should receive.
+// Stop ends the mesh at once. The caller must publish before Stop all that the other speakers should
+// still receive.
 func (m *Mesh) Stop() error {
 	m.cancel()
 	err := errors.Join(m.socket.close(), m.timer.close())
@@ -95,8 +96,8 @@ func (m *Mesh) Stop() error {
 	return nil
 }
 
-// SetPeers sets which other speakers are expected, and their addresses. Speakers that are alive and not
-// expected stay until no messages of them arrive any more.
+// SetPeers sets which other speakers are expected, and their addresses. A speaker that is alive and not
+// expected any more stays until it is found dead.
 func (m *Mesh) SetPeers(peers map[lb.NodeName]netip.Addr) {
 	m.join.Lock()
 	defer m.join.Unlock()
@@ -104,8 +105,8 @@ func (m *Mesh) SetPeers(peers map[lb.NodeName]netip.Addr) {
 	m.mu.Lock()
 	hosts := make(map[lb.NodeName]netip.Addr, len(peers))
 	from := make(map[netip.Addr]lb.NodeName, len(peers))
-	// Two nodes may have the same address, such as after a node got another name. Then the address
-	// is that of the expected node.
+	// Two nodes may have the same address, for example after a node got another name. Then the address
+	// belongs to the node that is expected.
 	for _, node := range slices.Concat(slices.Sorted(maps.Keys(peers)), alive) {
 		host, expected := peers[node]
 		if !expected {
@@ -136,7 +137,7 @@ func (m *Mesh) sendHandshake(to lb.NodeName, datagram []byte) {
 func (m *Mesh) sendWith(send func(*socket, []byte, netip.AddrPort) error, to lb.NodeName, datagram []byte) {
 	host, known := m.hostOf(to)
 	if !known || m.socket == nil {
-		return // the session sends its greeting again
+		return // the session will send the greeting again
 	}
 	if err := send(m.socket, datagram, netip.AddrPortFrom(host, m.config.Address.Port())); err != nil {
 		m.config.Log.V(1).Info("a datagram to another speaker was not sent", "node", to, "error", err.Error())

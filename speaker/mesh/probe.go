@@ -16,9 +16,10 @@ import (
 // maxUnansweredProbes is the number of probes in a row without an answer after which a node counts as dead.
 const maxUnansweredProbes = 3
 
-// keepProbing probes the kernels of nodes whose speakers restart. Such a speaker sends no heartbeats, but its
-// node goes on forwarding as long as its kernel answers. A kernel refuses a TCP connection to the port of
-// the mesh, on which no process listens. The kernel of a dead node does not answer.
+// keepProbing probes the kernels of nodes whose speakers restart. Such a speaker sends no heartbeats,
+// but its node goes on forwarding as long as its kernel answers. The probe is a TCP connection to the
+// port of the mesh, which uses UDP. The kernel refuses the connection, since no process listens on that
+// TCP port. The kernel of a dead node does not answer.
 func (m *Mesh) keepProbing(ctx context.Context) {
 	for {
 		select {
@@ -30,7 +31,7 @@ func (m *Mesh) keepProbing(ctx context.Context) {
 	}
 }
 
-// probeWhileRestarting probes until there is no kernel to be probed any more.
+// probeWhileRestarting probes until ProbedNodes returns no nodes any more.
 func (m *Mesh) probeWhileRestarting(ctx context.Context) {
 	tick := time.NewTicker(m.timing.Interval)
 	defer tick.Stop()
@@ -61,7 +62,7 @@ func (u unansweredProbes) noteResult(node lb.NodeName, answers, stoodStill bool)
 	return u[node] >= maxUnansweredProbes
 }
 
-// probedNodes returns the nodes whose kernels are to be probed.
+// probedNodes returns the nodes whose kernels this speaker must probe.
 func (r *runner) probedNodes() []lb.NodeName {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -48,7 +48,7 @@ func sendTo(fd uintptr, datagram []byte, to netip.AddrPort) error {
 	return nil
 }
 
-// forgetEvents removes events that are over from an epoll instance.
+// forgetEvents removes an old event from an epoll instance, without handling it.
 func forgetEvents(epoll uintptr) {
 	var event unix.EpollEvent
 	_, _, _ = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, epoll, uintptr(unsafe.Pointer(&event)), 1, 0, 0, 0)

@@ -38,11 +38,11 @@ type runner struct {
 	since    uint64 // views from this version on are newer than the last stall
 	received wire.Message
 	encoded  []byte
-	onLink   bool          // addresses were once announced on the link of the mesh: see isSilent
+	onLink   bool          // a state that this speaker published had the link of the mesh: see isSilent
 	lastSent *wire.Message // the message that is encoded in the field encoded
 
-	probes  chan struct{}        // has a token when there are kernels to be probed
-	alive   atomic.Int64         // when this process ran last, by clock
+	probes  chan struct{}        // has a token when there are kernels to probe
+	alive   atomic.Int64         // when this process last ran a pass; the time is that of clock
 	clock   func() time.Duration // used to detect that this process stood still; see bootTime
 	now     func() time.Time
 	stalled atomic.Bool
@@ -99,7 +99,7 @@ func (r *runner) withMachineLocked(fn func(time.Time) []machine.OutgoingMessage)
 	r.wakeProber()
 }
 
-// wakeProber wakes the goroutine that probes kernels, if there are any to be probed.
+// wakeProber wakes the goroutine that probes kernels, if there are kernels to probe.
 func (r *runner) wakeProber() {
 	if len(r.machine.ProbedNodes()) > 0 {
 		select {
@@ -159,7 +159,7 @@ func (r *runner) greet(now time.Time) {
 	}
 }
 
-// Peers returns the nodes whose speakers should be there or are alive.
+// Peers returns the nodes whose speakers are expected or alive.
 func (r *runner) Peers() []lb.NodeName {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -174,10 +174,10 @@ func (r *runner) Publish(s wire.State) {
 	})
 }
 
-// isSilent reports whether this speaker answers for no address on the link of the mesh, which its datagrams
-// use. It is isolated, or it has ceased to announce on that link, for example because no host answers
-// there. While this speaker is silent, it takes no address on that link from a speaker from which it receives
-// nothing. So the other speaker need not give up any address.
+// isSilent reports whether this speaker answers for no address on the link of the mesh, which its
+// datagrams use. It is isolated, or it has ceased to announce on that link, for example because no host
+// answers there. While it is silent, it does not take over addresses on that link from a speaker from
+// which it receives nothing. So that speaker can keep its addresses.
 func (r *runner) isSilent(s wire.State) bool {
 	on := slices.ContainsFunc(s.Links, func(l wire.Link) bool {
 		return slices.ContainsFunc(l.Prefixes, func(p netip.Prefix) bool { return p.Contains(r.address) })
@@ -186,8 +186,8 @@ func (r *runner) isSilent(s wire.State) bool {
 	return s.Phase == ownership.Isolated || r.onLink && !on
 }
 
-// Acted implements layer2.Mesh. A speaker that stood still may answer for its addresses again once it has
-// acted on what the other speakers have published since.
+// Acted implements layer2.Mesh. After this process stood still, it may answer for its addresses again
+// once it has acted on a view with the answers of the other speakers to Recheck.
 func (r *runner) Acted(v machine.View) {
 	r.withMachine(func(now time.Time) []machine.OutgoingMessage {
 		if v.Checked && v.Version >= r.since {
@@ -217,16 +217,16 @@ func (r *runner) WaitAcknowledged(ctx context.Context) {
 	}
 }
 
-// gatherTime is for how long arriving datagrams wait after this speaker has sent its heartbeats: other
-// speakers send their heartbeats at the same moment, apart from the difference of clocks and the delay of
-// the network.
+// gatherTime is for how long arriving datagrams wait after this speaker has sent its heartbeats. Other
+// speakers send their heartbeats at the same time, so theirs arrive within a short time. Only the
+// difference between the clocks and the delay of the network separate them.
 const gatherTime = 2 * time.Millisecond
 
-// keepRunning does what is due for the machine and the sessions. It detects that this process stood still,
-// such as when its processor was taken away or its machine moved, and then asks the other speakers for
-// their states anew. After each heartbeat it makes arriving datagrams wait for a moment, so that the
-// heartbeats of other speakers wake up the process only once. While a peer is suspected, datagrams do not
-// wait. keepRunning ends when wait returns false.
+// keepRunning does what is due for the machine and the sessions. It detects that this process stood
+// still, for example because the machine was suspended or moved to another host, and then asks the
+// other speakers for their states anew. After each heartbeat it makes arriving datagrams wait for a
+// moment, so that the heartbeats of other speakers wake up the process only once. While a peer is
+// suspected, datagrams do not wait. keepRunning ends when wait returns false.
 func (r *runner) keepRunning(wait func(time.Duration) bool) {
 	r.alive.Store(int64(r.clock()))
 	for due := time.Duration(0); wait(due); {
@@ -272,8 +272,8 @@ func (r *runner) tick() (next time.Time, calm bool) {
 	return next, calm
 }
 
-// maxStall returns how long this process may stand still before it has to ask the other speakers for their
-// states: well below the timeout, after which they may have taken its addresses.
+// maxStall returns how long this process may stand still before it has to ask the other speakers for
+// their states: half the timeout, after which they may take over its addresses.
 func (r *runner) maxStall() time.Duration { return r.timing.Timeout / 2 }
 
 // recheck asks the other speakers for their states anew. The fields stalled and since change under the same

@@ -12,8 +12,9 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/session"
 )
 
-// receiveBufferBytes is the size of the receive buffer that the kernel is asked for, in bytes. It has room for
-// the answers of a thousand speakers that are greeted at once. net.core.rmem_max often allows less.
+// receiveBufferBytes is the size of the receive buffer that this process requests from the kernel, in
+// bytes. It has room for the answers of a thousand speakers that are greeted at once. net.core.rmem_max
+// often allows less.
 const receiveBufferBytes = 2 << 20
 
 // socket is the UDP socket of the mesh. It reads only datagrams of peers: the kernel drops all other
@@ -30,7 +31,7 @@ type socket struct {
 	// stay in the kernel until address resolution has failed, and would fill the send buffer of udp.
 	// It receives nothing: the kernel drops all that comes to its port.
 	greetings *descriptor
-	// arrivals is an epoll instance that has udp only.
+	// arrivals is an epoll instance that watches only udp.
 	arrivals *descriptor
 	take     func(from netip.Addr, datagram []byte)
 }
@@ -67,12 +68,13 @@ func (s *socket) setEvents(operation int, events uint32) error {
 	})
 }
 
-// setHeld(true) makes arriving datagrams wait in the kernel's buffer. setHeld(false) ends that, and the
-// waiting datagrams are read. The event of a datagram that was read stays in arrivals, and arrivals reports
-// no new event meanwhile. So setHeld(true) removes the old event (ep_modify in fs/eventpoll.c).
+// setHeld(true) makes arriving datagrams wait in the kernel's buffer. After setHeld(false), they are
+// read. The event of a datagram stays in arrivals after the datagram was read, and arrivals reports no
+// new event as long as it has an old one. So setHeld(true) removes the old event (ep_modify in
+// fs/eventpoll.c).
 func (s *socket) setHeld(is bool) {
 	if !is {
-		_ = s.setEvents(unix.EPOLL_CTL_MOD, unix.EPOLLIN) // fails only once it is closed
+		_ = s.setEvents(unix.EPOLL_CTL_MOD, unix.EPOLLIN) // fails only once the socket is closed
 		return
 	}
 	_ = s.setEvents(unix.EPOLL_CTL_MOD, 0)

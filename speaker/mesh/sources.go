@@ -10,9 +10,9 @@ import (
 	"github.com/lbstack/lbstack/internal/sourcefilter"
 )
 
-// sources are the addresses of the peers. Datagrams of other sources are dropped: pods and hosts that
-// reach the port must not use the processor time that answering ARP needs. The zero value has no
-// addresses.
+// sources are the addresses of the peers. Datagrams of other sources are dropped. Otherwise pods and
+// other hosts could send to the port, and use up the processor time that this speaker needs to answer
+// ARP requests. The zero value has no addresses.
 type sources struct {
 	ipv4  bool // the socket's family
 	known atomic.Pointer[map[netip.Addr]lb.NodeName]

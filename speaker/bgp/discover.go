@@ -23,8 +23,8 @@ const (
 	firstAnnouncements    = 5
 	firstAnnounceInterval = 2 * time.Second
 	announceInterval      = 10 * time.Second
-	// silenceTimeout is how long after its last advertisement a router counts as gone: it has not answered
-	// three solicitations.
+	// silenceTimeout is the time without an advertisement after which a router counts as gone. By then it
+	// has not answered three solicitations.
 	silenceTimeout = 3*announceInterval + firstAnnounceInterval
 	// tryDuration is how long a router may take to establish a session. After that, another host that
 	// sends router advertisements is tried: any host of the link can send them.
@@ -35,7 +35,7 @@ const (
 )
 
 // interfaceBackOff is the back-off between attempts to use an interface, which may not exist yet. The
-// back-off starts again after an attempt that lasted for twice the longest wait.
+// back-off starts again after an attempt that lasted for more than twice the longest wait.
 var interfaceBackOff = backoff.Exponential{First: time.Second, Last: 10 * time.Second}
 
 var (
@@ -43,9 +43,10 @@ var (
 	allRouters = netip.MustParseAddr("ff02::2")
 )
 
-// Discover returns a function for Options.Discover. The function finds the router on an interface by its
-// router advertisements (RFC 4861 section 6). It also sends advertisements, by which the router finds
-// this node. In these the router lifetime is 0: the node is no default router.
+// Discover returns a function for Options.Discover. The function finds the router on an interface by
+// its router advertisements (RFC 4861 section 6). It also sends advertisements, by which the router
+// finds this node. In these advertisements the router lifetime is 0, since the node is no default
+// router.
 func Discover(log logr.Logger) func(ctx context.Context, device string, found func(netip.Addr), established func() bool) {
 	return func(ctx context.Context, device string, found func(netip.Addr), established func() bool) {
 		retryDiscovery(ctx, log.WithValues("interface", device), func() error { return discoverRouter(ctx, device, found, established) })
@@ -171,7 +172,7 @@ func (c *routerChoice) handleAdvertisement(now time.Time, from netip.Addr, estab
 	}
 	c.latest = now
 	if established {
-		c.since = now // when the session ends, its router is tried first
+		c.since = now // so that the router of a session that ends has tryDuration for the next one
 	}
 	return true
 }

@@ -21,17 +21,18 @@ import (
 )
 
 const (
-	// firstListenDelay is how long after the first failure listening is tried again. It is short, since
-	// another socket of this process may be about to close the port.
+	// firstListenDelay is how long to wait after the first failure to listen, before listening is tried
+	// again. It is short, since another socket of this process may close soon and free the port.
 	firstListenDelay = 100 * time.Millisecond
-	// maxListenDelay is how long after a failure listening is tried again at most.
+	// maxListenDelay is the longest wait before listening is tried again.
 	maxListenDelay = 5 * time.Second
 	// minAcceptPause is the first pause between two attempts to accept a connection, after file descriptors
 	// or memory have run out. The pause doubles with each failed attempt.
 	minAcceptPause = 5 * time.Millisecond
 	// maxAcceptPause is the longest of these pauses.
 	maxAcceptPause = time.Second
-	// maxWaitingConns is how many connections of one router may wait for the goroutine of their peer.
+	// maxWaitingConns is how many connections of one router may wait until the goroutine of their peer
+	// handles them.
 	maxWaitingConns = 2
 )
 
@@ -59,7 +60,7 @@ type listener struct {
 
 	mu    sync.Mutex
 	peers []bgp.Peer                     // with the addresses of their routers, where these are known
-	keys  map[netip.Addr]bgp.Password    // set on the socket, by router
+	keys  map[netip.Addr]bgp.Password    // the passwords that are set on the socket, by router
 	from  map[netip.Addr]bool            // hosts whose packets the kernel accepts; nil: all hosts
 	fd    func(func(fd int) error) error // runs a function on the socket; nil while the socket is closed
 }
@@ -136,9 +137,9 @@ func (l *listener) set(peers []bgp.Peer) {
 	}
 }
 
-// guardSocket makes the kernel check the source addresses, the signatures and, if all peers have a limit,
-// the hop limits of packets. If the key of a router cannot be set, only that router is not admitted. The
-// caller holds l.mu.
+// guardSocket makes the kernel check the source addresses, the signatures and, if all peers have a
+// limit, the hop limits of packets. If the key of a router cannot be set, the connections of that
+// router are refused, and all others are accepted. The caller holds l.mu.
 func (l *listener) guardSocket(fd func(func(fd int) error) error) {
 	passwords, routers := map[netip.Addr]bgp.Password{}, map[netip.Addr]bool{}
 	least := 255
@@ -238,7 +239,7 @@ func (l *listener) acceptConns(ctx context.Context, on net.Listener, accepted fu
 		conn, err := on.Accept()
 		switch {
 		case isShortage(err):
-			// The connection stays in the queue of the kernel: Accept would fail again at once.
+			// The connection stays in the queue of the kernel, so without a pause Accept would fail again at once.
 			if pause == 0 {
 				l.log.Error(err, "accepting a connection of a router failed; connections wait until the node has file descriptors and memory again")
 			}
@@ -266,8 +267,8 @@ func isShortage(err error) bool {
 	return slices.ContainsFunc([]error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM}, func(e error) bool { return errors.Is(err, e) })
 }
 
-// openSocket opens the socket. The passwords are set before the socket listens, so that no connection is
-// accepted without a signature in between.
+// openSocket opens the socket. The passwords are set before the socket listens, so that no router can
+// connect without a signature before they are set.
 func (l *listener) openSocket(ctx context.Context, at listenPlace, port uint16) (net.Listener, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -326,9 +327,9 @@ func prepareListener(fd int, at listenPlace) error {
 	return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, 255)
 }
 
-// adoptConn prepares a connection that a router made. If the connection was queued before its key was set
-// on the listener, its segments are signed and checked from now on, and it fails if the router does not
-// sign. The filter that the connection inherited from the listener is removed.
+// adoptConn prepares a connection that a router made. If the connection was queued before its key was
+// set on the listener, its segments are signed and checked from now on, and it fails if the router does
+// not sign. The source filter that the connection inherited from the listener is removed.
 func adoptConn(conn net.Conn, p bgp.Peer, router netip.Addr) error {
 	raw, err := conn.(*net.TCPConn).SyscallConn()
 	if err != nil {

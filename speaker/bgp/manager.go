@@ -27,7 +27,7 @@ import (
 type Options struct {
 	// Log records when sessions begin and end.
 	Log logr.Logger
-	// RouterID is the BGP Identifier of this node (RFC 6286), for peers that set none.
+	// RouterID is the BGP Identifier of this node (RFC 6286), for peers without a RouterID of their own.
 	RouterID netip.Addr
 	// Metrics of the sessions.
 	Metrics *Metrics
@@ -41,8 +41,8 @@ type Options struct {
 	Discover func(ctx context.Context, device string, found func(netip.Addr), established func() bool)
 	// Addresses returns the addresses of the node; nil: they are read from the kernel.
 	Addresses func() ([]bgp.NodeAddress, error)
-	// Watch calls set with the addresses of the node, at first and whenever they change, until the
-	// context ends. It runs while there are peers. If Watch is nil, changes are not noticed.
+	// Watch calls set with the addresses of the node, at first and whenever they change, until the context
+	// ends. It runs while there are peers. If Watch is nil, the Manager does not notice changes.
 	Watch func(ctx context.Context, set func([]bgp.NodeAddress))
 	// Paths watches the paths to the routers with BFD.
 	Paths Paths
@@ -164,7 +164,7 @@ func hasSameConfig(x, y bgp.Peer) bool {
 
 func (m *Manager) beginPeer(config bgp.Peer, table routes.Table) *runningPeer {
 	ctx, end := context.WithCancel(m.ctx)
-	// The router retains the routes of the speaker before this one for its restart time.
+	// A router retains the routes of the previous speaker process of this node for the restart time.
 	restarted := time.Since(m.begun) < config.RestartTime
 	p := &peer{
 		ctx: ctx, log: m.Log.WithValues("peer", config.Name), events: make(chan peerEvent, 16), ended: make(chan struct{}), metrics: m.Metrics.metricsOf(config.Name),
@@ -202,9 +202,9 @@ func (m *Manager) forgetPeer(name bgp.PeerName) {
 	delete(m.statuses, name)
 }
 
-// storeStatus stores the status of a session, unless the peer is retired. late is a timer, which
-// storeStatus returns. If the session does not come up, the timer calls Changed once more when the
-// session counts as down.
+// storeStatus stores the status of a session, unless the peer is retired. late is the result of the
+// previous call for this peer, at first nil. It is a timer: if the session does not come up, the timer
+// calls Changed once more when the session counts as down.
 func (m *Manager) storeStatus(s Status, retired *atomic.Bool, metrics peerMetrics, late *time.Timer) *time.Timer {
 	m.statusMu.Lock()
 	before := m.statuses[s.Peer]
@@ -235,7 +235,7 @@ func (m *Manager) SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw [
 }
 
 // watchAddresses watches the addresses of the node while there are peers. When the addresses change,
-// next hops change, and the sessions stay. The caller holds m.mu.
+// the next hops are chosen again, and the sessions stay. The caller holds m.mu.
 func (m *Manager) watchAddresses() {
 	switch {
 	case m.Watch == nil:

@@ -27,7 +27,7 @@ func isOnLocalNetwork(address netip.Addr) bool {
 // next hop any more are withdrawn.
 func (p *peer) renewNextHops() {
 	if p.up == nil {
-		if p.unrouted.Reason == bgp.NoNextHop { // the addresses have changed since
+		if p.unrouted.Reason == bgp.NoNextHop { // the addresses have changed since the problem was found
 			p.unrouted = bgp.Problem{}
 		}
 		return
@@ -60,10 +60,10 @@ func (p *peer) renewNextHops() {
 	p.unrouted = p.routeProblem(without, path)
 }
 
-// routeProblem returns the problem because of which an established session does not announce the routes
-// of a family. without has the names of the families that have no next hop. An unnumbered session
-// requests both families even if the BGPPeer does not: a family that the router does not negotiate is
-// then no problem.
+// routeProblem returns why an established session does not announce the routes of a family; the zero
+// Problem: it announces the routes of all families. without has the names of the families that have no
+// next hop. An unnumbered session requests both families even if the BGPPeer does not. So in an
+// unnumbered session it is no problem if the router does not negotiate a family.
 func (p *peer) routeProblem(without []string, path bgp.SessionPath) bgp.Problem {
 	if len(without) > 0 {
 		return noNextHopProblem(strings.Join(without, " or "), path)
@@ -83,8 +83,8 @@ func noNextHopProblem(families string, path bgp.SessionPath) bgp.Problem {
 		"the node has no %s address that the router could send packets to, so it announces no %s routes to the router: give %s a stable global %s address, or give the Node an InternalIP of this family that is on an interface of the node", families, families, where, families)}
 }
 
-// dialProblem returns the cause on this node why connecting failed; the zero Problem: the cause is not on
-// this node.
+// dialProblem returns why connecting failed, if the cause is on this node. Otherwise it returns the
+// zero Problem.
 func dialProblem(config bgp.Peer, err error) bgp.Problem {
 	field, name := "spec.interface", config.Interface
 	if config.VRF != "" {
@@ -97,8 +97,8 @@ func dialProblem(config bgp.Peer, err error) bgp.Problem {
 		"the node has no device %s, which %s names, so it has no session: correct %s, or select only nodes that have the device", name, field, field)}
 }
 
-// listenProblem returns the problem because of which this node does not accept connections for a passive
-// peer.
+// listenProblem returns why this node does not accept connections for a passive peer; the zero Problem:
+// it accepts them.
 func listenProblem(port uint16, err error) bgp.Problem {
 	if err == nil {
 		return bgp.Problem{}

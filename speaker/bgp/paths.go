@@ -97,8 +97,8 @@ func (m *Manager) StorePathStatus(key speakerbfd.Key, status speakerbfd.Status) 
 	}
 }
 
-// pathFinding has the results of BFD for one path: the latest status, and the last failure since
-// followPaths handled the path. If there was no failure, failure is nil.
+// pathFinding has the results of BFD for one path that followPaths has not handled yet: the latest
+// status, and the last failure. If there was no failure, failure is nil.
 type pathFinding struct {
 	latest  speakerbfd.Status
 	failure *speakerbfd.Status
@@ -119,7 +119,7 @@ func (m *Manager) followPaths() {
 		m.findingsMu.Unlock()
 		for _, r := range m.peers {
 			if f, has := findings[r.path]; has && r.watched {
-				if f.failure != nil && !f.latest.Failed { // the path failed, and is up again already
+				if f.failure != nil && !f.latest.Failed { // the path failed, and has come up again since
 					m.followPath(r, *f.failure)
 				}
 				m.followPath(r, f.latest)

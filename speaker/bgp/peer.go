@@ -67,11 +67,11 @@ type peer struct {
 	addresses []bgp.NodeAddress
 	internal  []netip.Addr
 	hops      bgp.NextHops
-	problem   bgp.Problem // the cause on this node why the last attempt to connect failed; zero: none
-	closed    bgp.Problem // for a passive peer: why this node does not accept connections; zero: it does
+	problem   bgp.Problem // why the last attempt to connect failed, if the cause is on this node; otherwise zero
+	closed    bgp.Problem // for a passive peer: why this node does not accept connections; zero: it accepts them
 	// unrouted is the problem that a family has no next hop, or that the router did not negotiate it. The
 	// problem stays when the session ends, until the next session announces the routes or the cause is
-	// gone: a flapping session does not make the problem come and go.
+	// gone. Otherwise the problem would come and go with a session that flaps.
 	unrouted bgp.Problem
 	passes   *watchdog.Loop
 }
@@ -281,7 +281,7 @@ func (p *peer) closeLink(side session.Side, n *bgp.Notification) {
 	p.releaseLink(l)
 }
 
-// beginSession records the new session, and has all routes sent.
+// beginSession records the new session, and makes sendNext send all routes.
 func (p *peer) beginSession(n session.Negotiated) {
 	p.up, p.restarted, p.problem = &n, false, bgp.Problem{}
 	p.isUp.Store(true)
@@ -404,9 +404,9 @@ func (p *peer) changeLinkPasswords(from, to bgp.Peer) {
 }
 
 // endForGood ends the session for good. It returns when the goroutine of the peer has ended, and after
-// waitForClose. If silent, no NOTIFICATION is sent, so that a router with graceful restart retains the
-// routes. Otherwise the routes are first marked with the community GRACEFUL_SHUTDOWN (RFC 8326); after
-// the time in marked they are withdrawn.
+// waitForClose. If silent is true, no NOTIFICATION is sent, so that a router with graceful restart
+// retains the routes. Otherwise the routes are first marked with the community GRACEFUL_SHUTDOWN (RFC
+// 8326), and withdrawn after the given time.
 func (p *peer) endForGood(ctx context.Context, marked time.Duration, silent bool, n *bgp.Notification, why string) {
 	if !silent {
 		p.enqueue(func(time.Time) []session.Action { p.table.setLeaving(true, p.table.withdrawn); return nil })
@@ -429,9 +429,9 @@ func (p *peer) endForGood(ctx context.Context, marked time.Duration, silent bool
 	p.waitForClose(ctx)
 }
 
-// waitForClose waits until the router has closed its side of all connections, for at most lingerTimeout.
-// BFD must not end before that: a router that BFD informs first treats the end of the session as a failure,
-// and BIRD then refuses connections for a minute (error wait time).
+// waitForClose waits until the router has closed its side of all connections, for at most
+// lingerTimeout. BFD must not end before that. If a router notices the end of BFD first, it treats the
+// end of the session as a failure, and BIRD then refuses connections for a minute (error wait time).
 func (p *peer) waitForClose(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
@@ -445,8 +445,8 @@ func (p *peer) waitForClose(ctx context.Context) {
 	}
 }
 
-// waitWhileMarked waits for a time, in which routers stop using the marked routes. It returns at once if no route is
-// announced.
+// waitWhileMarked waits for the given time, so that routers stop using the marked routes before these
+// are withdrawn. It returns at once if no route is announced.
 func (p *peer) waitWhileMarked(ctx context.Context, d time.Duration) {
 	if d == 0 || len(p.sentPrefixes()) == 0 {
 		return
@@ -477,7 +477,7 @@ func (p *peer) waitForWithdrawals(ctx context.Context) {
 func (p *peer) setRoutes(announce routes.Table, withdraw []netip.Prefix, seen time.Time) {
 	p.enqueue(func(time.Time) []session.Action {
 		p.table.changeWanted(announce, withdraw)
-		// Changes without a session are not in the latency metric: the router causes that delay.
+		// Without a session, changes wait for the router, so they do not count in the latency metric.
 		if p.up != nil && p.changed.IsZero() {
 			p.changed = seen
 		}

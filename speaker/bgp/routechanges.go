@@ -24,7 +24,7 @@ type RouteChanges struct {
 }
 
 // RouteChanges returns for each peer the changes since the last call. Its cost depends on the number of
-// changes, not of routes. Only one consumer may call it.
+// changes, not on the number of routes. Only one consumer may call it.
 func (m *Manager) RouteChanges() map[bgp.PeerName]RouteChanges {
 	m.mu.Lock()
 	peers := maps.Clone(m.peers)
@@ -63,8 +63,8 @@ func (p *peer) routeChanges() RouteChanges {
 	}
 }
 
-// noteChange records that a prefix is about to be announced or withdrawn. Call it before the field sent
-// changes.
+// noteChange records that a prefix is about to be announced or withdrawn. Call it before t.sent is
+// changed.
 func (t *routeTable) noteChange(prefix netip.Prefix, announced bool) {
 	if _, had := t.sent[prefix]; had != announced && !t.unreported {
 		t.unread[prefix] = announced

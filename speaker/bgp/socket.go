@@ -75,8 +75,8 @@ func prepareSocket(fd int, p bgp.Peer, router netip.Addr) error {
 		}
 	}
 	if router.Is6() && !p.Source.IsValid() {
-		// The router does not know temporary addresses (RFC 8981), and the session would end when such
-		// an address is removed (RFC 5014).
+		// The router is not configured for temporary addresses (RFC 8981), and the session would end when the
+		// kernel removes such an address (RFC 5014).
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_ADDR_PREFERENCES, preferPublicSource); err != nil {
 			return fmt.Errorf("preferring stable source addresses: %w", err)
 		}

@@ -28,8 +28,8 @@ type Status struct {
 	// while the session is established, and if this side does not connect (passive peer, revoked
 	// password).
 	Retry time.Duration
-	// Problem is the cause on this node why there is no session, or why the router gets fewer routes than
-	// it should. Without a session, a problem with routes is from the last session.
+	// Problem is why there is no session, or why the router gets fewer routes than it should, if the cause
+	// is on this node. Without a session, a problem with routes is that of the last session.
 	Problem bgp.Problem
 	// Flaps counts unplanned ends of the session. LastFlap is when the last of these ends happened. An
 	// end that comes bgp.StableAfter or more after the last one starts the count at 1 again.
@@ -49,8 +49,9 @@ type Status struct {
 	Changes  uint64
 }
 
-// stateReportDelay is how long the states OpenSent and OpenConfirm must last to be reported: if a router
-// accepts connections and then closes them, the session enters these states every few seconds.
+// stateReportDelay is how long the states OpenSent and OpenConfirm must last to be reported. If a
+// router accepts connections and then closes them, the session enters these states for a moment every
+// few seconds.
 const stateReportDelay = time.Second
 
 // reportStatus passes the status to onStatus if the status has changed.

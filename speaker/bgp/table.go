@@ -11,8 +11,8 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// maxBatchRoutes is how many routes nextMessages returns at most: further routes are sent once the link has
-// written these.
+// maxBatchRoutes is how many routes nextMessages returns at most. Further routes are sent once the link
+// has written these routes.
 const maxBatchRoutes = 2000
 
 // routeTable has the routes of a router. want are the routes that the router should have. sent are the
@@ -30,7 +30,7 @@ type routeTable struct {
 	withdrawn bool
 	// begun: the first routes of the session and the End-of-RIB markers were sent.
 	begun bool
-	// changes counts the changes of sent.
+	// changes counts the changes of the field sent.
 	changes uint64
 	// unread are the prefixes that were announced (true) or withdrawn (false) since the last takeChanges.
 	// unreported: takeChanges was not called in this session yet.
@@ -40,7 +40,8 @@ type routeTable struct {
 	refused map[netip.Prefix]error
 }
 
-// unknownAttributes differ from all other attributes: a route that has them in sent is sent again.
+// unknownAttributes differ from all other attributes: a route that has them in routeTable.sent is sent
+// again.
 var unknownAttributes = &routes.Attributes{}
 
 func newRouteTable(want routes.Table) *routeTable {
@@ -136,7 +137,8 @@ func (t *routeTable) effectiveAttributes(prefix netip.Prefix, s wire.Encoding) *
 	return marked
 }
 
-// messageKey is the key of routes that can go into the same messages.
+// messageKey is the key by which routes are grouped: routes with the same key can go into the same
+// messages.
 type messageKey struct {
 	family     lb.Family
 	attributes *routes.Attributes // nil: to be withdrawn

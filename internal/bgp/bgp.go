@@ -42,15 +42,14 @@ const (
 type Peer struct {
 	// Name of the BGPPeer.
 	Name PeerName
-	// ASN that this node presents: the peer's localASN where there is one, myASN
-	// otherwise.
+	// ASN that this node presents: localASN of the BGPPeer if it is set, otherwise myASN.
 	ASN ASN
 	// Remote is the autonomous system that the router must be in.
 	Remote RemoteASN
 	// Address of the router; invalid if the router is discovered on Interface.
 	Address netip.Addr
-	// Interface is the interface that leads to a router without Address: the session runs between
-	// link-local addresses ("unnumbered").
+	// Interface is the interface that leads to the router, if Address is invalid. The session then runs
+	// between link-local addresses ("unnumbered").
 	Interface string
 	// Port that the router listens on.
 	Port uint16

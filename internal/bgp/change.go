@@ -1,7 +1,7 @@
 package bgp
 
-// ResettingFields returns the names of the changed BGPPeer fields that need a new session: both sides agree
-// on them when a session begins.
+// ResettingFields returns the names of the BGPPeer fields that have changed and require a new session.
+// Such fields take effect only when a session begins.
 func ResettingFields(from, to Peer) []string {
 	fields := []struct {
 		name string

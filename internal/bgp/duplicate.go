@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// PeerCandidate is a peer whose BGPPeer selects the node.
+// PeerCandidate is a peer whose BGPPeer selects the node. Whether it is in effect there depends on the
+// other candidates: see SelectPeers.
 type PeerCandidate struct {
 	Peer
 	// Created is when its BGPPeer was created.
@@ -31,10 +32,10 @@ func (p *Peer) HasSameRouter(q *Peer) bool {
 }
 
 // SelectPeers returns the peers that are in effect on a node, ordered by name. duplicates has, for each
-// other candidate, the peer that is in effect in its place. Of several candidates for one router, one is
-// in effect: the candidate that was in effect for this router before, or else the oldest one, or of
-// equally old ones the first by name. The Source of a candidate must be the source address of its
-// connections, if that address is known.
+// other candidate, the peer that is in effect in its place. Of several candidates for one router, one
+// is in effect: the candidate that was in effect for this router before. If there is none, it is the
+// oldest candidate, and among equally old ones the first by name. The caller must have set Source of
+// each candidate to the source address of its connections, unless that address is unknown.
 func SelectPeers(candidates []PeerCandidate, inEffect map[PeerName]Peer) (selected []Peer, duplicates map[PeerName]PeerName) {
 	order := slices.SortedFunc(slices.Values(candidates), func(x, y PeerCandidate) int {
 		return cmp.Or(cmp.Compare(precedence(&x.Peer, inEffect), precedence(&y.Peer, inEffect)), x.Created.Compare(y.Created), cmp.Compare(x.Name, y.Name))

@@ -19,12 +19,12 @@ type NodeAddress struct {
 	Permanent bool
 }
 
-// NextHop is the next hop of the routes of a family. The zero value: there is none, and no route of the
-// family is announced.
+// NextHop is the next hop of the routes of a family. The zero value means that there is no next hop,
+// and that no route of the family is announced.
 type NextHop struct {
 	// Address of this node. For IPv4 routes it may be an IPv6 address if the router supports that (RFC
-	// 8950). It is link-local only if the session is unnumbered, or if it is an IPv4 address of a network
-	// that the router shares.
+	// 8950). It is link-local only if the session is unnumbered, or if it is an IPv4 address and the router
+	// is on the same network.
 	Address netip.Addr
 	// LinkLocal is sent in addition to a global IPv6 address if the router is on the same network
 	// (RFC 2545 section 3).
@@ -57,12 +57,13 @@ type SessionPath struct {
 // reach this address, or the address is unstable and a stable one exists. In all other cases the next hop
 // is the first of these that exists:
 //   - The address of the session, for IPv4 routes of an unnumbered session with ExtendedNextHop.
-//   - An InternalIP of the node. If the router is direct, the InternalIP must be on the interface
-//     that leads to the router: the router may not accept a next hop of another network (RFC 4271
-//     section 5.1.3).
-//   - A stable address of that interface: the one in use, if it is still there; a configured address
-//     before a learnt one; an address of a network before a single address (/32 or /128), which is
-//     often a virtual address of another program; the lowest one.
+//   - An InternalIP of the node. If the router is on a network of the outgoing interface (Direct), the
+//     InternalIP must be on that interface: the router may not accept a next hop of another network (RFC
+//     4271 section 5.1.3).
+//   - A stable address of the outgoing interface. Of several, the address in use comes first. Then
+//     configured addresses come before learnt ones, then addresses of a network before single addresses
+//     (/32 or /128), which are often virtual addresses of other programs, and then lower addresses
+//     before higher ones.
 //   - The address of the session, for IPv6 routes of an unnumbered session.
 //   - The IPv6 next hop, for IPv4 routes with ExtendedNextHop.
 //   - An InternalIP on any interface of the node, such as a loopback or dummy interface. The router
@@ -124,7 +125,8 @@ func (s SessionPath) sessionFamilyNextHop(local, inUse netip.Addr) netip.Addr {
 	return local // the router reaches this address as long as the session lasts
 }
 
-// interfaceNextHop returns a next hop of a family without regard to the address of the session.
+// interfaceNextHop returns the next hop of a family that is chosen without regard to the address of the
+// session: an InternalIP, or a stable address of the interface Outgoing.
 func (s SessionPath) interfaceNextHop(family func(netip.Addr) bool, inUse netip.Addr) netip.Addr {
 	for _, a := range s.Internal {
 		if family(a) && s.isUsable(a) && (!s.Direct || s.Addresses[s.addressIndex(a)].Interface == s.Outgoing) {
@@ -157,7 +159,8 @@ func (s SessionPath) interfaceNextHop(family func(netip.Addr) bool, inUse netip.
 	}).Prefix.Addr()
 }
 
-// linkLocalNextHop returns the link-local address to send in addition to a global next hop.
+// linkLocalNextHop returns the link-local address to send in addition to a global next hop; invalid:
+// none.
 func (s SessionPath) linkLocalNextHop(beside netip.Addr) netip.Addr {
 	if i := s.addressIndex(beside); !s.Direct || i < 0 || s.Addresses[i].Interface != s.Outgoing {
 		return netip.Addr{}

@@ -40,15 +40,16 @@ type Problem struct {
 type PeerState struct {
 	// Problem of the configuration.
 	Problem
-	// AbsentSince is since when the node has had no session with the router because of the problem; zero:
-	// the node has a session, or tries to begin one.
+	// AbsentSince is when the speaker first found that the problem prevents a session with the router;
+	// zero: the node has a session, or tries to begin one.
 	AbsentSince time.Time
 }
 
 const (
-	// FlappingThreshold is the number of flaps (unplanned ends of an established session) from which on a
+	// FlappingThreshold is the number of flaps (unplanned ends of an established session) at which a
 	// session counts as flapping.
 	FlappingThreshold = 3
-	// StableAfter is how long after its last flap a session counts as stable; its flaps are then removed.
+	// StableAfter is the time without a flap after which a session counts as stable. Its flaps are then not
+	// reported any more.
 	StableAfter = 10 * time.Minute
 )

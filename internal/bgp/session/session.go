@@ -48,9 +48,9 @@ const (
 	// stableAfter is how long a session must have been established to reset the count of failures: the
 	// end of the session then counts as the first failure.
 	stableAfter = 30 * time.Second
-	// quickAttempts is how many failures in a row do not change the time between attempts, which is
-	// ConnectRetry: a router that restarts causes some failures. Each further failure doubles the time
-	// (RFC 4271 section 8.1.1, DampPeerOscillations).
+	// quickAttempts is the number of failures in a row up to which the time between attempts is
+	// ConnectRetry, since a router that restarts causes some failures. Each further failure doubles the
+	// time (RFC 4271 section 8.1.1, DampPeerOscillations).
 	quickAttempts = 3
 	// maxBackOffFactor bounds the time between attempts, as a multiple of ConnectRetry.
 	maxBackOffFactor = 16
@@ -92,7 +92,7 @@ type Negotiated struct {
 
 // The actions. The caller performs them in order.
 type (
-	// Dial has the caller connect to the router, and then call HandleConn or HandleDialFailure.
+	// Dial means that the caller must connect to the router, and then call HandleConn or HandleDialFailure.
 	Dial struct{}
 	// SendOpen sends an OPEN.
 	SendOpen struct {
@@ -132,7 +132,7 @@ type Machine struct {
 	reported      State
 	last          string // the last error
 	lastAt        time.Time
-	lastIsRefusal bool // last is the reason why one side refused the other
+	lastIsRefusal bool // the last error is the reason why one side refused the other
 	// failures counts the failures in a row. After too many of them a passive side accepts no
 	// connection until quietUntil.
 	failures   int
@@ -147,7 +147,7 @@ type Machine struct {
 // conn is one TCP connection.
 type conn struct {
 	state     State
-	opened    bgp.Open // the OPEN of the router; set from OpenConfirm on
+	opened    bgp.Open // the OPEN of the router; set in the states OpenConfirm and Established
 	hold      time.Duration
 	keepalive time.Duration
 	holdAt    time.Time // when the hold time, or the time to wait for an OPEN, ends; zero: never
@@ -244,8 +244,8 @@ func (m *Machine) HandleConn(now time.Time, side Side) []Action {
 		return m.takeActions(now)
 	}
 	if up := m.establishedConn(); up != nil {
-		// A router that supports graceful restart and connects has lost the session that is still
-		// established here (RFC 4724 section 4.2).
+		// If a router that supports graceful restart connects, it has lost the session that is still
+		// established on this side (RFC 4724 section 4.2).
 		if side != TheirSide || up.opened.Capabilities.GracefulRestart == nil {
 			m.out = append(m.out, Reject{bgp.NewCease(bgp.ConnectionCollision, "")})
 			return m.takeActions(now)
@@ -253,7 +253,7 @@ func (m *Machine) HandleConn(now time.Time, side Side) []Action {
 		m.closeAll(now, nil, "the router restarted")
 	}
 	if m.conns[side] != nil {
-		m.closeConn(side, nil) // the side has given up its older connection
+		m.closeConn(side, nil) // the side does not use its older connection any more
 	}
 	m.conns[side] = &conn{state: OpenSent, holdAt: now.Add(m.openTime())}
 	m.out = append(m.out, SendOpen{side, m.ownOpen()})
@@ -372,7 +372,8 @@ func (m *Machine) establishedConn() *conn {
 	return nil
 }
 
-// connect begins an attempt to connect, unless there is one or this side may not connect now.
+// connect begins an attempt to connect, unless an attempt is under way or this side may not connect
+// now.
 func (m *Machine) connect(now time.Time) {
 	m.retryAt = time.Time{}
 	if !m.started || m.config.Passive || m.dialing || m.conns[OurSide] != nil || m.establishedConn() != nil || m.WaitsForBFD() || m.config.Revoked {
@@ -408,7 +409,8 @@ func (m *Machine) backOff() time.Duration {
 
 func (m *Machine) openTime() time.Duration { return cmp.Or(m.config.OpenWithin, openTimeout) }
 
-// answerRefresh answers a ROUTE-REFRESH: it has all routes sent again.
+// answerRefresh answers a ROUTE-REFRESH: the action RefreshRequested makes the caller send all routes
+// again.
 func (m *Machine) answerRefresh(now time.Time) {
 	m.refreshAt, m.refreshed = time.Time{}, now
 	m.out = append(m.out, RefreshRequested{})

@@ -12,7 +12,7 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// Encoding defines how routes are written for one router, as negotiated in the session.
+// Encoding defines how routes are written for one router. Its values are those of the session.
 type Encoding struct {
 	// ASN of this side.
 	ASN bgp.ASN

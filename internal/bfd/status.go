@@ -20,8 +20,8 @@ type Status struct {
 	Transmit, Receive, Detection time.Duration
 	// Since is when State changed last.
 	Since time.Time
-	// Transitions counts changes of State. Flaps counts how often State left Up and no administrator of
-	// either side took the session down.
+	// Transitions counts changes of State. Flaps counts how often State left Up although no administrator
+	// of either side took the session down.
 	Transitions, Flaps uint64
 	// In and Out count the received and the sent packets of the session.
 	In, Out uint64

@@ -39,22 +39,22 @@ type Machine struct {
 	remote remoteState
 
 	advertised intervals // sent in packets
-	inEffect   intervals // used by this side; set to advertised when the poll sequence ends
+	inEffect   intervals // used by this side; equal to advertised unless a poll sequence is running
 	polling    bool
 	polled     bool // a packet of the running poll sequence was sent
 
-	// doubted is a packet that arrived while the session was Up and that does not name the session.
-	// doubtUntil is when this packet is accepted, unless another packet arrives first; zero: no packet
-	// waits.
+	// doubted is a packet that arrived while the session was Up, and in which our discriminator is missing:
+	// see Receive. doubtUntil is when this packet is accepted, unless a packet with our discriminator
+	// arrives first; zero: no packet waits.
 	doubted    wire.Packet
 	doubtUntil time.Time
 
 	fraction float64       // part of the interval to wait before the next packet (jitter)
-	sent     time.Time     // when the last packet was sent, answers to polls not counted
+	sent     time.Time     // when the last packet was sent, not counting answers to polls
 	received time.Time     // when the last packet of the other side was accepted
-	ran      time.Time     // when this side ran last
-	grace    time.Duration // added to the detection time, until the next packet
-	extended bool          // grace was set since the last packet
+	ran      time.Time     // when a method of this side last handled a packet or a timer
+	grace    time.Duration // added to the detection time until the next packet arrives: see extendDeadline
+	extended bool          // grace has been set since the last packet arrived
 }
 
 // New returns a session that is Down. The discriminator must not be 0, and no other session of this
@@ -88,9 +88,10 @@ func (m *Machine) Profile() bfd.Profile { return m.profile }
 // Receive handles a packet of the other side (RFC 5880 section 6.8.6), and returns packets to send at
 // once. The caller has checked that the packet belongs to this session.
 //
-// While the session is Up the other side knows our discriminator. A packet without it comes from a side
-// that has restarted or has declared us down, or from a host that forges an address. Such a packet is
-// accepted after one interval, unless a packet that names the session arrives first.
+// While the session is Up, the packets of the other side have our discriminator. A packet without it
+// comes from another side that has restarted or has declared this side down, or from a host that forges
+// the address. Such a packet is accepted after one interval, unless a packet with our discriminator
+// arrives first.
 func (m *Machine) Receive(now time.Time, p wire.Packet) []wire.Packet {
 	if m.status.State == bfd.Up && p.Yours == 0 {
 		m.ran = now
@@ -225,7 +226,7 @@ func (m *Machine) expire(now time.Time) (changed bool) {
 	if m.status.State == bfd.Init || m.status.State == bfd.Up {
 		changed = m.enterDown(now, bfd.DetectionTimeExpired)
 	}
-	// AdminDown of the other side stays until another packet arrives.
+	// If the other side reported AdminDown, Remote stays AdminDown until another packet arrives.
 	if m.status.Remote != bfd.AdminDown {
 		m.status.Remote = bfd.Down
 	}

@@ -69,11 +69,12 @@ func (m *Machine) jitterFraction() float64 {
 	return 0.75 + (most-0.75)*m.chance()
 }
 
-// RepeatState returns a packet with the present state, to send at once although none is due. It returns none
-// while a passive side may not send.
+// RepeatState returns a packet with the present state, to send at once although no packet is due. It
+// returns no packet while a passive side may not send.
 func (m *Machine) RepeatState(now time.Time) []wire.Packet { return m.newStatePackets(now) }
 
-// newStatePackets returns a packet with the present state, and none while a passive side may not send.
+// newStatePackets returns a packet with the present state. It returns no packet while a passive side
+// may not send.
 func (m *Machine) newStatePackets(now time.Time) []wire.Packet {
 	if m.profile.Passive && m.remote.discriminator == 0 {
 		return nil
@@ -120,9 +121,10 @@ func (m *Machine) adoptWantedIntervals() {
 	m.polling = false
 }
 
-// startPoll starts a poll sequence for the wanted intervals. Until it ends, this side does not send less
-// often, and does not detect a failure sooner (RFC 5880 section 6.8.3). A further change waits for the
-// end: the Final packet does not show which change it answers.
+// startPoll starts a poll sequence for the wanted intervals. Until it ends, this side does not send
+// less often, and does not detect a failure sooner (RFC 5880 section 6.8.3). If the wanted intervals
+// change during a poll sequence, the change waits for the next one: a Final packet does not show which
+// change it answers.
 func (m *Machine) startPoll() {
 	if m.polling || m.advertised == m.wantedIntervals() {
 		return
@@ -132,8 +134,8 @@ func (m *Machine) startPoll() {
 	m.inEffect = intervals{tx: min(m.inEffect.tx, m.advertised.tx), rx: max(m.inEffect.rx, m.advertised.rx)}
 }
 
-// endPoll ends the poll sequence (RFC 5880 section 6.5). A Final packet that arrives before the poll was
-// sent answers an earlier poll.
+// endPoll ends the poll sequence (RFC 5880 section 6.5). A Final packet that arrives before the first
+// packet of this poll sequence was sent answers an earlier poll, and is ignored.
 func (m *Machine) endPoll() {
 	if m.polling && m.polled {
 		m.polling = false
@@ -142,9 +144,10 @@ func (m *Machine) endPoll() {
 	}
 }
 
-// extendDeadline gives the other side more time if this side stood still for longer than one interval:
-// packets that arrived meanwhile may wait to be read. The other side gets the time in which this side did
-// not run, and at least one interval from now. This happens at most once between two packets.
+// extendDeadline gives the other side more time if this side did not run for longer than one interval:
+// packets that arrived in that time may still wait to be read. The other side gets the time in which
+// this side did not run, and at least one interval from now. This happens at most once between two
+// packets.
 func (m *Machine) extendDeadline(now time.Time) {
 	due, _ := m.Next()
 	if due.Before(m.ran) {

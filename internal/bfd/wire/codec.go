@@ -91,7 +91,7 @@ func flagBit(set bool, bit byte) byte {
 	return 0
 }
 
-// toMicroseconds converts an interval to the nearest one that a packet can have.
+// toMicroseconds converts an interval to microseconds, within the bounds of what a packet can have.
 func toMicroseconds(d time.Duration) uint32 {
 	return uint32(min(max(d, 0), MaxInterval) / time.Microsecond)
 }

@@ -39,8 +39,8 @@ type Packet struct {
 	Demand bool
 	// Multiplier is the receiver's detection time, as a number of intervals of the sender.
 	Multiplier uint8
-	// Mine is the sender's discriminator, never 0. Yours is the receiver's discriminator; 0: the sender
-	// does not know it.
+	// Mine is the sender's discriminator, never 0. Yours is the receiver's discriminator; 0: the sender has
+	// not received it.
 	Mine, Yours uint32
 	// DesiredMinTx is the interval at which the sender wants to send.
 	DesiredMinTx time.Duration

@@ -2,8 +2,8 @@
 // timers; the state machine is in internal/bfd/session.
 //
 // One goroutine owns all sessions; each socket has a goroutine that reads from it. Sockets are opened
-// only when a session needs them. If another program of the host has the port, the sessions report that
-// as their Problem, and opening is tried again.
+// only when a session needs them. If another program of the host uses the port, the sessions report
+// that as their Problem, and the engine tries again later.
 package bfd
 
 import (
@@ -30,7 +30,8 @@ const (
 	lateTickDelay = 20 * time.Millisecond
 )
 
-// reopenBackoff is the back-off between attempts to open sockets. A packet that is sent resets it.
+// reopenBackoff is the back-off between attempts to open sockets. It starts again when a packet has
+// been sent.
 var reopenBackoff = backoff.Exponential{First: 3 * time.Second, Last: 10 * time.Second}
 
 // Key identifies the path that a session watches. No two sessions have the same key.
@@ -63,8 +64,8 @@ type Options struct {
 	Log logr.Logger
 	// Metrics may be nil.
 	Metrics *Metrics
-	// Changed is called when the state, Problem, Failed or RemoteAdminDown of a wanted session has changed.
-	// The engine's goroutine calls it: it must not block. It may be nil.
+	// Changed is called when State, Problem, Failed or the result of IsRemoteAdminDown has changed for a
+	// wanted session. The engine's goroutine calls it: it must not block. It may be nil.
 	Changed func(Key, Status)
 	// Network opens the sockets; nil: they are sockets of the kernel.
 	Network Network
@@ -79,7 +80,7 @@ type Engine struct {
 	wake         chan struct{}
 	arrived      chan arrivedPacket
 	socketErrors chan socketError
-	stopSent     chan struct{} // closed when Stop's first AdminDown is sent
+	stopSent     chan struct{} // closed when Stop has sent the first AdminDown of each session
 	done         chan struct{} // closed when the goroutine has ended
 
 	mu              sync.Mutex

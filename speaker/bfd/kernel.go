@@ -26,8 +26,8 @@ func NewKernelNetwork() Network { return kernelNetwork{} }
 
 type kernelNetwork struct{}
 
-// Listen implements Network. SO_REUSEADDR is not set: with it, the speaker and a bfdd of the host would
-// take each other's packets.
+// Listen implements Network. SO_REUSEADDR is not set: with it, the speaker and another BFD program of
+// the host, such as bfdd, would take each other's packets.
 func (kernelNetwork) Listen(c PacketClass) (Receiver, error) {
 	network, wildcard := "udp4", netip.IPv4Unspecified()
 	if c.IPv6 {

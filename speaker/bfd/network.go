@@ -10,8 +10,8 @@ const (
 
 // Network opens sockets. Its methods may be called while other sockets are read.
 type Network interface {
-	// Listen opens the socket on which the packets of a class arrive. Its error wraps
-	// syscall.EADDRINUSE if another program has the port.
+	// Listen opens the socket on which the packets of a class arrive. Its error wraps syscall.EADDRINUSE if
+	// another program uses the port.
 	Listen(PacketClass) (Receiver, error)
 	// Dial opens the socket that a session's packets are sent from. Its error wraps
 	// syscall.EADDRINUSE if the port is taken.
@@ -53,8 +53,8 @@ type Arrival struct {
 type Receiver interface {
 	// Read waits for a datagram. Its error is net.ErrClosed after Close.
 	Read(buffer []byte) (Arrival, error)
-	// Admit sets the addresses from which datagrams are accepted. Datagrams from all other addresses are
-	// dropped as far as the network supports that: Read may still return some of them.
+	// Admit sets the addresses from which datagrams are accepted. An implementation drops datagrams from
+	// other addresses as far as it can: Read may still return some of them.
 	Admit(sources []netip.Addr) error
 	// Close ends Read.
 	Close() error

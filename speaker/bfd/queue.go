@@ -23,8 +23,8 @@ func (q *queue) takeDue(now time.Time) *watchedSession {
 	return heap.Pop(&q.list).(*watchedSession)
 }
 
-// set records when something is due for a session. If nothing is due (any is false), it removes the
-// session.
+// set records when something is due for a session (at). If any is false, nothing is due, and set
+// removes the session.
 func (q *queue) set(w *watchedSession, at time.Time, any bool, now time.Time) {
 	if !at.Equal(w.due) {
 		w.due, w.queued = at, now

@@ -29,7 +29,7 @@ type listener struct {
 type arrivedPacket struct {
 	class  PacketClass
 	packet wire.Packet
-	// Arrival without its bytes: the buffer is used again.
+	// Arrival has everything but the bytes of the datagram (Packet), since their buffer is used again.
 	Arrival
 }
 
@@ -59,8 +59,8 @@ func (e *Engine) listen(ctx context.Context, c PacketClass) error {
 	return nil
 }
 
-// admitSources makes each socket accept only packets of the routers that have a session on the socket. The kernel
-// drops most other packets, and read drops the rest.
+// admitSources makes each socket accept only packets of the routers that have a session on the socket.
+// The kernel drops most other packets, and read drops those that the kernel passes.
 func (e *Engine) admitSources() {
 	sources := map[PacketClass]map[netip.Addr]bool{}
 	for _, w := range e.sessions {
@@ -101,8 +101,8 @@ func (e *Engine) close(l *listener) {
 	delete(e.listeners, l.class)
 }
 
-// read reads a socket until it fails or is closed. When the engine is behind, packets wait in the buffer of
-// the socket, which the kernel bounds.
+// read reads a socket until it fails or is closed. While the engine handles earlier packets, packets
+// wait in the buffer of the socket, which the kernel bounds.
 func (e *Engine) read(ctx context.Context, l *listener) {
 	buffer := make([]byte, 512)
 	for {
@@ -122,7 +122,8 @@ func (e *Engine) read(ctx context.Context, l *listener) {
 			continue
 		}
 		if !l.class.Multihop && a.TTL != 255 {
-			// RFC 5881 section 5. The kernel has dropped such packets already where it supports that.
+			// RFC 5881 section 5. A kernel that applies IP_MINTTL or IPV6_MINHOPCOUNT to UDP has already dropped
+			// such packets.
 			e.options.Metrics.countIgnored(ignoredTTL)
 			continue
 		}
@@ -181,9 +182,10 @@ func (e *Engine) receive(a arrivedPacket) {
 	e.recordStatus(w, now)
 }
 
-// findSession returns the session of a packet; nil: there is none. A packet that names a session (its Yours is not
-// 0) belongs to that session, but only if the addresses match too, since discriminators can be guessed. A
-// packet that names no session belongs to the session that matches it most specifically.
+// findSession returns the session of a packet; nil: there is none. If Yours is not 0, the packet
+// belongs to the session with this discriminator, but only if the addresses match too, since
+// discriminators can be guessed. If Yours is 0, the packet belongs to the matching session whose key is
+// most specific (see specificity).
 func (e *Engine) findSession(a arrivedPacket) *watchedSession {
 	if a.packet.Yours != 0 {
 		if w := e.byDiscriminator[a.packet.Yours]; w != nil && w.matches(a) {

@@ -64,8 +64,9 @@ func (e *Engine) run(ctx context.Context) {
 	}
 }
 
-// drainArrived handles the packets that have arrived already, before a session is declared down. It handles at
-// most as many as fit into the channel: a host that sends without end must not delay the other sessions.
+// drainArrived handles the packets that have already arrived, so that no session is declared down while
+// its packet waits. It handles at most as many packets as fit into the channel: a host that keeps
+// sending must not delay the other sessions.
 func (e *Engine) drainArrived() {
 	for range cap(e.arrived) {
 		select {
@@ -103,7 +104,7 @@ func (e *Engine) applyWanted(ctx context.Context, now time.Time) {
 		case !known:
 			e.addSession(ctx, key, p, now)
 			continue
-		case w.adminDownsLeft > 0: // it is wanted again
+		case w.adminDownsLeft > 0: // the session is ending, and is wanted again
 			w.adminDownsLeft = 0
 			w.machine.SetAdminDown(now, false)
 		}
@@ -204,7 +205,7 @@ func hasStatusChanged(before, after Status) bool {
 		before.IsRemoteAdminDown() != after.IsRemoteAdminDown()
 }
 
-// logChange logs changes of the status that administrators have to know.
+// logChange logs changes of the status that matter to administrators.
 func (e *Engine) logChange(w *watchedSession, s Status) {
 	log := e.options.Log.WithValues(w.logValues()...)
 	switch {

@@ -29,11 +29,11 @@ type watchedSession struct {
 	link           int // index of the interface that packets must arrive on; 0: any interface
 	port           uint16
 	problem        string
-	ttl            int       // TTL of the last packet, if the packet was dropped for it; otherwise 0
+	ttl            int       // TTL of the last packet, if the packet was dropped because of its TTL; otherwise 0
 	sendFailed     bool      // the last packet could not be sent; problem is why
 	retry          time.Time // when to open the sockets again; zero: no attempt is planned
-	failures       int       // failures to open a socket or to send, since the last packet that was sent
-	adminDownsLeft int       // AdminDown packets still to be sent before the session is removed; 0: it is not ending
+	failures       int       // how often opening a socket or sending has failed since a packet was sent
+	adminDownsLeft int       // AdminDown packets that must still be sent before the session is removed; 0: the session is not ending
 	nextAdminDown  time.Time
 
 	reported    Status
@@ -109,7 +109,7 @@ func (e *Engine) openSockets(ctx context.Context, w *watchedSession, now time.Ti
 	}
 }
 
-// retryLater sets the time to open the sockets again. It grows with each failure.
+// retryLater sets the time to open the sockets again. The wait grows with each failure.
 func (w *watchedSession) retryLater(now time.Time) {
 	w.failures++
 	w.retry = now.Add(reopenBackoff.Wait(w.failures))
@@ -151,8 +151,9 @@ func (e *Engine) chooseSourcePort() uint16 {
 	}
 }
 
-// send sends packets. A packet that the kernel does not accept is lost, as any packet can be. Unless only a
-// buffer was full, the socket is opened again later: the interface may have come back with another index.
+// send sends packets. A packet that the kernel does not accept is lost, as any packet can be. Unless
+// the reason was a full buffer, the socket is opened again later: the interface may have been created
+// again with another index.
 func (e *Engine) send(w *watchedSession, now time.Time, packets []wire.Packet) {
 	for _, p := range packets {
 		if w.sender == nil {

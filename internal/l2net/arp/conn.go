@@ -16,7 +16,7 @@ import (
 type Conn struct {
 	socket   socket
 	hardware packet.MAC
-	answer   [headerLength + 28]byte // for the reading goroutine; the parts that every answer has are set already
+	answer   [headerLength + 28]byte // for the reading goroutine; the parts that are the same in all answers are already set
 }
 
 // socket is the part of packet.Socket that a connection uses.

@@ -19,10 +19,10 @@ const (
 	headerLength = 14
 )
 
-// announcementFrames returns the frames that announce an IPv4 address at a hardware address: a gratuitous
-// request (RFC 5227 section 2.3) and a gratuitous reply, both broadcast. Some hosts learn only from
-// requests, others only from replies. The target of the reply has the hardware address of the sender:
-// otherwise Linux does not treat the reply as gratuitous.
+// announcementFrames returns the frames that announce an IPv4 address at a hardware address: a
+// gratuitous request (RFC 5227 section 2.3) and a gratuitous reply, both broadcast. Some hosts update
+// their ARP caches only from requests, others only from replies. The target of the reply has the
+// hardware address of the sender: otherwise Linux does not treat the reply as gratuitous.
 func announcementFrames(address netip.Addr, hardware packet.MAC) ([2][]byte, error) {
 	request, err := broadcastFrame(arp.OperationRequest, hardware, address, packet.MAC{}, address)
 	if err != nil {

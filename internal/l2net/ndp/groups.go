@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxGroupsPerSocket is how many groups one socket joins at most: the kernel bounds the memory of a
-// socket's options (net.core.optmem_max, 20 KiB on older kernels).
+// maxGroupsPerSocket is how many groups one socket joins at most. The kernel bounds the memory for the
+// options of a socket, its groups included (net.core.optmem_max, 20 KiB before Linux 6.8).
 const maxGroupsPerSocket = 100
 
 // groupMember is a socket that joins groups. Solicitations for an address may not arrive until a socket has
@@ -107,8 +107,8 @@ func (m memberSocket) Join(group netip.Addr) error {
 	return nil
 }
 
-// Leave leaves a group. If the interface does not exist any more, its memberships have ended already,
-// which is no error.
+// Leave leaves a group. It is no error if the interface does not exist any more: then its memberships
+// have already ended.
 func (m memberSocket) Leave(group netip.Addr) error {
 	err := unix.SetsockoptIPv6Mreq(m.fd, unix.IPPROTO_IPV6, unix.IPV6_LEAVE_GROUP, m.groupRequest(group))
 	if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) && !errors.Is(err, unix.ENODEV) {

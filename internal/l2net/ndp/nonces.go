@@ -6,14 +6,14 @@ import (
 	"github.com/mdlayher/ndp"
 )
 
-// maxNonces is how many nonces of this connection are stored: enough for some hundred addresses that are
-// probed at once. A probe that is looped back arrives soon after it was sent.
+// maxNonces is how many nonces of this connection are stored. They are enough for several hundred
+// addresses that are probed at once: a probe that is looped back arrives soon after it was sent.
 const maxNonces = 2048
 
-// probeNonces stores the nonces of the probes that this connection sent last.
+// probeNonces stores the nonces of the latest probes of this connection.
 type probeNonces struct {
 	mu    sync.Mutex
-	last  []string // a ring
+	last  []string // a ring buffer
 	next  int
 	known map[string]bool
 }

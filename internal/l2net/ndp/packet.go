@@ -18,10 +18,10 @@ type frameBuilder struct {
 }
 
 // answerFrame returns the frame that answers a solicitation with a hardware address (RFC 4861 section
-// 7.2.4). The Override flag is set: the hardware address replaces a cached one. A host that probes has no
-// address yet. The answer to a probe therefore goes to all nodes, unsolicited, which defends the address
-// (RFC 4862 section 5.4.3). Any other answer has the address itself as its source, as if a kernel had the
-// address: some hosts accept no other source.
+// 7.2.4). The Override flag is set: the hardware address replaces a cached one. A host that probes has
+// no address yet. The answer to a probe therefore goes to all nodes, unsolicited, which defends the
+// address (RFC 4862 section 5.4.3). Any other answer has the address itself as its source, like the
+// answer of a kernel that has the address: some hosts accept no other source.
 func (s frameBuilder) answerFrame(m packet.Message, at packet.MAC) ([]byte, error) {
 	from, to, frameTo, solicited := m.Asks, m.From, m.Sender, true
 	if m.Probe {
@@ -31,9 +31,10 @@ func (s frameBuilder) answerFrame(m packet.Message, at packet.MAC) ([]byte, erro
 	return s.wrapMessage(frameTo, from, to, newAdvertisement(m.Asks, at, solicited))
 }
 
-// announcementFrames returns the frames that announce an address at this interface: an unsolicited
-// advertisement to all nodes (RFC 4861 section 7.2.6), and one to all routers, which may then create a
-// cache entry for the address (RFC 9131 section 6.1.2).
+// announcementFrames returns the frames that announce an address at this interface. One is an
+// unsolicited advertisement to all nodes (RFC 4861 section 7.2.6). The other is an unsolicited
+// advertisement to all routers, which may then create a cache entry for the address (RFC 9131 section
+// 6.1.2).
 func (s frameBuilder) announcementFrames(address netip.Addr) ([2][]byte, error) {
 	var frames [2][]byte
 	for i, to := range []netip.Addr{netip.IPv6LinkLocalAllNodes(), netip.IPv6LinkLocalAllRouters()} {

@@ -10,13 +10,14 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// MaxRanges is how many ranges a filter compares an address with at most. The program for 64 ranges stays
-// far below the 4096 instructions that the kernel accepts.
+// MaxRanges is how many ranges a filter compares an address with at most. The program for 64 ranges has
+// far fewer than the 4096 instructions that the kernel accepts.
 const MaxRanges = 64
 
 // CoveringRanges returns ranges, in order, that contain all the addresses. The addresses must be of one
-// family. There are at most limit ranges: if the addresses form more runs than that, the ranges also
-// contain the smallest gaps between runs, and so as few other addresses as possible.
+// family. There are at most limit ranges. If the addresses form more runs of consecutive addresses than
+// that, the ranges also contain the smallest gaps between the runs, so that they contain as few other
+// addresses as possible.
 func CoveringRanges(addresses []netip.Addr, limit int) []lb.Range {
 	singles := make([]lb.Range, 0, len(addresses))
 	for _, a := range addresses {

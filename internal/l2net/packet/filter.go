@@ -8,7 +8,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// maxPacketBytes is how many bytes of a passed packet the socket gets at most: more than any packet has.
+// maxPacketBytes is how many bytes of a packet a filter passes to the socket at most. It is so large
+// that no packet is truncated.
 const maxPacketBytes = 0xffff
 
 // PassInstruction returns the instruction that ends a filter program and passes the packet.
@@ -41,7 +42,7 @@ func PassWithin(offset uint32, ranges []lb.Range) []bpf.Instruction {
 // passRange returns instructions that pass a packet whose address is from first to last. It builds the
 // program from the end, since a jump needs the number of instructions to skip.
 func passRange(first, last []uint32) []bpf.Instruction {
-	shared := 0 // words at the beginning, which have to be equal
+	shared := 0 // number of words at the beginning that are equal in first and last, and must be equal in the address
 	for shared < len(first) && first[shared] == last[shared] {
 		shared++
 	}
@@ -57,8 +58,8 @@ func passRange(first, last []uint32) []bpf.Instruction {
 	return block
 }
 
-// loadWord returns instructions that load a word of the address. The only word of an IPv4 address is loaded
-// already.
+// loadWord returns instructions that load a word of the address. The only word of an IPv4 address is
+// already loaded.
 func loadWord(i, of int) []bpf.Instruction {
 	if of == 1 {
 		return nil
@@ -95,9 +96,10 @@ func toWords(address []byte) []uint32 {
 // packetOtherHost is PACKET_OTHERHOST of linux/if_packet.h.
 const packetOtherHost = 3
 
-// dropOtherHosts returns the beginning of each program. It drops frames for other hosts, which arrive if the
-// interface is promiscuous. It also drops frames of a VLAN without an interface, which the kernel marks
-// in the same way. The virtual machine of golang.org/x/net/bpf does not support these instructions.
+// dropOtherHosts returns the beginning of each program. It drops frames for other hosts, which arrive
+// if the interface is promiscuous. It also drops frames of a VLAN that has no interface on this node,
+// since the kernel marks them in the same way. The virtual machine of golang.org/x/net/bpf, which unit
+// tests use, does not support these instructions.
 func dropOtherHosts() []bpf.Instruction {
 	return []bpf.Instruction{
 		bpf.LoadExtension{Num: bpf.ExtType},

@@ -31,7 +31,8 @@ func (m MAC) Hardware() net.HardwareAddr { return net.HardwareAddr(m[:]) }
 // String returns the usual notation.
 func (m MAC) String() string { return m.Hardware().String() }
 
-// Message is the content of one packet. In a packet of no interest, Asks and Claims are both invalid.
+// Message is the content of one packet. If the packet neither asks for an address nor claims one, Asks
+// and Claims are both invalid.
 type Message struct {
 	// Asks is the address whose hardware address the sender requests; invalid: it requests none.
 	Asks netip.Addr
@@ -40,8 +41,8 @@ type Message struct {
 	// Probe means that the sender requests the address because it wants to use the address itself
 	// (RFC 5227 section 2.1.1, RFC 4862 section 5.4).
 	Probe bool
-	// Sender is, in a request, the source of the frame, to which an answer is sent. In a message that
-	// only claims, it is the hardware address in the packet.
+	// Sender is, in a request, the source of the frame, to which an answer is sent. In any other message,
+	// it is the hardware address that the message has for the claimed address.
 	Sender MAC
 	// Via is the source of the frame if it differs from Sender: one host then answers on behalf of
 	// another host. Zero: the source is Sender.

@@ -55,11 +55,11 @@ func Listen(ifi *net.Interface, etherType int) (*Socket, error) {
 	return s, nil
 }
 
-// Filter replaces the program that decides in the kernel which packets are read. It may be called at any
-// time: each packet meets either the old or the new program. Filter calls the function program with
-// MaxRanges. While the kernel has no memory for the result, Filter calls the function again, each time
-// with half as many ranges. The kernel bounds the memory of a socket's options, the old program included
-// (net.core.optmem_max, 20 KiB before Linux 6.8).
+// Filter replaces the program that decides in the kernel which packets are read. It may be called at
+// any time: for each packet, either the old or the new program decides. Filter calls the function
+// program with MaxRanges. If the kernel has no memory for the resulting program, Filter calls the
+// function again and again, each time with half as many ranges. The kernel bounds the memory of a
+// socket's options, the old program included (net.core.optmem_max, 20 KiB before Linux 6.8).
 func (s *Socket) Filter(program func(ranges int) []bpf.Instruction) error {
 	return attachLargest(func(ranges int) error { return s.attach(program(ranges)) })
 }

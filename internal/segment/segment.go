@@ -1,8 +1,8 @@
-// Package segment decides what to ask the network segments of a node by ARP and NDP (RFC 5227, RFC 4861),
-// and evaluates the answers. They show whether the node receives anything from a segment at all, and which
-// addresses hosts there answer for. They also show the hardware addresses of nodes whose speakers have
-// never sent to this one. A speaker that cannot rely on the other speakers asks the segments before it
-// announces an address.
+// Package segment decides what to ask the network segments of a node by ARP and NDP (RFC 5227, RFC
+// 4861), and evaluates the answers. They show whether the node receives anything from a segment at all,
+// and which addresses hosts there answer for. They also show the hardware addresses of nodes from whose
+// speakers this speaker has never received anything. A speaker that cannot rely on the other speakers
+// asks the segments before it announces an address.
 //
 // The package has no clock and no sockets: the caller passes the time and the answers, and sends the
 // probes.
@@ -30,25 +30,27 @@ const (
 	// is for one of these addresses. If the host does not answer within answerWait, all its addresses are
 	// probed anew.
 	checkInterval = 200 * time.Millisecond
-	// FreeLifetime is for how long the result that an address is free is valid.
+	// FreeLifetime is how long an address counts as free after its probes stayed unanswered. Then it is
+	// probed again.
 	FreeLifetime = time.Second
-	// witnessInterval is the time between two batches of probes for the witnesses and nodes of a link.
+	// witnessInterval is the time between two batches of probes for the witnesses and nodes of a link (see
+	// Questions).
 	witnessInterval = 100 * time.Millisecond
 	// witnessBatchSize is the size of a batch.
 	witnessBatchSize = 4
 	// searchBatchSize is the size of a batch while nothing is received from the link.
 	searchBatchSize = 16
-	// maxBatchNodes bounds the nodes in a batch.
+	// maxBatchNodes bounds the probes for nodes in a batch.
 	maxBatchNodes = 2
 	// nodeInterval is the time between two probes of a node that has answered, or has left probeCount
 	// probes unanswered.
 	nodeInterval = 2 * time.Second
-	// nodeTimeout is how long the hardware address of a node must have been silent before another
+	// nodeTimeout is the time without an answer from the hardware address of a node, after which another
 	// hardware address that answers for the node replaces it.
 	nodeTimeout = 3 * nodeInterval
 	// maxFoundHosts bounds the hosts of a link that are probed because they sent a request: see NoteRequest.
 	maxFoundHosts = 16
-	// ReachedLifetime is how long an answer is evidence that the node receives from a segment.
+	// ReachedLifetime is how long after an answer the node counts as receiving from the segment.
 	ReachedLifetime = time.Second
 )
 
@@ -69,29 +71,30 @@ type Probe struct {
 
 // Questions are what the segments are asked.
 type Questions struct {
-	// Witnesses are the addresses of other hosts of each link, such as its gateway. They answer while the
-	// node receives from the segment. A link without witnesses has an entry too.
+	// Witnesses are the addresses of other hosts of each link, such as its gateway. Their answers show that
+	// the node receives from the segment. A link without witnesses has an entry too.
 	Witnesses map[Link][]netip.Addr
 	// Nodes are IP addresses of other nodes, one for each node. Their answers show the hardware addresses
 	// of these nodes, and that this node receives from the segment.
 	Nodes map[Link][]netip.Addr
-	// Addresses to probe for, each on its links.
+	// Addresses maps each address to probe for to the links on which to probe.
 	Addresses map[netip.Addr][]Link
 }
 
 // Results are what the answers show.
 type Results struct {
-	// Reached is when the last answer, or the last request of a host (see NoteRequest), arrived on each
-	// link.
+	// Reached is, for each link, when the last answer or the last request of a host (see NoteRequest)
+	// arrived.
 	Reached map[Link]time.Time
-	// Hosts are the hosts that answered a short time ago, and when each answered last on each link.
+	// Hosts are the hosts that answered within ReachedLifetime, and when each of them last answered on the
+	// link.
 	Hosts map[LinkHost]time.Time
-	// Free are addresses that no host answered for. Each is mapped to the time at which that was found.
+	// Free has the addresses for which no host answered, and when that was found.
 	Free map[netip.Addr]time.Time
 	// InUse are addresses that a host answers for.
 	InUse map[netip.Addr]AddressUse
-	// Nodes are the hardware addresses that answered for Questions.Nodes. A hardware address that
-	// answers for several nodes is that of a proxy, and is left out.
+	// Nodes are the hardware addresses that answered for Questions.Nodes. A hardware address that answers
+	// for several nodes belongs to a proxy, and is left out.
 	Nodes map[netip.Addr]Hardware
 	// NodesAsked means that each of Questions.Nodes has answered or has left several probes unanswered.
 	NodesAsked bool
@@ -122,7 +125,7 @@ type Machine struct {
 	hosts     map[Hardware]*knownHost
 	reached   map[Link]time.Time
 	answered  map[LinkHost]time.Time
-	shown     map[Link]time.Time // by link: the last time in reached that counted as a change of the results
+	shown     map[Link]time.Time // for each link, the last time in reached that counted as a change of the results
 	changed   bool
 }
 
@@ -132,7 +135,7 @@ type addressQuery struct {
 	sent  int        // probes of the present round
 	at    time.Time  // when the last probe was sent; zero: none was
 	free  time.Time  // when it was found to be free; zero: it was not
-	use   AddressUse // zero: no host answered
+	use   AddressUse // the host that answers for the address; zero: none has answered
 }
 
 // linkWitnesses has the witnesses and nodes of a link, and the state of probing them.
@@ -159,7 +162,7 @@ type nodeQuery struct {
 // knownHost is a host that answers for addresses.
 type knownHost struct {
 	at      time.Time // when one of its addresses was probed last
-	waiting bool      // its answer is awaited
+	waiting bool      // a probe was sent to it, and its answer has not come yet
 }
 
 // New returns a machine without questions.
@@ -194,8 +197,8 @@ func (m *Machine) SetQuestions(q Questions) {
 	m.forgetUnusedHosts()
 }
 
-// witnessesOf returns the entry of a link in m.witnesses, and adds it if it is missing. Probing continues
-// where it was in before, the former entries.
+// witnessesOf returns the entry of a link in m.witnesses, and adds it if it is missing. before has the
+// former entries: if it has one for the link, the new entry continues the former one's probing.
 func (m *Machine) witnessesOf(link Link, before map[Link]*linkWitnesses) *linkWitnesses {
 	w := m.witnesses[link]
 	if w == nil {
@@ -231,7 +234,7 @@ func (m *Machine) NoteAnswer(now time.Time, link Link, address netip.Addr, hardw
 	h.waiting = false
 }
 
-// noteReceived notes that this node receives from the segment of a link.
+// noteReceived records that this node receives from the segment of a link.
 func (m *Machine) noteReceived(now time.Time, link Link) {
 	m.reached[link] = now
 	if now.Sub(m.shown[link]) >= ReachedLifetime/4 {
@@ -299,8 +302,8 @@ func (m *Machine) Step(now time.Time, send func(Probe) bool) {
 	}
 }
 
-// stepQuery returns whether a probe is due for an address for which no host answers. It also records that
-// the address is free, or that this result is too old.
+// stepQuery returns whether a probe is due for an address for which no host answers. It also records
+// when the address is found to be free, and when this result becomes too old.
 func (m *Machine) stepQuery(now time.Time, q *addressQuery) bool {
 	switch {
 	case !q.free.IsZero():
@@ -308,7 +311,7 @@ func (m *Machine) stepQuery(now time.Time, q *addressQuery) bool {
 			return false
 		}
 		q.free, q.sent, m.changed = time.Time{}, 0, true
-		return true // at once
+		return true // the next series of probes begins at once
 	case q.at.IsZero():
 		return true
 	case q.sent < probeCount:
@@ -377,8 +380,8 @@ func (m *Machine) stepWitnesses(now time.Time, link Link, send func(Probe) bool)
 	}
 }
 
-// dueNodes returns up to maxBatchNodes nodes of a link that are to be probed. The nodes whose last probe is the
-// oldest come first.
+// dueNodes returns up to maxBatchNodes nodes of a link for which a probe is due. The nodes whose last
+// probe is the oldest come first.
 func (m *Machine) dueNodes(now time.Time, w *linkWitnesses) (due []netip.Addr) {
 	for _, address := range w.nodes {
 		n, wait := m.nodes[address], nodeInterval
@@ -426,14 +429,14 @@ func (m *Machine) checkHosts(now time.Time, send func(Probe) bool) {
 		if h.waiting || now.Sub(h.at) < checkInterval {
 			continue
 		}
-		h.at, h.waiting = now, true // until it answers
+		h.at, h.waiting = now, true // NoteAnswer resets waiting when the host answers
 		if !m.queries[address].probeLinks(now, address, send) {
 			h.waiting = false
 		}
 	}
 }
 
-// forgetUnusedHosts forgets hosts that answer for no address that is asked about.
+// forgetUnusedHosts removes the hosts that answer for none of the addresses in the present questions.
 func (m *Machine) forgetUnusedHosts() {
 	used := map[Hardware]bool{}
 	for _, q := range m.queries {
@@ -442,10 +445,10 @@ func (m *Machine) forgetUnusedHosts() {
 	maps.DeleteFunc(m.hosts, func(h Hardware, _ *knownHost) bool { return !used[h] })
 }
 
-// StepInterval is how often Step is to be called while anything is asked.
+// StepInterval is how often the caller must call Step while IsAsking returns true.
 const StepInterval = 25 * time.Millisecond
 
-// IsAsking returns whether anything is asked.
+// IsAsking returns whether there are any questions.
 func (m *Machine) IsAsking() bool { return len(m.queries)+len(m.witnesses) > 0 }
 
 // TakeChanged returns whether the results may have changed since the last call.

@@ -13,25 +13,26 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Listener bounds the number of connections of a listener that are open at once. A new connection beyond
-// the bound is accepted, and another connection is closed: if new connections were refused, a few idle
-// ones would shut out the probes of the kubelet. The closed connection is the oldest one of the source
-// that has the most connections. A source with one connection therefore loses it only if no source has
-// more than one. Listener also bounds the processor time of connections: how many are accepted each
-// second, and how many are served.
+// Listener bounds the number of connections of a listener that are open at once. A new connection
+// beyond the bound is accepted, and another connection is closed. Otherwise a host could fill the bound
+// with idle connections, and so shut out the probes of the kubelet. The closed connection is the oldest
+// one of the source that has the most connections. A source with one connection therefore loses it only
+// if no source has more than one. Listener also bounds how many connections are accepted each second,
+// and how many are served, since each costs processor time.
 type Listener struct {
 	net.Listener
 	limits Limits
-	pace   connPacer // of the goroutine that accepts
+	pace   connPacer // used only by the goroutine that calls Accept
 
 	mu      sync.Mutex
 	open    []*conn                  // oldest first
 	sources map[netip.Prefix]*source // the sources that have a connection
 }
 
-// maxAcceptedPerSecond is how many connections are accepted each second, including those that are closed at once.
-// Further connections wait in the queue of the kernel, which drops connections when the queue is full. A
-// client that tries again after a second, as kernels do, is delayed and not refused.
+// maxAcceptedPerSecond is how many connections are accepted each second, including those that are
+// closed at once. Further connections wait in the queue of the kernel, which drops connections when the
+// queue is full. Then the kernel of the client tries again after a second, so the client is delayed but
+// not refused.
 const maxAcceptedPerSecond = 10000
 
 // Limits are the bounds of a Listener.
@@ -40,9 +41,9 @@ type Limits struct {
 	Connections int
 	// Bytes is how many bytes may be read from each connection. After that, a read returns io.EOF.
 	Bytes int64
-	// PerSecond is how many connections are served each second, and in a burst; 0: any number. Beyond
-	// this rate, only a source that has not connected for a second is served; the connections of other
-	// sources are closed before anything is read from them.
+	// PerSecond is how many connections are served each second, in one burst or spread over the second; 0:
+	// any number. Beyond this rate, a connection is served only if its source has not connected for a
+	// second. Other connections are closed before anything is read from them.
 	PerSecond int
 	// Allow reports whether a source may connect; nil: every source may. A connection from any other
 	// source is closed before anything is read from it.
@@ -94,10 +95,10 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// receiveBufferBytes and sendBufferBytes are the sizes of a connection's buffers in the kernel, which uses up to
-// twice as much for the packets. This memory counts for the container, and by default the kernel buffers
-// 4 MiB of a long answer that the client does not read. With a smaller send buffer, answers would wait
-// for delayed acknowledgements.
+// receiveBufferBytes and sendBufferBytes are the sizes of a connection's buffers in the kernel, which
+// uses up to twice as much for the packets. This memory counts towards the memory limit of the
+// container. By default, the kernel would buffer up to 4 MiB of an answer that the client does not
+// read. With a smaller send buffer than this one, answers would wait for delayed acknowledgements.
 const receiveBufferBytes, sendBufferBytes = 16 << 10, 64 << 10
 
 // setBuffers sets the buffer sizes of a connection. Errors are ignored: the connection may have ended
@@ -108,7 +109,7 @@ func setBuffers(c net.Conn) {
 	}
 }
 
-// source is a block of addresses that has connections.
+// source is a block of addresses (see sourceBlock) from which connections are open.
 type source struct {
 	block netip.Prefix
 	open  int // number of connections
@@ -161,7 +162,7 @@ func connToClose(open []*conn) *conn {
 	return found
 }
 
-// conn is a connection that the listener counts until it is closed.
+// conn is an open connection, which the listener counts until it is closed.
 type conn struct {
 	net.Conn
 	left     int64 // bytes that may still be read; only the reading goroutine uses it
@@ -185,8 +186,8 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// Abort closes a connection with a reset, after which the kernel stores nothing about it. Errors are
-// ignored: the connection is closed in any case.
+// Abort closes a connection with a reset, so that the kernel frees all memory of the connection at
+// once. Errors are ignored: the connection is closed in any case.
 func Abort(c net.Conn) {
 	if tcp, is := c.(*net.TCPConn); is {
 		_ = tcp.SetLinger(0)
@@ -202,8 +203,8 @@ func sourceOf(c net.Conn) netip.Addr {
 	return netip.Addr{}
 }
 
-// sourceBlock returns the block in which an address counts: the IPv4 address itself, or the /64 from
-// which an IPv6 host chooses its addresses.
+// sourceBlock returns the block of addresses that counts as one source: an IPv4 address itself, or the
+// /64 from which an IPv6 host chooses its addresses.
 func sourceBlock(a netip.Addr) netip.Prefix {
 	bits := a.BitLen()
 	if a.Is6() {

@@ -11,14 +11,15 @@ import (
 const (
 	// restPeriod is the time without a connection after which a source is served even beyond the rate.
 	restPeriod = time.Second
-	// slotCount is the number of slots that store when sources connected last. Beyond the rate, at most one
-	// source of each slot is served in a restPeriod: sources that share a slot count as one.
+	// slotCount is the number of slots that store when sources last connected. Several sources may share a
+	// slot, and then count as one source: beyond the rate, at most one connection of a slot is served in
+	// each restPeriod.
 	slotCount = 1024
 )
 
 // connPacer decides which connections are served. Up to the rate, all are served. Beyond the rate, only
-// sources that connect seldom are served, such as a kubelet or Prometheus: a source that floods the port
-// impedes only itself. One goroutine at a time may use it.
+// sources that connect seldom are served, such as a kubelet or Prometheus. So a source that floods the
+// port delays only itself. One goroutine at a time may use it.
 type connPacer struct {
 	rate *rate.Limiter // nil: there is no bound
 	seed maphash.Seed

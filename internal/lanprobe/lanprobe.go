@@ -1,5 +1,5 @@
-// Package lanprobe has the contract between kubectl lbstack who --probe and the program that sends the
-// requests: the command line of the program, and the result that it writes to the termination message
+// Package lanprobe defines what kubectl lbstack who --probe and the program that sends the requests
+// exchange: the command line of the program, and the result that it writes to the termination message
 // of its container. It is pure and sends nothing: speaker/probe sends the requests, and
 // internal/maintenance creates the pod.
 package lanprobe
@@ -16,7 +16,8 @@ import (
 	"github.com/lbstack/lbstack/internal/bounded"
 )
 
-// ProbeCommand is the first argument that makes the speaker program only send requests and end.
+// ProbeCommand is the first argument of the speaker program that makes it send requests, collect the
+// answers and end, instead of running as a speaker.
 const ProbeCommand = "probe"
 
 const (
@@ -80,7 +81,7 @@ type Answer struct {
 
 // Result has the answers to a request.
 type Result struct {
-	// Answers are sorted, none is listed twice, and there are at most MaxAnswers.
+	// Answers are sorted and distinct, and there are at most MaxAnswers.
 	Answers []Answer `json:"answers"`
 	// Own means that an interface of the node itself has the address. A node does not answer its own
 	// requests.
@@ -93,8 +94,8 @@ type Result struct {
 // Encode returns the result as a termination message, which has at most 4096 bytes.
 func (r Result) Encode() ([]byte, error) { return json.Marshal(r.cutToBounds()) }
 
-// cutToBounds returns the result, cut to the bounds of a message: it has few items, sorted, each short and
-// in ASCII.
+// cutToBounds returns the result, cut so that it fits into a termination message: its items are sorted,
+// at most MaxAnswers or MaxInterfaces each, short, and in ASCII.
 func (r Result) cutToBounds() Result {
 	r.Answers = slices.Clone(r.Answers)
 	for i, a := range r.Answers {
@@ -114,7 +115,8 @@ func (r Result) cutToBounds() Result {
 
 func cutText(text string) string { return bounded.Cut(strings.Map(asciiRune, text), maxTextBytes) }
 
-// asciiRune returns a question mark for each character that has several bytes in JSON.
+// asciiRune returns a question mark for each character that takes several bytes in JSON, and other
+// characters unchanged.
 func asciiRune(c rune) rune {
 	if c < ' ' || c > '~' || strings.ContainsRune("\"\\<>&", c) {
 		return '?'

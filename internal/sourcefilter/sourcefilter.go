@@ -1,7 +1,8 @@
-// Package sourcefilter attaches a filter to a socket. With it the kernel drops packets from hosts that are
-// not peers of the protocol. Such packets then cost no buffers, no connection, and no processor time
-// of the program. The filter is no authentication: hosts of the same network can forge addresses.
-// Programs must also check addresses themselves, since the filter may pass packets of other hosts.
+// Package sourcefilter attaches a filter to a socket. The filter makes the kernel drop packets from
+// hosts that are not peers of the program. Such packets then take no buffers, open no connections, and
+// cost the program no processor time. The filter is no authentication: hosts of the same network can
+// forge addresses. Programs must also check addresses themselves, since the filter may pass packets of
+// other hosts.
 package sourcefilter
 
 import (
@@ -17,15 +18,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MaxAddresses is the number of addresses that fit into a filter (BPF_MAXINSNS). With more addresses, the
-// filter passes all packets.
+// MaxAddresses is the largest number of addresses in a filter: the kernel bounds its instructions
+// (BPF_MAXINSNS). With more addresses, the filter passes all packets.
 const MaxAddresses = 2000
 
-// Attach makes the kernel drop packets to a socket unless they come from one of the sources. It replaces
-// an earlier filter. ipv4 is whether the socket is an IPv4 socket; sources of the other family are
-// ignored. Of an IPv6 address only the last four bytes are compared. All packets pass if there are too
-// many sources, or if the kernel has no memory for the filter (net.core.optmem_max). On a listening TCP
-// socket the filter drops handshakes; accepted connections inherit the filter.
+// Attach makes the kernel drop packets to a socket unless they come from one of the sources. It
+// replaces an earlier filter. If ipv4 is true, the socket is an IPv4 socket, otherwise an IPv6 socket;
+// sources of the other family are ignored. The filter compares only the last four bytes of an IPv6
+// address. All packets pass if there are too many sources, or if the kernel has no memory for the
+// filter (net.core.optmem_max). On a listening TCP socket the filter drops handshakes; accepted
+// connections inherit the filter.
 func Attach(fd int, ipv4 bool, sources []netip.Addr) error {
 	sources = slices.DeleteFunc(slices.Clone(sources), func(a netip.Addr) bool { return a.Is4() != ipv4 })
 	if len(sources) > MaxAddresses {

@@ -15,8 +15,8 @@ type Exponential struct {
 	Last time.Duration
 }
 
-// ShorterWait returns the shorter of two waits. A wait that is not positive does not count. If neither
-// counts, it returns 0.
+// ShorterWait returns the shorter of two waits. It ignores a wait that is not positive. If neither is
+// positive, it returns 0.
 func ShorterWait(x, y time.Duration) time.Duration {
 	if x <= 0 || y > 0 && y < x {
 		return max(y, 0)

@@ -267,8 +267,8 @@ func isShortage(err error) bool {
 	return slices.ContainsFunc([]error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM}, func(e error) bool { return errors.Is(err, e) })
 }
 
-// openSocket opens the socket. The passwords are set before the socket listens, so that no router can
-// connect without a signature before they are set.
+// openSocket opens the socket. The passwords are set before the socket listens, so that the signatures
+// of the first connections are checked too.
 func (l *listener) openSocket(ctx context.Context, at listenPlace, port uint16) (net.Listener, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -191,8 +191,9 @@ func (m *Machine) dueInDoubt(now time.Time, p *peer) time.Time {
 	return p.asked.Add(m.suspectTimeout(p))
 }
 
-// isInDoubt reports whether this speaker has to doubt that a peer is alive: several other speakers
-// suspect the peer, and this speaker does not watch it, or began to watch it only a short time ago.
+// isInDoubt reports whether this speaker has to doubt that a peer is alive. Several other speakers must
+// suspect the peer. In addition, this speaker must not watch the peer, or must have begun to watch it
+// only a short time ago.
 func (m *Machine) isInDoubt(now time.Time, p *peer) bool {
 	if !p.live || m.hasWatchedLong(now, p) || p.isRestarting() {
 		return false

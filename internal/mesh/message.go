@@ -213,9 +213,9 @@ func (m *Machine) awaitsAck(p *peer) bool {
 	return p.live && p.met && !p.isRestarting() && p.acked != m.sequence
 }
 
-// LongStall is how long a process can stand still before another speaker may take its addresses. A
-// speaker that has no session with the process sends three probes for an address to the segment, 100 ms
-// apart, and takes the address if no answer comes in time.
+// LongStall is how long a process can stand still before another speaker may take its addresses. Before
+// another speaker takes an address from a process with which it has no session, it sends three probes
+// for the address to the segment, 100 ms apart. It takes the address if no answer comes in time.
 const LongStall = 200 * time.Millisecond
 
 // Recheck asks all peers with a session for their state again. It is called after this process stood

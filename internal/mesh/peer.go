@@ -188,8 +188,8 @@ func (m *Machine) Receive(now time.Time, node lb.NodeName, instance wire.Instanc
 }
 
 // NoteGreeted records that an instance of a peer asks for a session. It ignores an instance that had no
-// session before and whose state no other speaker has relayed: the greeting may be a recording.
-// silent means that the peer is isolated, or announces nothing on the link of the mesh. It does not
+// session before and whose state no other speaker has relayed: the greeting may be a recording. If
+// silent is true, the peer is isolated, or announces nothing on the link of the mesh. It does not
 // matter whether such a peer receives from this speaker.
 func (m *Machine) NoteGreeted(now time.Time, node lb.NodeName, instance wire.Instance, silent bool) {
 	m.excuseOwnStall(now) // otherwise the stall would count as a pause between two greetings

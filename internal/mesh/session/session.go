@@ -1,8 +1,7 @@
-// Package session protects the datagrams between speakers: it encrypts and authenticates them,
-// binds each to one process of its sender and one of its receiver, delivers none twice, and
-// changes keys without a moment in which two speakers have no key in common. It has no socket,
-// no clock and no source of randomness; speaker/mesh sends what a Table returns and passes in
-// what arrives.
+// Package session protects the datagrams between speakers: it encrypts and authenticates them, binds
+// each to one process of its sender and one of its receiver, and delivers none twice. While keys
+// change, two speakers always have a key in common. It has no socket, no clock and no source of
+// randomness; speaker/mesh sends what a Table returns and passes in what arrives.
 //
 // A receiver accepts messages of only one instance of a peer. That instance has proved that it runs
 // now: it has returned a nonce that the receiver drew. See docs/design/mesh.md.

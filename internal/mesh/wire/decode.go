@@ -120,9 +120,9 @@ func (r *reader) readNumber() uint64 {
 	return n
 }
 
-// readCount reads how many items follow. It fails if there are more than most, or if the rest of the
-// message is too short for that many items of at least the given number of bytes each. So the length of
-// the message bounds the memory for the items.
+// readCount reads how many items follow. It fails if there are more items than allowed (most). It also
+// fails if the rest of the message is too short for them; each item has at least the given number of
+// bytes. So the length of the message bounds the memory for the items.
 func (r *reader) readCount(most, bytes int) int {
 	n := r.readNumber()
 	if n > uint64(most) || n > uint64(len(r.rest)/bytes) {

@@ -242,7 +242,7 @@ func (r *runner) keepRunning(wait func(time.Duration) bool) {
 	}
 }
 
-// runPass does what is due. It returns when the next pass is due, and whether arriving datagrams are to
+// runPass does what is due. It returns when the next pass is due, and whether arriving datagrams should
 // wait now.
 func (r *runner) runPass() (next time.Time, gather bool) {
 	r.passes.Begin()
@@ -273,7 +273,7 @@ func (r *runner) tick() (next time.Time, calm bool) {
 }
 
 // maxStall returns how long this process may stand still before it has to ask the other speakers for
-// their states: half the timeout, after which they may take over its addresses.
+// their states. It is half the timeout, since after the timeout they may take over its addresses.
 func (r *runner) maxStall() time.Duration { return r.timing.Timeout / 2 }
 
 // recheck asks the other speakers for their states anew. The fields stalled and since change under the same

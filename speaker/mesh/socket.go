@@ -20,16 +20,16 @@ const receiveBufferBytes = 2 << 20
 // socket is the UDP socket of the mesh. It reads only datagrams of peers: the kernel drops all other
 // datagrams before they take room in the buffer.
 //
-// The sockets are not registered with the poller of the Go runtime, since the poller would wake up the
-// process for each datagram that arrives, and again when the memory of each datagram that was sent becomes
-// free. Only arrivals is registered: it wakes up the process only for datagrams that arrive while they are
-// not held (see setHeld).
+// The sockets are not registered with the poller of the Go runtime. The poller would wake up the
+// process for each datagram that arrives, and each time the kernel frees the memory of a datagram that
+// was sent. Only arrivals is registered: it wakes up the process only for datagrams that arrive while
+// they are not held (see setHeld).
 type socket struct {
 	peers sources
 	udp   *descriptor
-	// greetings sends the first datagrams of handshakes, from another port: datagrams for dead nodes
-	// stay in the kernel until address resolution has failed, and would fill the send buffer of udp.
-	// It receives nothing: the kernel drops all that comes to its port.
+	// greetings sends the first datagrams of handshakes, from another port. Datagrams for dead nodes stay
+	// in the kernel until address resolution has failed: they would fill the send buffer of udp. This
+	// socket receives nothing: the kernel drops all that comes to its port.
 	greetings *descriptor
 	// arrivals is an epoll instance that watches only udp.
 	arrivals *descriptor

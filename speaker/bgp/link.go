@@ -233,9 +233,9 @@ func (p *peer) releaseLink(l *link) {
 	}
 }
 
-// enableKeepAlive turns TCP keep-alives on. A session with hold time 0, which either side may request, has no
-// KEEPALIVEs (RFC 4271 section 4.4): without probes it would stay established for ever with a router
-// that lost its power.
+// enableKeepAlive turns TCP keep-alives on. Either side may request the hold time 0, and then there are
+// no KEEPALIVEs (RFC 4271 section 4.4). Without keep-alives of TCP, the session with a router that lost
+// its power would stay established for ever.
 func enableKeepAlive(conn net.Conn) {
 	if tcp, is := conn.(*net.TCPConn); is {
 		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 10 * time.Second, Count: 3})

@@ -327,9 +327,10 @@ func prepareListener(fd int, at listenPlace) error {
 	return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, 255)
 }
 
-// adoptConn prepares a connection that a router made. If the connection was queued before its key was
-// set on the listener, its segments are signed and checked from now on, and it fails if the router does
-// not sign. The source filter that the connection inherited from the listener is removed.
+// adoptConn prepares a connection that a router made. A connection may have been queued before its key
+// was set on the listener. Its segments are signed and checked from now on, and the connection fails if
+// the router does not sign. The source filter that the connection inherited from the listener is
+// removed.
 func adoptConn(conn net.Conn, p bgp.Peer, router netip.Addr) error {
 	raw, err := conn.(*net.TCPConn).SyscallConn()
 	if err != nil {

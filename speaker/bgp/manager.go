@@ -202,9 +202,9 @@ func (m *Manager) forgetPeer(name bgp.PeerName) {
 	delete(m.statuses, name)
 }
 
-// storeStatus stores the status of a session, unless the peer is retired. late is the result of the
-// previous call for this peer, at first nil. It is a timer: if the session does not come up, the timer
-// calls Changed once more when the session counts as down.
+// storeStatus stores the status of a session, unless the peer is retired. The argument late is the
+// result of the previous call for this peer, at first nil. It is a timer: if the session does not come
+// up, the timer calls Changed once more when the session counts as down.
 func (m *Manager) storeStatus(s Status, retired *atomic.Bool, metrics peerMetrics, late *time.Timer) *time.Timer {
 	m.statusMu.Lock()
 	before := m.statuses[s.Peer]
@@ -224,8 +224,8 @@ func (m *Manager) storeStatus(s Status, retired *atomic.Bool, metrics peerMetric
 	return late
 }
 
-// SetRoutes changes the routes that a router should have from this node. seen is when the speaker
-// observed the cause of the change, for the latency metric; zero: the latency is not measured.
+// SetRoutes changes the routes that a router should have from this node. The time seen, for the latency
+// metric, is when the speaker observed the cause of the change; zero: the latency is not measured.
 func (m *Manager) SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw []netip.Prefix, seen time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

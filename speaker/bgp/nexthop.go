@@ -61,9 +61,9 @@ func (p *peer) renewNextHops() {
 }
 
 // routeProblem returns why an established session does not announce the routes of a family; the zero
-// Problem: it announces the routes of all families. without has the names of the families that have no
-// next hop. An unnumbered session requests both families even if the BGPPeer does not. So in an
-// unnumbered session it is no problem if the router does not negotiate a family.
+// Problem: it announces the routes of all families. The argument without has the names of the families
+// that have no next hop. An unnumbered session requests both families even if the BGPPeer does not. So
+// in an unnumbered session it is no problem if the router does not negotiate a family.
 func (p *peer) routeProblem(without []string, path bgp.SessionPath) bgp.Problem {
 	if len(without) > 0 {
 		return noNextHopProblem(strings.Join(without, " or "), path)

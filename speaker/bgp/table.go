@@ -15,9 +15,9 @@ import (
 // has written these routes.
 const maxBatchRoutes = 2000
 
-// routeTable has the routes of a router. want are the routes that the router should have. sent are the
-// routes that were sent to it: the Adj-RIB-Out of RFC 4271 section 3.2. dirty are the prefixes for which
-// nextMessages has to compare both.
+// routeTable has the routes of a router. The field want has the routes that the router should have. The
+// field sent has the routes that were sent to it, the Adj-RIB-Out of RFC 4271 section 3.2. The field
+// dirty has the prefixes for which nextMessages must compare both.
 type routeTable struct {
 	want  routes.Table
 	sent  routes.Table
@@ -113,8 +113,8 @@ func (t *routeTable) setLeaving(leaving, withdrawn bool) {
 	}
 }
 
-// effectiveAttributes returns the attributes with which a route is to be announced now; nil: the route is
-// not to be announced.
+// effectiveAttributes returns the attributes with which a route should now be announced; nil: it should
+// not be announced.
 func (t *routeTable) effectiveAttributes(prefix netip.Prefix, s wire.Encoding) *routes.Attributes {
 	a := t.want[prefix]
 	if a == nil || t.withdrawn || !s.NextHop(familyOf(prefix)).Address.IsValid() {

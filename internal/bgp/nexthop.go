@@ -52,10 +52,10 @@ type SessionPath struct {
 	Internal []netip.Addr
 }
 
-// NextHops returns the next hops of a session. inUse are the present next hops. For the family of the
-// session the next hop is the address of the session (see sessionFamilyNextHop), unless the router cannot
-// reach this address, or the address is unstable and a stable one exists. In all other cases the next hop
-// is the first of these that exists:
+// NextHops returns the next hops of a session. The argument inUse has the present next hops. For the
+// family of the session the next hop is the address of the session (see sessionFamilyNextHop), unless
+// the router cannot reach this address, or the address is unstable and a stable one exists. In all
+// other cases the next hop is the first of these that exists:
 //   - The address of the session, for IPv4 routes of an unnumbered session with ExtendedNextHop.
 //   - An InternalIP of the node. If the router is on a network of the outgoing interface (Direct), the
 //     InternalIP must be on that interface: the router may not accept a next hop of another network (RFC

@@ -138,8 +138,8 @@ type Machine struct {
 	failures   int
 	quietUntil time.Time
 	hurried    time.Time // when this side connected last because the path came up
-	// refreshAt is when a postponed ROUTE-REFRESH is to be answered; zero: none is postponed. refreshed
-	// is when a ROUTE-REFRESH was answered last.
+	// refreshAt is when a postponed ROUTE-REFRESH must be answered; zero: none is postponed. refreshed is
+	// when a ROUTE-REFRESH was answered last.
 	refreshAt, refreshed time.Time
 	out                  []Action
 }
@@ -228,8 +228,9 @@ func (m *Machine) SetConfig(now time.Time, c Config) []Action {
 	return m.takeActions(now)
 }
 
-// HandleConn handles a new connection. If the connection is to be used, the actions have SendOpen for its
-// side, after Close for an older connection of that side. Otherwise they have Reject.
+// HandleConn handles a new connection. If the session does not use the connection, the actions have
+// Reject. Otherwise they have SendOpen for its side. If there is an older connection of that side, the
+// action Close for it comes before SendOpen.
 func (m *Machine) HandleConn(now time.Time, side Side) []Action {
 	if side == OurSide {
 		m.dialing = false

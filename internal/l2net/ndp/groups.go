@@ -14,9 +14,9 @@ import (
 // options of a socket, its groups included (net.core.optmem_max, 20 KiB before Linux 6.8).
 const maxGroupsPerSocket = 100
 
-// groupMember is a socket that joins groups. Solicitations for an address may not arrive until a socket has
-// joined the group of the address: joining opens the multicast filter of the interface, and announces
-// the group to switches that do MLD snooping (RFC 3810).
+// groupMember is a socket that joins groups. Before a socket has joined the group of an address,
+// solicitations for the address may not arrive. Joining opens the multicast filter of the interface,
+// and announces the group to switches that do MLD snooping (RFC 3810).
 type groupMember interface {
 	Join(netip.Addr) error
 	Leave(netip.Addr) error

@@ -197,8 +197,9 @@ func (m *Machine) SetQuestions(q Questions) {
 	m.forgetUnusedHosts()
 }
 
-// witnessesOf returns the entry of a link in m.witnesses, and adds it if it is missing. before has the
-// former entries: if it has one for the link, the new entry continues the former one's probing.
+// witnessesOf returns the entry of a link in m.witnesses, and adds it if it is missing. The argument
+// before has the former entries. If one of them is for the link, probing continues where it was in that
+// entry.
 func (m *Machine) witnessesOf(link Link, before map[Link]*linkWitnesses) *linkWitnesses {
 	w := m.witnesses[link]
 	if w == nil {

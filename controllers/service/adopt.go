@@ -23,8 +23,8 @@ import (
 
 // Adopter fills the view of allocations when the controller starts, before any new address is given. It reads
 // the pools, the claims, and the addresses that Services have in their status without a claim. Then it
-// decides on the Services that have no address, the oldest first. It reads from the API server and not from
-// the cache, since another instance of the controller may have written just before.
+// decides which addresses the Services without an address get, the oldest Service first. It reads from the
+// API server, since the cache may lack the last writes of the instance of the controller that ran before.
 type Adopter struct {
 	// Reader reads from the API server.
 	Reader client.Reader
@@ -32,19 +32,19 @@ type Adopter struct {
 	Pools func(context.Context, client.Reader) ([]ipam.Pool, error)
 	// Allocations is the view to fill.
 	Allocations *allocations.View
-	// Class of the Services that are served; see apiconv.IsServedBy.
+	// Class is the spec.loadBalancerClass of the Services that the controller serves; see apiconv.IsServedBy.
 	Class string
 
-	changes atomic.Int64 // number of changed claims; NoteClaimChange counts
+	changes atomic.Int64 // number of changes of claims, counted by NoteClaimChange
 	mu      sync.Mutex
 	done    bool            // the view is filled
 	holders []lb.ServiceKey // Services to enqueue, once enqueue is set
 	enqueue func(lb.ServiceKey)
 }
 
-// SetEnqueue sets the function to which Load passes the Services that must be reconciled. These are the
-// holders of claims, since a Service may have been deleted while no controller ran, and the Services without
-// an address, on which Load has decided.
+// SetEnqueue sets the function to which Load passes the Services that must be reconciled. The first are the
+// holders of claims, since a Service may have been deleted while no controller ran. The others are the
+// Services that had no address until Load gave or refused them one.
 func (a *Adopter) SetEnqueue(enqueue func(lb.ServiceKey)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -104,8 +104,9 @@ func (a *Adopter) Load(ctx context.Context) error {
 // maxClusterReads is how often fillView reads the cluster before it gives up because claims change during each read.
 const maxClusterReads = 10
 
-// fillView reads the cluster and fills the view with the result. If a claim changes during the read, the older
-// content of the claim may have overwritten the change in the view: fillView then reads everything again.
+// fillView reads the cluster and fills the view with the result. If a claim changes during the read, the
+// content that was read may be older than the change, and may have overwritten it in the view. fillView then
+// reads everything again.
 func (a *Adopter) fillView(ctx context.Context) (f clusterState, claimed []allocations.ClaimContent, err error) {
 	for range maxClusterReads {
 		changes := a.changes.Load()
@@ -136,7 +137,7 @@ func (a *Adopter) NoteClaimChange() { a.changes.Add(1) }
 type clusterState struct {
 	pools      []ipam.Pool
 	claims     []v1beta1.IPAddressClaim
-	services   []*corev1.Service            // the Services that are served, the oldest first
+	services   []*corev1.Service            // the Services that the controller serves, the oldest first
 	namespaces map[string]map[string]string // the labels of each namespace, by its name
 }
 
@@ -161,7 +162,7 @@ func (a *Adopter) readCluster(ctx context.Context) (clusterState, error) {
 	for i := range namespaces.Items {
 		f.namespaces[namespaces.Items[i].Name] = namespaces.Items[i].Labels
 	}
-	holders := map[types.UID]bool{} // UIDs of Services that hold a claim; these are served whatever their class
+	holders := map[types.UID]bool{} // UIDs of Services that hold a claim; the controller serves these whatever their class
 	for i := range claims.Items {
 		for _, h := range claims.Items[i].Spec.Holders {
 			holders[h.UID] = h.UID != ""

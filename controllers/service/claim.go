@@ -21,15 +21,16 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// errAddressTaken means that the holders of a claim do not let the Service share the address. The view has been
-// corrected, and the decision must be made again.
+// errAddressTaken means that the holders of a claim do not let the Service share the address. The view no
+// longer gives the address to the Service, so that the caller can decide again.
 var errAddressTaken = errors.New("the address is claimed by another Service")
 
 // errStaleCache means that the cache is behind the API server: an action based on it could
 // take an address from a Service that still has it.
 var errStaleCache = errors.New("the cache is behind the API server")
 
-// errNotHandedOver means that the status of another Service still has an address that this Service is to get.
+// errNotHandedOver means that this Service waits for an address, since the status of another Service still
+// has it.
 var errNotHandedOver = errors.New("the address is still in the status of another Service")
 
 // newClaim returns the claim to create when an address has no claim yet.
@@ -75,7 +76,7 @@ func otherHoldersText(holders []v1beta1.ClaimHolder) string {
 
 // ensureClaim makes sure that the claim for a holding exists and names the Service. The API server refuses a
 // second claim for the same address, so that two controllers cannot give an address twice. ensureClaim relies
-// on the cache only for a claim that the view has as confirmed.
+// on a claim in the cache only if allocations.View.IsConfirmed returns true for it.
 func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev1.Service, terms lb.Sharing) error {
 	holder := apiconv.ClaimHolderOf(svc, terms)
 	want := newClaim(h, holder, terms)
@@ -90,10 +91,10 @@ func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev
 			return err
 		}
 	}
-	// The cache is behind, or the claim differs: ask the API server.
+	// The cache is behind, or the claim differs: read it from the API server.
 	err = r.Reader.Get(ctx, client.ObjectKeyFromObject(want), &have)
 	if apierrors.IsNotFound(err) {
-		return errStaleCache // the claim was deleted just now: create it when the cache has the deletion
+		return errStaleCache // the claim was deleted meanwhile: a later attempt creates it, once the cache has the deletion
 	}
 	if err != nil {
 		return fmt.Errorf("reading the IPAddressClaim %s: %w", want.Name, err)
@@ -104,8 +105,9 @@ func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev
 	return r.correctClaim(ctx, h, &have, holder, terms)
 }
 
-// createClaim creates a claim that the cache does not have. If the view has the claim as confirmed, the cache
-// may only be behind: this write then does not count as one that repeats an undone write.
+// createClaim creates a claim that the cache does not have. If the view has the claim as confirmed, the claim
+// may exist after all, and the cache may be behind. createClaim then does not use writeClaim, which would
+// count this write as the restoration of a deleted claim.
 func (r *Reconciler) createClaim(ctx context.Context, h ipam.Holding, want *v1beta1.IPAddressClaim, holder v1beta1.ClaimHolder) error {
 	create := func() error { return wrapWriteError(want, r.Client.Create(ctx, want)) }
 	var err error
@@ -120,16 +122,17 @@ func (r *Reconciler) createClaim(ctx context.Context, h ipam.Holding, want *v1be
 	return err
 }
 
-// writeHolder calls write, which makes a claim name the Service as a holder; see writeClaim.
+// writeHolder calls the function write, which adds the Service to the holders of a claim or updates it there;
+// see writeClaim.
 func (r *Reconciler) writeHolder(h ipam.Holding, want *v1beta1.IPAddressClaim, holder v1beta1.ClaimHolder, found *v1beta1.IPAddressClaim, write func() error) error {
 	r.claimWrites.Forget(claimWrite{claim: want.Name, service: h.Service, what: kindLeaveClaim})
 	return r.writeClaim(holderWrite(h.Address, h.Service), fmt.Sprint(h.Pool, want.Spec.SharingKey, holder), found, write)
 }
 
-// verifyClaim reads the claim of a reserved address from the API server, and returns errAddressTaken if the claim
-// does not name the Service any more. It does not make the claim InUse, which happens after the status of the
-// Service is written. It deletes a claim that was retained for a Service of a namespace which was deleted
-// since.
+// verifyClaim reads the claim of a reserved address from the API server, and returns errAddressTaken if the
+// claim does not name the Service any more. It does not set the state of the claim to InUse: serve does so
+// after it has written the status of the Service. If the namespace of the Service was deleted after the claim
+// was retained, verifyClaim deletes the claim.
 func (r *Reconciler) verifyClaim(ctx context.Context, h ipam.Holding) error {
 	var have v1beta1.IPAddressClaim
 	name := apiconv.ClaimName(h.Address)
@@ -184,7 +187,7 @@ func (r *Reconciler) correctClaim(ctx context.Context, h ipam.Holding, have *v1b
 }
 
 // parseClaim returns the content of a claim, or an error if the name of the claim does not match its address.
-// A holder with invalid ports does not share the address.
+// A holder whose ports are invalid gets terms that let no other Service share the address.
 func parseClaim(claim *v1beta1.IPAddressClaim) (allocations.ClaimContent, error) {
 	address, err := apiconv.ClaimAddress(claim)
 	if err != nil {

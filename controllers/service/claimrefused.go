@@ -17,7 +17,7 @@ import (
 // errClaimRefused means that the API server refuses to write a claim, and does so until a person changes
 // something: an admission policy, the rights of the controller, or the Service.
 type errClaimRefused struct {
-	claim *v1beta1.IPAddressClaim // the claim as it was to be written
+	claim *v1beta1.IPAddressClaim // the claim that the controller tried to write
 	err   error                   // the answer of the API server
 }
 
@@ -53,9 +53,9 @@ func (e *errClaimRefused) refusalMessage(svc *corev1.Service) string {
 		"change the admission policy that refuses the claim, or the rights of the controller; the answer of the API server: %s", e.claim.Name, answer)
 }
 
-// dropUnclaimed removes all new addresses from a decision, since the API server refused the claim of one of
-// them. The Service keeps the addresses that it has. The view still has the new addresses, so that the next
-// attempt makes the same decision.
+// dropUnclaimed removes all new addresses from a decision, since the API server refused to write the claim of
+// one of them. The Service keeps the addresses that it has. The view still has the new addresses, so that the
+// next attempt makes the same decision.
 func (r *Reconciler) dropUnclaimed(svc *corev1.Service, d serviceDecision, refused *errClaimRefused) serviceDecision {
 	shows := apiconv.StatusAddresses(svc)
 	has := func(h ipam.Holding) bool {
@@ -71,7 +71,7 @@ func (r *Reconciler) dropUnclaimed(svc *corev1.Service, d serviceDecision, refus
 			keep = append(keep, h)
 		}
 	}
-	for _, h := range d.Drop { // no new address replaces it
+	for _, h := range d.Drop { // only lost addresses are dropped, since no new addresses replace the others
 		if isLost(h) {
 			drop = append(drop, h)
 		} else {

@@ -12,9 +12,9 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// claimWrite identifies a write of a claim in claimWrites, which delays a write that another writer undoes
-// again and again. Only the reconcile of the Service uses the key, so that no two goroutines use one key at
-// the same time.
+// claimWrite is the key of a write of a claim in Reconciler.claimWrites, which delays a write that another
+// writer undoes again and again. Only the reconcile of the Service uses the key, so that no two goroutines
+// use one key at the same time.
 type claimWrite struct {
 	claim   string
 	service lb.ServiceKey // the Service for which the claim is written
@@ -49,9 +49,10 @@ func undoneWait(err error) time.Duration {
 	return 0
 }
 
-// writeClaim calls write, which changes a claim to the state that wanted describes. If another writer has
-// undone the same write before, writeClaim may return errUndone without calling write, see
-// retry.RestoreLimiter. found is the claim before the write; nil: it does not exist.
+// writeClaim calls the function write, which changes a claim. The parameter wanted describes the claim after
+// the change. If another writer has undone the same write before, writeClaim may return errUndone without
+// calling write, see retry.RestoreLimiter. The parameter found is the claim before the write; nil: the claim
+// does not exist.
 func (r *Reconciler) writeClaim(key claimWrite, wanted string, found *v1beta1.IPAddressClaim, write func() error) error {
 	undone := r.claimWrites.Compare(key, wanted, false, r.now())
 	if undone.Is {
@@ -76,8 +77,9 @@ func holderWrite(address netip.Addr, service lb.ServiceKey) claimWrite {
 	return claimWrite{claim: apiconv.ClaimName(address), service: service, what: kindAddHolder}
 }
 
-// claimOverwrittenMessage returns a sentence if another writer deletes or changes the claim of one of these holdings
-// again and again; empty: there is no such claim. calm is how long the disagreement still lasts.
+// claimOverwrittenMessage returns a sentence if another writer deletes or changes the claim of one of these
+// holdings again and again; empty: there is no such claim. calm is the time until the disagreement with that
+// writer ends if no further write is undone.
 func (r *Reconciler) claimOverwrittenMessage(holdings []ipam.Holding) (sentence string, calm time.Duration) {
 	for _, h := range holdings {
 		key := holderWrite(h.Address, h.Service)

@@ -14,7 +14,7 @@ import (
 	"github.com/lbstack/lbstack/internal/ipam"
 )
 
-// serviceDecision has the addresses that a Service is to have, and what its condition is to report.
+// serviceDecision has the addresses that a Service will have, and what its condition will report.
 type serviceDecision struct {
 	allocations.Outcome
 	// leave are addresses in the status that neither this Service nor another one holds. They stay in the
@@ -36,19 +36,20 @@ type serviceDecision struct {
 	// claimOverwritten is a sentence about a claim that another writer overwrites again and again; empty:
 	// there is no such claim.
 	claimOverwritten string
-	// otherClass means that the class of the Service is not the one that is served. The Service keeps its
-	// addresses.
+	// otherClass means that the Service has another class than the one that the controller serves. The
+	// Service keeps its addresses all the same.
 	otherClass bool
 	// overwriter names another writer that undoes the writes of the status, as the subject of a sentence;
 	// empty: no such writer is known.
 	overwriter string
-	// restoredFrom is the overwriter if this write restores addresses; otherwise empty.
+	// restoredFrom is the same as overwriter if writing this decision restores addresses that the other
+	// writer removed; otherwise it is empty.
 	restoredFrom string
 }
 
 // decideService gives a Service the addresses that it requests, or returns why it cannot. A Service whose
-// request cannot be met keeps the addresses that it has. If it has no address of a family, it gets the
-// address of that family in its status, provided that this address can be given.
+// request cannot be met keeps the addresses that it has. A Service that holds no address of a family, but has
+// one in its status, gets that address if a pool can give it.
 func decideService(l *allocations.View, svc *corev1.Service, namespaceLabels map[string]string) serviceDecision {
 	req, err := apiconv.ParseRequest(svc, namespaceLabels)
 	if err != nil {
@@ -58,7 +59,8 @@ func decideService(l *allocations.View, svc *corev1.Service, namespaceLabels map
 	return serviceDecision{Outcome: l.Assign(req)}.withStatusAddresses(l, svc)
 }
 
-// withStatusAddresses adds each address that is in the status but not held by the Service to leave or to lost.
+// withStatusAddresses adds each address that is in the status, but that the Service does not hold, to d.leave
+// or to d.lost.
 func (d serviceDecision) withStatusAddresses(l *allocations.View, svc *corev1.Service) serviceDecision {
 	key := apiconv.KeyOf(svc)
 	for _, address := range apiconv.StatusAddresses(svc) {
@@ -93,7 +95,7 @@ func (d serviceDecision) dropUntilFree(l *allocations.View, svc *corev1.Service)
 			mine = append(mine, h)
 			continue
 		}
-		d.TakenUp = slices.DeleteFunc(d.TakenUp, func(a netip.Addr) bool { return a == h.Address }) // not yet
+		d.TakenUp = slices.DeleteFunc(d.TakenUp, func(a netip.Addr) bool { return a == h.Address }) // the status does not get the address yet
 		d.handOver = true
 		d.Refusal = &ipam.Refusal{Reason: v1beta1.ReasonHandOver, Message: fmt.Sprintf("the Service gets %s when the address is no longer in the status of %s", h.Address, other.DescribeTo(svc.Namespace))}
 	}

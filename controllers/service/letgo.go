@@ -16,8 +16,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// releaseUnserved releases the addresses of a Service that is not served, and removes the data of lbstack from
-// the Service.
+// releaseUnserved releases the addresses of a Service that the controller does not serve. It removes them,
+// the conditions and the annotation of lbstack from the Service.
 func (r *Reconciler) releaseUnserved(ctx context.Context, svc *corev1.Service) (reconcile.Result, error) {
 	key := apiconv.KeyOf(svc)
 	held, kept := r.Allocations.HeldBy(key)
@@ -76,8 +76,9 @@ func (r *Reconciler) releaseDeleted(ctx context.Context, key lb.ServiceKey) (rec
 	return r.releaseAll(ctx, key, held)
 }
 
-// checkUnserved returns errStaleCache if a Service that is about to lose its addresses is served according to the API
-// server. The check is needed since the cache of a new leader may be older than the claims that it adopted.
+// checkUnserved reads a Service that is about to lose its addresses from the API server. It returns
+// errStaleCache if the controller serves the Service after all. The check is needed since the cache of a new
+// leader may be older than the claims that the Adopter read.
 func (r *Reconciler) checkUnserved(ctx context.Context, key lb.ServiceKey, held []ipam.Holding) error {
 	if len(held) == 0 {
 		return nil

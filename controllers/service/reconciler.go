@@ -1,7 +1,7 @@
 // Package service gives Services of type LoadBalancer their addresses. It decides with internal/ipam, writes
 // the IPAddressClaim, and only then writes the address into the status of the Service. It creates, changes
-// and deletes the claims of Services. A claim whose holders an administrator removed is left to
-// controllers/claim, which turns it into a reservation. No other package writes the condition
+// and deletes the claims of Services. If an administrator removes all holders of a claim, it is
+// controllers/claim that turns the claim into a reservation. No other package writes the condition
 // lbstack.io/AddressAllocated.
 package service
 
@@ -31,13 +31,13 @@ import (
 )
 
 const (
-	// firstRetryWait is how long after its refusal a Service is tried again, even if no change was noticed. The
-	// time doubles with each further refusal.
+	// firstRetryWait is the time after which a Service whose request was refused is reconciled again, even if
+	// no watched object has changed. The time doubles with each further refusal.
 	firstRetryWait = 10 * time.Second
 	// longestRetryWait is the longest time between two attempts.
 	longestRetryWait = 10 * time.Minute
-	// maxClaimAttempts is how often one reconcile makes its decision while the chosen address turns out to
-	// be claimed by another Service.
+	// maxClaimAttempts is how often one reconcile decides at most. It decides again when another Service
+	// turns out to have claimed the chosen address.
 	maxClaimAttempts = 8
 )
 
@@ -53,7 +53,7 @@ type Reconciler struct {
 	Allocations *allocations.View
 	// Load fills the view at its first call. Each reconcile calls it before it reads the view.
 	Load func(context.Context) error
-	// Class of the Services that are served; see apiconv.IsServedBy.
+	// Class is the spec.loadBalancerClass of the Services that the controller serves; see apiconv.IsServedBy.
 	Class string
 	// Metrics counts what the controller does; nil: nothing is counted.
 	Metrics *metrics.Metrics
@@ -73,8 +73,8 @@ func (r *Reconciler) now() time.Time {
 	return time.Now()
 }
 
-// Reconcile gives one Service the addresses that it requests, or releases the addresses of a
-// Service that is not served.
+// Reconcile gives one Service the addresses that it requests, or releases the addresses of a Service that the
+// controller does not serve.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	if err := r.Load(ctx); err != nil {
 		return reconcile.Result{}, err
@@ -166,9 +166,10 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 	return reconcile.Result{RequeueAfter: backoff.ShorterWait(backoff.ShorterWait(d.claimUndone, calm), backoff.ShorterWait(again, retryWait(d)))}, err
 }
 
-// reportStatusAddresses passes the addresses in the status of a Service to the view. If the status was not written just
-// now, it is from the cache and may be outdated. If the status may have an address that the Service does not
-// hold, and for which another Service may wait, reportStatusAddresses therefore also reads it from the API server.
+// reportStatusAddresses passes the addresses in the status of a Service to the view. If this reconcile did
+// not write the status (written is false), svc is from the cache and may be outdated. Another Service may
+// wait until an address is no longer in this status. If the view has such an address, reportStatusAddresses
+// therefore also reads the status from the API server.
 func (r *Reconciler) reportStatusAddresses(ctx context.Context, key lb.ServiceKey, svc *corev1.Service, written bool) error {
 	shows := apiconv.StatusAddresses(svc)
 	if !written && r.Allocations.ShowsLostAddress(key) {
@@ -184,8 +185,8 @@ func (r *Reconciler) reportStatusAddresses(ctx context.Context, key lb.ServiceKe
 	return nil
 }
 
-// retryWait returns how long to wait before a Service that lacks addresses is tried again; zero: it is tried
-// again only after a change.
+// retryWait returns how long to wait before a Service that lacks addresses is reconciled again; zero: it is
+// reconciled again only after a change.
 func retryWait(d serviceDecision) time.Duration {
 	if d.invalid || d.Attempts == 0 {
 		return 0
@@ -199,8 +200,8 @@ func retryWait(d serviceDecision) time.Duration {
 	return wait
 }
 
-// ensureClaims makes the decision and writes the claims. It starts over whenever a chosen address turns out to
-// be taken.
+// ensureClaims decides which addresses the Service gets, and writes their claims. It starts over whenever a
+// chosen address turns out to be taken.
 func (r *Reconciler) ensureClaims(ctx context.Context, svc *corev1.Service) (serviceDecision, error) {
 	namespaceLabels, err := r.namespaceLabels(ctx, svc.Namespace)
 	if err != nil {
@@ -253,10 +254,10 @@ func (r *Reconciler) namespaceLabels(ctx context.Context, name string) (map[stri
 }
 
 // isServed reports whether the controller serves a Service. A Service that uses an address is served whatever
-// its class: spec.loadBalancerClass is immutable, so that the Service could not follow when another class is
-// configured. A Service uses an address if the claim of the address has its UID; the name is not enough,
-// since an earlier Service may have had that name. A claim that is not in the cache is read from the API
-// server.
+// its class: spec.loadBalancerClass is immutable, so that the class of the Service cannot change when lbstack
+// is configured to serve another class. A Service uses an address if the claim of the address has its UID;
+// the name is not enough, since an earlier Service may have had that name. A claim that is not in the cache
+// is read from the API server.
 func (r *Reconciler) isServed(ctx context.Context, svc *corev1.Service) (bool, error) {
 	if !svc.DeletionTimestamp.IsZero() || svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		return false, nil
@@ -287,7 +288,7 @@ func hasHolderUID(claim *v1beta1.IPAddressClaim, svc *corev1.Service) bool {
 	})
 }
 
-// retryLater returns a function that turns some errors into a later retry. These errors are no failures, and
+// retryLater returns a function that turns some errors into a later retry. These errors are expected, and
 // would only fill the log: a conflict with another writer, a write that another writer undoes, an outdated
 // cache, and an address that another Service still has.
 func (r *Reconciler) retryLater(req reconcile.Request) func(reconcile.Result, error) (reconcile.Result, error) {

@@ -65,8 +65,8 @@ func (r *Reconciler) releaseClaim(ctx context.Context, h ipam.Holding, gone bool
 	return nil
 }
 
-// withoutHolder returns the claim to write, from which one holder was removed; nil: the claim is to be deleted.
-// kept means that the claim reserves the address for the removed holder.
+// withoutHolder returns a copy of a claim without one holder, for the caller to write; nil: the caller must
+// delete the claim. kept means that the claim reserves the address for the removed holder.
 func (r *Reconciler) withoutHolder(ctx context.Context, claim *v1beta1.IPAddressClaim, at int, gone bool) (next *v1beta1.IPAddressClaim, kept bool, err error) {
 	next = claim.DeepCopy()
 	spec := &next.Spec
@@ -112,9 +112,9 @@ func (r *Reconciler) reclaimPolicy(ctx context.Context, pool string) (*v1beta1.P
 	return object.Spec.Reclaim, nil
 }
 
-// replaceClaim replaces a claim by next, in which the Service is not a holder any more, or deletes the claim
-// if next is nil. It fails if the claim has changed since it was read. It returns errUndone if another writer
-// undoes this write each time.
+// replaceClaim replaces a claim by the claim next, in which the Service is not a holder any more. If next is
+// nil, it deletes the claim. It fails if the claim has changed since it was read. It returns errUndone if
+// another writer undoes this write each time.
 func (r *Reconciler) replaceClaim(ctx context.Context, service lb.ServiceKey, have, next *v1beta1.IPAddressClaim) error {
 	wanted := "gone"
 	if next != nil {
@@ -178,8 +178,8 @@ func (r *Reconciler) expireRetained(ctx context.Context, key lb.ServiceKey) (nex
 	return next, nil
 }
 
-// isOfDeletedNamespace reports whether an address is retained for a Service of a namespace that was deleted since. It
-// does not matter whether the namespace was created again.
+// isOfDeletedNamespace reports whether a claim retains its address for a Service whose namespace was deleted.
+// A new namespace of the same name makes no difference, since it has another UID.
 func (r *Reconciler) isOfDeletedNamespace(ctx context.Context, claim *v1beta1.IPAddressClaim) (bool, error) {
 	if len(claim.Spec.Holders) != 1 || claim.Spec.Holders[0].NamespaceUID == "" {
 		return false, nil
@@ -204,8 +204,9 @@ func (r *Reconciler) namespaceUID(ctx context.Context, name string) (types.UID, 
 	return namespace.UID, nil
 }
 
-// leaveRefusedClaims removes the Service from the claims that name it although it cannot have the address. It does
-// not change claims that an administrator wrote: their condition reports the problem.
+// leaveRefusedClaims removes a Service from the claims that name it but whose address it cannot have; see
+// allocations.View.RefusedAddresses. It does not change claims that an administrator wrote: their condition
+// reports the problem.
 func (r *Reconciler) leaveRefusedClaims(ctx context.Context, key lb.ServiceKey) error {
 	for _, address := range r.Allocations.RefusedAddresses(key) {
 		claim := &v1beta1.IPAddressClaim{}

@@ -119,7 +119,8 @@ func allocatedMessage(d serviceDecision) string {
 	return fmt.Sprintf("the Service has %s", addressesWithPools(d.Keep))
 }
 
-// maxUnknownAnnotations is how many unknown annotations a message names. It only counts the further ones.
+// maxUnknownAnnotations is how many unknown annotations a message names. For further ones it only gives their
+// number.
 const maxUnknownAnnotations = 3
 
 // unknownAnnotationsMessage returns the end of a message, which names the unknown annotations of a Service; empty:
@@ -191,14 +192,14 @@ func joinResults(results []ipam.PoolResult) string {
 	return strings.Join(words, "; ")
 }
 
-// isAsWritten reports whether the status and the annotations are already as they are to be written.
+// isAsWritten reports whether svc already has the status and the annotations of next.
 func isAsWritten(svc, next *corev1.Service) bool {
 	return equality.Semantic.DeepEqual(svc.Status, next.Status) && equality.Semantic.DeepEqual(svc.Annotations, next.Annotations)
 }
 
-// writeService writes the status and the annotations of a Service if they differ. One request is enough, since
-// the status subresource of a Service accepts annotations as well. It fails if the Service has changed since
-// it was read.
+// writeService writes the status and the annotations of next if they differ from those of svc. One request is
+// enough, since the status subresource of a Service accepts annotations as well. It fails if the Service has
+// changed since it was read.
 func (r *Reconciler) writeService(ctx context.Context, svc, next *corev1.Service) (changed bool, err error) {
 	if isAsWritten(svc, next) {
 		return false, nil
@@ -216,8 +217,8 @@ func (r *Reconciler) writeService(ctx context.Context, svc, next *corev1.Service
 	return true, nil
 }
 
-// sendEvents sends one event for each address that the Service lost or left. It sends another event if another
-// writer has overwritten the status, and one if the condition has changed.
+// sendEvents sends one event for each address that the Service lost, or gave up because another host uses it.
+// It sends another event if another writer has overwritten the status, and one if the condition has changed.
 func (r *Reconciler) sendEvents(svc *corev1.Service, d serviceDecision) {
 	for _, l := range d.Lost {
 		r.sendWarning(svc, v1beta1.ReasonAddressLost, fmt.Sprintf("the Service lost %s of the pool %q: %s", l.Address, l.Pool, l.Why))

@@ -18,10 +18,11 @@ import (
 // anotherWriter stands in messages for a field manager whose name is not known.
 const anotherWriter = "another writer"
 
-// planWrite returns the Service as it is to be written (next), and how long to wait before the write (wait).
-// Without the wait, two controllers that correct each other would write as fast as the API server permits. calm
-// is the time until the disagreement with another writer ends if no further write is undone; zero: there is no
-// disagreement. While the two disagree, the condition names the other writer: planWrite stores its name in d.
+// planWrite returns the Service to write (next), and how long to wait before the write (wait). Without the
+// wait, two controllers that correct each other would write as fast as the API server permits. calm is the
+// time until the disagreement with another writer ends if no further write is undone; zero: there is no
+// disagreement. While the two disagree, the condition names the other writer: planWrite stores its name in
+// d.overwriter.
 func (r *Reconciler) planWrite(ctx context.Context, svc *corev1.Service, d *serviceDecision) (next *corev1.Service, wait, calm time.Duration, err error) {
 	key, now := apiconv.KeyOf(svc), r.now()
 	d.overwriter, calm = r.restoreLimiter.Disagreement(key, now)
@@ -85,9 +86,9 @@ func otherWriter(svc *corev1.Service) string {
 	return writerOf(svc.ManagedFields, "status", "f:status", "f:loadBalancer", "f:ingress")
 }
 
-// writerOf returns a phrase for messages that names a field manager other than this controller. It chooses the
-// owner of the field at a path of a subresource. If no other manager owns the field, it chooses the last
-// writer of the subresource.
+// writerOf returns a phrase for messages that names a field manager other than this controller. It chooses
+// the manager that owns the field at the path in the subresource. If no other manager owns the field, it
+// chooses the one that wrote the subresource last.
 func writerOf(managed []metav1.ManagedFieldsEntry, subresource string, path ...string) string {
 	var last *metav1.ManagedFieldsEntry
 	for i := range managed {

@@ -22,8 +22,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// maxConcurrentReconciles is how many Services are reconciled at once. A reconcile spends most of its time waiting for
-// the API server.
+// maxConcurrentReconciles is how many Services are reconciled at once. A reconcile spends most of its time
+// waiting for the API server.
 const maxConcurrentReconciles = 16
 
 // Setup starts the controller with the manager. It connects the queue of the controller with the view, which
@@ -69,7 +69,7 @@ func (r *Reconciler) servicesOfNamespace(ctx context.Context, namespace client.O
 			requests = append(requests, request.Service(apiconv.KeyOf(svc)))
 		}
 	}
-	if !namespace.GetDeletionTimestamp().IsZero() { // retained addresses are released with the namespace
+	if !namespace.GetDeletionTimestamp().IsZero() { // addresses that are retained for its Services are released with the namespace
 		for _, key := range r.Allocations.ServicesWithReservations(namespace.GetName()) {
 			requests = append(requests, request.Service(key))
 		}
@@ -107,16 +107,16 @@ func (c claimHandler) Update(ctx context.Context, e event.UpdateEvent, q request
 	enqueueHolders(e.ObjectNew, q)
 }
 
-// isRefusedTakeOver reports whether a claim hands an address in use over to Services that do not exist in the cache.
-// Such a change is not passed to the view, since the reconcile of a present holder undoes the change, see
-// refuseTakeOver.
+// isRefusedTakeOver reports whether a claim hands an address in use over to Services that do not exist in the
+// cache. Such a change is not passed to the view: the reconcile of a Service that holds the address undoes
+// the change, see refuseTakeOver.
 func (c claimHandler) isRefusedTakeOver(ctx context.Context, object client.Object) bool {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {
 		return false
 	}
 	if address, err := apiconv.ClaimAddress(claim); err != nil || !c.allocations.IsInUse(address) {
-		return false // no Service has the address and would undo the change
+		return false // no Service has the address, so that no reconcile would undo the change
 	}
 	is, err := hasOnlyMissingHolders(claim, func(key lb.ServiceKey) (*corev1.Service, error) { return c.cached(ctx, key) })
 	return is && err == nil

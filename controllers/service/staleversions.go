@@ -17,8 +17,8 @@ type staleVersions struct {
 	versions map[lb.ServiceKey]string
 }
 
-// note records that the version in read was replaced by the version in written, unless the two are the same:
-// then the API server had nothing to change.
+// note records that a write replaced the version of the Service that was read. It records nothing if both
+// versions are the same, since the API server then had nothing to change.
 func (o *staleVersions) note(read, written *corev1.Service) {
 	if read.ResourceVersion == written.ResourceVersion {
 		return
@@ -31,7 +31,7 @@ func (o *staleVersions) note(read, written *corev1.Service) {
 	o.versions[apiconv.KeyOf(read)] = read.ResourceVersion
 }
 
-// isStale reports whether the version of the Service is the one that was replaced.
+// isStale reports whether svc has the version that the controller replaced last.
 func (o *staleVersions) isStale(svc *corev1.Service) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

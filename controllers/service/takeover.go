@@ -15,8 +15,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// isTakeOver reports whether a claim hands its address over: takeOver is set, and all holders are Services that
-// do not use the address yet. A claim without holders only reserves its address.
+// isTakeOver reports whether a claim hands its address over to other Services: takeOver is set, and all
+// holders are Services that do not use the address yet. A claim without holders only reserves its address.
 func isTakeOver(claim *v1beta1.IPAddressClaim) bool {
 	if !claim.Spec.TakeOver || len(claim.Spec.Holders) == 0 {
 		return false
@@ -50,9 +50,9 @@ func hasOnlyMissingHolders(claim *v1beta1.IPAddressClaim, read func(lb.ServiceKe
 	return true, nil
 }
 
-// refuseTakeOver restores the holders of a claim that hands its address over to Services of which none exists.
-// The view still has the former holders, see claimHandler.isRefusedTakeOver. refuseTakeOver reports whether it
-// restored them.
+// refuseTakeOver restores the holders of a claim that hands its address over if none of the new holders
+// exists. The view still has the former holders, see claimHandler.isRefusedTakeOver. refuseTakeOver reports
+// whether it restored them.
 func (r *Reconciler) refuseTakeOver(ctx context.Context, h ipam.Holding, have *v1beta1.IPAddressClaim) (bool, error) {
 	if !r.Allocations.IsConfirmed(h.Address, h.Service) {
 		return false, nil

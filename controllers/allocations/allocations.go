@@ -19,13 +19,13 @@ type View struct {
 	mu    sync.Mutex
 	alloc *ipam.Allocator
 	pools []ipam.Pool
-	// confirmed are the assignments whose claim this process has written, or read from the API
-	// server, and has not given up since.
+	// confirmed has the assignments whose claim this process wrote, or read from the API server. An
+	// assignment leaves the map when the Service is removed from the claim, or the claim is deleted.
 	confirmed map[assignment]struct{}
-	// refused has the addresses of claims that name a Service which cannot have them, by Service.
+	// refused has, for each Service, the addresses whose claims name the Service although it cannot have
+	// them.
 	refused map[lb.ServiceKey][]netip.Addr
-	// leaving are addresses that the status of a Service has, or may have, although the Service
-	// does not hold them.
+	// leaving has the addresses that are, or may be, in the status of a Service that does not hold them.
 	leaving map[assignment]struct{}
 	queue   waitQueue
 	wake    func(lb.ServiceKey)
@@ -45,8 +45,8 @@ func New() *View {
 	}
 }
 
-// Load replaces the content of the view with pools and claims that were read from the API server: the present
-// content, from a cache, may be older.
+// Load replaces the content of the view with pools and claims that were read from the API server. The content
+// before is from a cache, and may be older.
 func (l *View) Load(pools []ipam.Pool, claims []ClaimContent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -63,7 +63,8 @@ func (l *View) Load(pools []ipam.Pool, claims []ClaimContent) {
 	}
 }
 
-// OnChange sets the function that is called with a Service to reconcile again. It must not block.
+// OnChange sets the function wake, with which the view requests another reconcile of a Service. The function
+// must not block, since the view calls it while it holds its lock.
 func (l *View) OnChange(wake func(lb.ServiceKey)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -71,7 +72,7 @@ func (l *View) OnChange(wake func(lb.ServiceKey)) {
 }
 
 // SetPools replaces the pools, and reports whether they changed. If they changed, it wakes all Services that
-// wait, and all that hold an address, since the address may be outside its pool now.
+// wait for an address, and all that hold one, since the address may be outside its pool now.
 func (l *View) SetPools(pools []ipam.Pool) (changed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,16 +96,16 @@ func (l *View) Confirm(address netip.Addr, service lb.ServiceKey) {
 	l.confirmed[assignment{address, service}] = struct{}{}
 }
 
-// GiveUp records that this process is about to remove the Service from the claim of an address, so that the
-// removal is not taken for a change by another writer.
+// GiveUp records that this process is about to remove the Service from the claim of an address. Otherwise
+// RecordClaim would take this change for one of another writer.
 func (l *View) GiveUp(address netip.Addr, service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.confirmed, assignment{address, service})
 }
 
-// IsConfirmed reports whether the claim of an address is known to be in the cluster and to name the Service.
-// The cache is then recent enough for the claim.
+// IsConfirmed reports whether this process wrote the claim of an address for the Service, or read it from the
+// API server. It returns false again after the Service was removed from the claim, or the claim was deleted.
 func (l *View) IsConfirmed(address netip.Addr, service lb.ServiceKey) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -130,7 +131,7 @@ func (l *View) Holders(address netip.Addr) (holders []ipam.Holding, taken bool) 
 	return l.alloc.Holders(address)
 }
 
-// PoolOf returns the name of the pool that gives an address, free or not.
+// PoolOf returns the name of the pool that gives an address. The address may be free or in use.
 func (l *View) PoolOf(address netip.Addr) (lb.PoolName, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -151,14 +152,16 @@ func (l *View) HeldBy(service lb.ServiceKey) (used, reserved []ipam.Holding) {
 	return used, reserved
 }
 
-// AdoptShown records that a Service has what its status shows, see ipam.Allocator.AdoptShown.
+// AdoptShown records that a Service holds addresses that are in its status, and returns how many are new; see
+// ipam.Allocator.AdoptShown.
 func (l *View) AdoptShown(req ipam.Request) (adopted int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.alloc.AdoptShown(req)
 }
 
-// ServicesWithReservations returns the Services of a namespace that have reserved addresses which they do not use.
+// ServicesWithReservations returns the Services of a namespace that hold addresses which are only reserved
+// for them.
 func (l *View) ServicesWithReservations(namespace string) (services []lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -173,21 +176,22 @@ func (l *View) ServicesWithReservations(namespace string) (services []lb.Service
 	return services
 }
 
-// Outcome is a decision of the allocator, with what led to it.
+// Outcome is a decision of the allocator, with additional facts about it.
 type Outcome struct {
 	ipam.Decision
-	// PassedPools are the pools that were tried before the pool of a new address, and why they gave none.
+	// PassedPools has the pools that were tried before the pool of a new address, and why each of them gave
+	// no address.
 	PassedPools []ipam.PoolResult
-	// TakenUp are addresses of Keep that are reserved for the Service: their claims name it
-	// already. They stay reserved until its status has them; see View.TakeUp.
+	// TakenUp has the addresses of Decision.Keep that are reserved for the Service and whose claims already
+	// name it. They stay reserved until the status of the Service has them; see View.TakeUp.
 	TakenUp []netip.Addr
-	// Attempts is how often in a row the request was not met in full.
+	// Attempts is the number of consecutive decisions that did not meet the request in full.
 	Attempts int
 }
 
-// Assign gives a Service what it requests; see ipam.Allocator.Assign. A Service that is refused, or
-// that lacks one of two families, waits: when pools change or an address that it could use becomes
-// free, it gets the address and is woken.
+// Assign gives a Service what it requests; see ipam.Allocator.Assign. If the request is refused, or met for
+// only one of two families, the Service joins the queue. When the pools change, or an address that the
+// Service can use becomes free, the view gives it the address and wakes it.
 func (l *View) Assign(req ipam.Request) Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -217,14 +221,15 @@ func (l *View) Assign(req ipam.Request) Outcome {
 	l.noteShown(req.Service, req.Shows)
 	for _, h := range before {
 		if changed {
-			l.serveFreed(h.Address, lb.ServiceKey{}) // other Services may share the address now
+			l.serveFreed(h.Address, lb.ServiceKey{}) // with its new terms, other Services may be able to share the address
 		}
 	}
 	return o
 }
 
-// passedPools returns the pools that were tried before the pool that gave an address, and why they gave none.
-// If the Service had the address before a removal, no pool was tried before it.
+// passedPools returns the pools that were tried before the pool that gave an address, and why each of them
+// gave none. No other pool was tried if the Service requests the address or the pool, or had the address
+// before lbstack was removed (req.Kept).
 func (l *View) passedPools(req ipam.Request, given ipam.Holding) (passedPools []ipam.PoolResult) {
 	if len(req.Addresses) > 0 || req.Pool != "" || slices.Contains(req.Kept, given.Address) {
 		return nil
@@ -240,7 +245,7 @@ func (l *View) passedPools(req ipam.Request, given ipam.Holding) (passedPools []
 	return passedPools
 }
 
-// Release frees an address of a Service, and serves those that wait for it.
+// Release frees an address of a Service, and gives it to Services that wait for it.
 func (l *View) Release(address netip.Addr, service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -250,8 +255,9 @@ func (l *View) Release(address netip.Addr, service lb.ServiceKey) {
 }
 
 // TakeUp records that the status of a Service has an address that was reserved for it. It is called after the
-// status is written. If it were called before and the write failed, a claim marked InUse could not be
-// distinguished, after a restart, from the claim that the Service was to leave.
+// status is written. If it were called earlier and the write failed, the next reconcile would set the state
+// of the claim to InUse. After a restart, the controller could then not distinguish the new address of the
+// Service from the one that the Service is about to lose.
 func (l *View) TakeUp(address netip.Addr, service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -266,7 +272,7 @@ func (l *View) Reserve(address netip.Addr, service lb.ServiceKey) {
 	l.forgetClaim(address, service)
 }
 
-// forgetClaim removes what the view has about the claim of an address for a Service.
+// forgetClaim removes what the view has recorded about a Service in the claim of an address.
 func (l *View) forgetClaim(address netip.Addr, service lb.ServiceKey) {
 	delete(l.confirmed, assignment{address, service})
 	l.clearRefusal(address, service)

@@ -12,14 +12,14 @@ import (
 type ClaimContent struct {
 	Address netip.Addr
 	Pool    lb.PoolName
-	// Holders in the order in which they came; none: the address is reserved.
+	// Holders are in the order of the claim. If there are none, the address is reserved.
 	Holders []Holder
 }
 
 // Holder is a Service that a claim names.
 type Holder struct {
 	Service lb.ServiceKey
-	// Terms on which it shares the address.
+	// Terms are those on which the Service shares the address.
 	Terms lb.Sharing
 	// Reserved means that the address is reserved for the Service, which does not use it yet.
 	Reserved bool
@@ -30,9 +30,8 @@ func (c ClaimContent) Names(service lb.ServiceKey) bool {
 	return slices.ContainsFunc(c.Holders, func(h Holder) bool { return h.Service == service })
 }
 
-// recordHolders adds the holders of a claim to the view, and returns the new ones that hold the address now.
-// A holder that cannot have the address is recorded as refused: the reconcile of that Service removes it from
-// the claim.
+// recordHolders adds the holders of a claim to the view, and returns those that it added. It records a holder
+// that cannot have the address as refused: the reconcile of that Service removes the Service from the claim.
 func (l *View) recordHolders(c ClaimContent) (learned []lb.ServiceKey) {
 	if len(c.Holders) == 0 {
 		l.alloc.Reserve(c.Address, c.Pool)
@@ -60,8 +59,8 @@ func (l *View) recordHolders(c ClaimContent) (learned []lb.ServiceKey) {
 }
 
 // RecordClaim updates the view with a new or changed claim. before is the claim before the change; for a new
-// claim it is the zero value. A Service that the claim no longer names has lost the address. For a Service
-// that a change adds, the address is reserved.
+// claim it is the zero value. A Service that the claim no longer names loses the address. A Service that was
+// added to an existing claim does not use the address yet: the view reserves the address for it.
 func (l *View) RecordClaim(before, now ClaimContent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -70,7 +69,7 @@ func (l *View) RecordClaim(before, now ClaimContent) {
 			continue
 		}
 		if _, confirmed := l.confirmed[assignment{before.Address, h.Service}]; confirmed {
-			l.leaving[assignment{before.Address, h.Service}] = struct{}{} // another writer removed it
+			l.leaving[assignment{before.Address, h.Service}] = struct{}{} // another writer removed the Service from the claim
 		}
 		l.alloc.Release(before.Address, h.Service)
 		l.forgetClaim(before.Address, h.Service)
@@ -91,9 +90,9 @@ func (l *View) RecordClaim(before, now ClaimContent) {
 	}
 }
 
-// RecordClaimDeletion records that a claim is no longer in the cluster. Its reservations end. A
-// Service that uses the address by a confirmed claim keeps the address, and writes
-// the claim again.
+// RecordClaimDeletion records that a claim is no longer in the cluster. An address that the claim only
+// reserved becomes free. A Service that uses the address keeps it if the claim was confirmed, and its
+// reconcile creates the claim again.
 func (l *View) RecordClaimDeletion(c ClaimContent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,10 +112,11 @@ func (l *View) RecordClaimDeletion(c ClaimContent) {
 	}
 }
 
-// AcceptClaim updates the view with a claim that was read from the API server, for a Service that is to hold
-// the address alone or with others. The claim prevails. If the Service cannot have the address besides the
-// holders in the claim, or was removed from the claim, AcceptClaim returns false, and the decision must be
-// made again.
+// AcceptClaim updates the view with a claim that was read from the API server. Where the view and the claim
+// differ, the claim prevails. The parameter service is the Service that should hold the address, alone or
+// with others. AcceptClaim returns false if the Service cannot share the address with the holders in the
+// claim, or if another writer removed the Service from the claim. The caller must then decide again which
+// addresses the Service gets.
 func (l *View) AcceptClaim(c ClaimContent, service lb.ServiceKey) (ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -136,7 +136,8 @@ func (l *View) AcceptClaim(c ClaimContent, service lb.ServiceKey) (ok bool) {
 	if c.Names(service) {
 		return l.holds(c.Address, service)
 	}
-	// If the Service was confirmed, another writer removed it. Otherwise it joins the holders.
+	// If the claim was confirmed for the Service, another writer has removed the Service. Otherwise the
+	// Service is a new holder.
 	return !confirmed && l.alloc.Hold(ipam.Holding{Address: c.Address, Pool: pool, Service: service}, terms)
 }
 
@@ -147,8 +148,9 @@ func (l *View) RefusedAddresses(service lb.ServiceKey) []netip.Addr {
 	return slices.Clone(l.refused[service])
 }
 
-// RecordReadStatus records the addresses in the status of a Service. If the Service does not hold an address in its
-// status, another Service that gets the address must wait until the status no longer has it.
+// RecordReadStatus records the addresses in the status of a Service. The status may have an address that the
+// Service does not hold. Another Service that gets such an address must wait until the status no longer has
+// it.
 func (l *View) RecordReadStatus(service lb.ServiceKey, shows []netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -193,8 +195,9 @@ func (l *View) RecordWrittenStatus(service lb.ServiceKey, shows []netip.Addr) {
 	}
 }
 
-// WakePreviousService returns another Service whose status may still have an address, and wakes that Service.
-// Until its status is written, no other Service may have the address.
+// WakePreviousService returns another Service that does not hold the address, but may still have it in its
+// status, and wakes that Service. Until that status is written, no other Service may have the address in its
+// own status.
 func (l *View) WakePreviousService(address netip.Addr, service lb.ServiceKey) (other lb.ServiceKey, yes bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -203,7 +206,7 @@ func (l *View) WakePreviousService(address netip.Addr, service lb.ServiceKey) (o
 			continue
 		}
 		if l.holds(address, at.service) {
-			delete(l.leaving, at) // it holds the address again, and shares it
+			delete(l.leaving, at) // the other Service holds the address again, and shares it
 			continue
 		}
 		if !yes || at.service.Compare(other) < 0 {

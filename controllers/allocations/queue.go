@@ -9,19 +9,19 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// reasonPartlyAllocated is the reason of a Service that has an address of one family, and waits for
-// one of the other family.
+// reasonPartlyAllocated is the reason with which a Service waits if it has an address of one family, and
+// requests one of the other family as well.
 const reasonPartlyAllocated ipam.Reason = "PartlyAllocated"
 
-// maxListedPerNamespace bounds the Services of one namespace in the list of the queue, since each
-// address that becomes free costs a pass over the whole list. Further Services wait apart, and join
-// the list when a Service of their namespace leaves it.
+// maxListedPerNamespace is how many Services of one namespace waitQueue.list may have. It is limited, since
+// each address that becomes free costs a pass over the whole list. Further Services wait in
+// namespaceShare.apart, and move to the list when a Service of their namespace leaves it.
 const maxListedPerNamespace = 256
 
-// waitQueue has the Services that wait, in the order in which they came.
+// waitQueue has the Services that wait for addresses, in the order in which they joined.
 type waitQueue struct {
 	at   map[lb.ServiceKey]*waiter
-	list []*waiter                  // including waiters that left, until it is swept
+	list []*waiter                  // also waiters that have left, until leave removes many of them at once
 	of   map[string]*namespaceShare // by namespace
 	// invalid are requests that cannot be parsed; they are not queued.
 	invalid map[lb.ServiceKey]ipam.Request
@@ -29,9 +29,9 @@ type waitQueue struct {
 
 // namespaceShare has the waiters of one namespace.
 type namespaceShare struct {
-	listed int       // how many waiters are in the list
-	apart  []*waiter // the other waiters, including those that left, until it is swept
-	waits  int       // how many of apart have not left
+	listed int       // how many of the waiters are in waitQueue.list
+	apart  []*waiter // the other waiters; also those that have left, until leave removes many of them
+	waits  int       // how many waiters in apart have not left
 }
 
 type waiter struct {
@@ -39,7 +39,7 @@ type waiter struct {
 	reason   ipam.Reason
 	attempts int
 	left     bool
-	// listed means that the waiter is in the list.
+	// listed means that the waiter is in waitQueue.list.
 	listed bool
 	// served means that the view has all addresses that the Service requests; the next reconcile only
 	// has to write them to the Service.
@@ -91,7 +91,7 @@ func (q *waitQueue) leave(service lb.ServiceKey) {
 	}
 }
 
-// fillList moves waiters of a namespace from apart to the list, while there is room.
+// fillList moves waiters of a namespace from apart to the list, up to maxListedPerNamespace.
 func (q *waitQueue) fillList(s *namespaceShare) {
 	for len(s.apart) > 0 && s.listed < maxListedPerNamespace {
 		w := s.apart[0]
@@ -104,8 +104,8 @@ func (q *waitQueue) fillList(s *namespaceShare) {
 	}
 }
 
-// addWaiter adds a Service to the queue, or updates its request there, and returns how often
-// in a row the request was not met in full.
+// addWaiter adds a Service to the queue, or updates its request there, and returns the number of consecutive
+// decisions that did not meet the request in full.
 func (l *View) addWaiter(req ipam.Request, reason ipam.Reason, why *ipam.Refusal) (attempts int) {
 	delete(l.queue.invalid, req.Service)
 	w := l.queue.join(req.Service)
@@ -116,16 +116,17 @@ func (l *View) addWaiter(req ipam.Request, reason ipam.Reason, why *ipam.Refusal
 	return w.attempts
 }
 
-// Forget removes a Service that requests nothing any more from the queue. The addresses
-// that it was given while it waited stay held: the caller releases them.
+// Forget removes a Service from the queue when the Service no longer requests addresses. The Service still
+// holds the addresses that it was given while it waited: the caller releases them.
 func (l *View) Forget(service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.queue.leave(service)
 }
 
-// RefuseInvalid returns the outcome of an invalid request: the Service keeps the addresses that it may keep.
-// The Service is not queued, since only an edit by its owner helps.
+// RefuseInvalid returns the outcome of an invalid request: the Service gets no new address, and keeps those
+// that its terms and the pools allow. The Service does not wait in the queue, since only an edit of the
+// Service can make its request valid.
 func (l *View) RefuseInvalid(req ipam.Request, refusal *ipam.Refusal) Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -137,9 +138,9 @@ func (l *View) RefuseInvalid(req ipam.Request, refusal *ipam.Refusal) Outcome {
 	return Outcome{Decision: d}
 }
 
-// serveWaiter gives a waiting Service the addresses that it can have now, before it is woken:
-// Services that are woken are reconciled at the same time, and would get the addresses
-// out of order. It reports whether the Service is to be woken.
+// serveWaiter gives a waiting Service the addresses that it can have now, and reports whether the caller must
+// wake the Service. Services that are woken are reconciled at the same time: if their reconciles gave the
+// addresses, they would not do so in the order of the queue.
 func (l *View) serveWaiter(w *waiter) (gains bool) {
 	l.alloc.AdoptShown(w.req)
 	before, reserved := l.holdingsOf(w.req.Service)
@@ -147,14 +148,14 @@ func (l *View) serveWaiter(w *waiter) (gains bool) {
 	for _, h := range d.Keep {
 		gains = gains || !slices.Contains(before, h)
 		if slices.Contains(reserved, h) {
-			l.alloc.ReserveFor(h.Address, h.Service) // the reconcile of the Service takes the address up
+			l.alloc.ReserveFor(h.Address, h.Service) // until the reconcile of the Service calls TakeUp
 		}
 	}
 	w.served = d.Refusal == nil && d.Missing == nil
 	return gains || w.served
 }
 
-// holdingsOf returns all addresses that a Service holds, and those of them that are only reserved.
+// holdingsOf returns all addresses that a Service holds, and those of them that are only reserved for it.
 func (l *View) holdingsOf(service lb.ServiceKey) (all, reserved []ipam.Holding) {
 	all = l.alloc.HeldBy(service)
 	for _, h := range all {
@@ -165,8 +166,9 @@ func (l *View) holdingsOf(service lb.ServiceKey) (all, reserved []ipam.Holding) 
 	return all, reserved
 }
 
-// serveQueue serves the waiting Services in the list, in order, and wakes those that wait apart. Before
-// that, every waiting Service adopts the addresses in its own status, so that no other Service gets them.
+// serveQueue gives addresses to the waiting Services in the list, in order, and wakes all waiting Services.
+// Before that, every waiting Service adopts the addresses in its own status, so that no other Service gets
+// them.
 func (l *View) serveQueue() {
 	for _, w := range l.queue.list {
 		if !w.left {
@@ -198,9 +200,9 @@ func (l *View) serveQueue() {
 	}
 }
 
-// serveFreed serves the first waiting Service that can use an address, or several if they share it. by is the
-// Service that freed the address. serveFreed also serves Services in the namespace of by that lack an address
-// because of their quota.
+// serveFreed gives a freed address to the first waiting Service that can use it, or to several if they can
+// share it. The parameter by is the Service that freed the address; its namespace now uses less of its quota.
+// serveFreed therefore also serves the Services of this namespace that wait because of the quota.
 func (l *View) serveFreed(address netip.Addr, by lb.ServiceKey) {
 	taken := l.isUnavailable(address)
 	for _, w := range l.queue.list {
@@ -218,14 +220,13 @@ func (l *View) serveFreed(address netip.Addr, by lb.ServiceKey) {
 	}
 }
 
-// isUnavailable reports whether an address is reserved, or held by a Service that shares
-// it with nobody.
+// isUnavailable reports whether an address is reserved, or held by a Service that does not share it.
 func (l *View) isUnavailable(address netip.Addr) bool {
 	holders, taken := l.alloc.Holders(address)
 	return taken && (len(holders) == 0 || l.alloc.SharingTerms(address, holders[0].Service).Key == "")
 }
 
-// CountWaiting counts the Services that wait, by the reason.
+// CountWaiting counts the Services that wait for addresses, by the reason why they wait.
 func (l *View) CountWaiting() map[ipam.Reason]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

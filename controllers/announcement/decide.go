@@ -17,7 +17,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// addressFacts are what is known of an address that a Service holds.
+// addressFacts has the facts about an address that a Service holds.
 type addressFacts struct {
 	AddressReport
 	address netip.Addr
@@ -101,7 +101,7 @@ func (f addressFacts) result() addressResult {
 }
 
 // isRefused reports whether no node announces the address because of a rule about addresses, such as that the
-// pool must list the address; see plan.Refused. An address that has an owner is not refused.
+// pool must list the address; see eligibility.Result. An address that has an owner is not refused.
 func (f addressFacts) isRefused() bool {
 	return f.plan.Refused != "" && !f.Owned && (f.plan.Reason == "" || f.router.plan.Reason == "" && len(f.router.plan.Announcers) > 0)
 }
@@ -138,8 +138,8 @@ func (f addressFacts) isWithheld() bool {
 }
 
 // isAnnounced reports whether the address is announced on the local network. An owner that is down still
-// counts as announcing the address while another node could take it over and does not: speakers detect a
-// dead owner sooner than the API server.
+// counts as announcing the address while another node could take the address over but does not do so.
+// Speakers detect a dead owner sooner than the API server does, so the owner probably still runs.
 func (f addressFacts) isAnnounced() bool {
 	if !f.Owned || !f.ownerDown {
 		return f.Owned && !f.isWithheld()
@@ -205,8 +205,8 @@ func (f addressFacts) whyNoNodeMay() string {
 	return s
 }
 
-// candidatesMessage returns the sentence for an address that nodes may announce and none does. It names these
-// nodes, and what keeps each of them from announcing the address.
+// candidatesMessage returns the sentence for an address that no node announces although some nodes may. It
+// names these nodes, and what keeps each of them from announcing the address.
 func (f addressFacts) candidatesMessage() string {
 	s := fmt.Sprintf("%s is not announced yet; nodes that may announce it: %s", f.address, f.candidateNames())
 	switch {
@@ -218,7 +218,7 @@ func (f addressFacts) candidatesMessage() string {
 	return s
 }
 
-// maxListedNames is how many names a sentence lists. It only counts the further ones.
+// maxListedNames is how many names a sentence lists. For further ones it only gives their number.
 const maxListedNames = 5
 
 // candidateNames lists the nodes that may announce the address, each with what keeps it from doing so.

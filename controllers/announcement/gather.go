@@ -19,9 +19,9 @@ import (
 	core "github.com/lbstack/lbstack/internal/routes"
 )
 
-// gatherFacts returns what is known of the addresses that a Service holds. It computes which nodes may
-// announce an address only if no working node announces it, or if its owner is down or on standby. A
-// thousand Services that move at once therefore cost no such computation.
+// gatherFacts returns the facts about the addresses that a Service holds. It computes which nodes may
+// announce an address only if no working node announces it, or if its owner is down or on standby. A thousand
+// Services that move at once therefore cost no such computation.
 func (r *Reconciler) gatherFacts(ctx context.Context, svc *corev1.Service) ([]addressFacts, error) {
 	held, err := r.heldAddresses(ctx, svc)
 	if err != nil {
@@ -62,8 +62,8 @@ func (r *Reconciler) heldAddresses(ctx context.Context, svc *corev1.Service) ([]
 		return nil, err
 	}
 	if !apiconv.IsServedBy(svc, r.Class) {
-		// Only the claims with the UID of the Service count. A claim with its name alone is reserved for
-		// the Service, or is from an earlier Service of that name.
+		// Only the claims with the UID of the Service count. A claim with its name but another UID or none is
+		// reserved for the Service, or is from an earlier Service of that name.
 		claims = slices.DeleteFunc(slices.Clone(claims), func(c v1beta1.IPAddressClaim) bool {
 			return !slices.ContainsFunc(c.Spec.Holders, func(h v1beta1.ClaimHolder) bool { return apiconv.HolderKey(h) == key && h.UID == svc.UID })
 		})
@@ -99,7 +99,7 @@ func (r *Reconciler) claimsOf(ctx context.Context, key lb.ServiceKey) ([]v1beta1
 	return claims.Items, nil
 }
 
-// noteDown records in known, for each node that announces the address, whether the node is down.
+// noteDown records in the map known whether each node that announces the address is down.
 func (r *Reconciler) noteDown(ctx context.Context, report AddressReport, known map[lb.NodeName]bool) error {
 	var nodes []lb.NodeName
 	if report.Owned {
@@ -188,7 +188,7 @@ func (r *Reconciler) addServices(ctx context.Context, in *eligibility.Input) err
 			var svc corev1.Service
 			err := r.Client.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, &svc)
 			if apierrors.IsNotFound(err) {
-				continue // it was deleted just now
+				continue // the Service was deleted meanwhile
 			}
 			if err != nil {
 				return fmt.Errorf("reading the Service %s: %w", key, err)

@@ -16,7 +16,7 @@ import (
 	core "github.com/lbstack/lbstack/internal/routes"
 )
 
-// bgpObjects has the objects that decide which node announces which address to which router.
+// bgpObjects has the objects that decide which addresses a node announces, and to which routers.
 type bgpObjects struct {
 	view core.View
 	// peers are the valid BGPPeers.

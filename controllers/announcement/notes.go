@@ -12,8 +12,9 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// gracePeriod is how long a Service is not announced before an event reports that. The wait is needed since
-// an address is given before any node announces it, and pods start after their Service.
+// gracePeriod is how long a Service must lack an announcement before an event reports that. Without the wait,
+// most new Services would cause such an event: a Service gets its address before any node announces it, and
+// pods start after their Service.
 const gracePeriod = 2 * time.Second
 
 // firstConditionDelay is how long the first condition of a Service waits while no node announces its new
@@ -25,19 +26,19 @@ const firstConditionDelay = 2 * routeDelay
 // Service that was not reconciled before.
 type serviceRecord struct {
 	reconciled bool
-	// owners has the last known owner of each address. An address that has lost its owner keeps the entry.
+	// owners has the last known owner of each address. The entry stays when the address loses its owner.
 	owners map[netip.Addr]lb.NodeName
 	// routers are the nodes and routers that the condition names; see addMissing.
 	routers map[netip.Addr]namedAnnouncers
 	// routed are the addresses for which an event has reported an announcement by BGP. An address stays
 	// here when that announcement ends.
 	routed map[netip.Addr]bool
-	// hosts are the MACs of foreign hosts that use announced addresses of the Service.
+	// hosts has the MAC addresses of foreign hosts that use announced addresses of the Service.
 	hosts map[netip.Addr]string
 	// reason is why the Service is not announced; empty: it is announced.
 	reason string
-	// since is the time from which the Service has not been announced. It counts from an earlier reason if
-	// no event has reported that reason.
+	// since is the time since which this reason has applied. If the reason changed before an event reported
+	// it, since is the time of the first of these reasons.
 	since time.Time
 	// reported means that an event has reported the reason.
 	reported bool
@@ -46,7 +47,8 @@ type serviceRecord struct {
 	untrusted bool
 }
 
-// isWaiting reports whether the condition of the Service depends on which nodes may announce its addresses.
+// isWaiting reports whether the Service waits: its condition then depends on which nodes may announce its
+// addresses.
 func (m *serviceRecord) isWaiting() bool { return m.reason != "" || m.untrusted }
 
 // eventNote is an event to send.
@@ -84,8 +86,8 @@ func compareRecord(m serviceRecord, was *metav1.Condition, now metav1.Condition,
 }
 
 // firstConditionWait returns how long to wait before the first condition of a Service is written; zero: it
-// can be written now. Only a condition that reports a missing announcement waits. Each write of a Service
-// is work for the speakers and proxies of all nodes, which are busy with the new address at that time.
+// can be written now. Only a condition with the reason NotAnnounced waits. Each write of a Service is work
+// for the speakers and proxies of all nodes, which are busy with the new address at that time.
 func firstConditionWait(was *metav1.Condition, next serviceRecord, at time.Time) time.Duration {
 	if was != nil || next.reason != v1beta1.ReasonNotAnnounced {
 		return 0

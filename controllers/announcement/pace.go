@@ -7,11 +7,12 @@ import (
 )
 
 const (
-	// crowdSize is the number of new Services that are a crowd if all of them arrive within crowdWait.
+	// crowdSize and crowdWait decide when conditions are delayed: while at least crowdSize new Services have
+	// arrived within the last crowdWait.
 	crowdSize = 10
-	// crowdWait is how long the conditions of new Services wait after the last crowd.
+	// crowdWait is the period in which crowdSize counts the new Services.
 	crowdWait = 2 * time.Second
-	// maxConditionWait is the longest time for which the condition of one Service waits.
+	// maxConditionWait is the longest delay of the condition of one Service.
 	maxConditionWait = 15 * time.Second
 	// recheckInterval is the time between two reconciles of a Service that waits.
 	recheckInterval = time.Second
@@ -19,10 +20,10 @@ const (
 
 // conditionPacer delays the conditions and events of new Services while many of them get an address at once,
 // for example when the controller starts. At such times the API server and the proxies of all nodes are busy
-// with the addresses. During the delay most Services become announced, so that one write of the condition is
-// enough. The zero value is ready to use. The mutex of ServiceRecords guards it.
+// with the addresses. Most Services become announced during the delay, so that the condition of each is
+// written only once. The zero value is ready to use. The mutex of ServiceRecords guards it.
 type conditionPacer struct {
-	// recent has the arrival times of the last new Services, as a ring.
+	// recent is a ring buffer with the arrival times of the last new Services.
 	recent [crowdSize]time.Time
 	// next is the index of the oldest time in recent.
 	next int

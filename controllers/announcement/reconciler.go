@@ -32,7 +32,7 @@ type Reconciler struct {
 	Client client.Client
 	// Events sends the events about Services.
 	Events events.EventRecorder
-	// Class of the Services that are served; see apiconv.IsServedBy.
+	// Class is the spec.loadBalancerClass of the Services that are reported on; see apiconv.IsServedBy.
 	Class string
 	// Reports has the reports of the speakers.
 	Reports *Reports
@@ -80,8 +80,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	memory := r.Records.get(key)
 	if was == nil && !memory.reconciled {
 		if !hasAddressInStatus(svc, list) {
-			// The claim is new. The Service controller is about to write the status of the Service,
-			// and its write would fail if the resourceVersion had changed. That write of the status
+			// The claim is new. The Service controller is about to write the status of the Service, and its
+			// write would fail if this controller had changed the Service before. The write of the status
 			// requests another reconcile, which writes the condition.
 			return reconcile.Result{}, nil
 		}

@@ -55,7 +55,7 @@ type ReportChanges struct {
 	// Sessions means that the state or the error of a session has changed, or that a speaker became
 	// silent or is not silent any more.
 	Sessions bool
-	// Waiting means that a node changed in another way that may let it announce an address which no node
+	// Waiting means that a node has changed in another way, and may now announce an address that no node
 	// announces.
 	Waiting bool
 	// Left are the nodes that have left or have come back, see Reports.HasLeft.
@@ -172,7 +172,7 @@ func isSameForeign(x, y reports.ForeignHost) bool {
 	return x.MAC == y.MAC && x.Interface == y.Interface && x.InUse == y.InUse && x.Since.Equal(y.Since)
 }
 
-// AddressReport is what the speakers report of an address.
+// AddressReport is what the speakers report about an address.
 type AddressReport struct {
 	// Owner is the entry of the node that owns the address on the local network. It is valid if Owned is
 	// set.
@@ -183,14 +183,15 @@ type AddressReport struct {
 	Host reports.ForeignHost
 	// Foreign means that a foreign host uses the address.
 	Foreign bool
-	// Unreachable means that speakers report subnets, and the address is in none of them.
+	// Unreachable means that speakers report the subnets of their interfaces, and the address is in none of
+	// them.
 	Unreachable bool
 	// Standby is why the owner accepts no more addresses, as part of a sentence; empty: it accepts them.
 	Standby string
 	// Paths are the announcements of the address to routers, by node and prefix. They include the last
 	// report of a dead node.
 	Paths []reports.BGPPath
-	// Untrusted means that a node which is not trusted reports that it announces the address.
+	// Untrusted means that an untrusted node reports that it announces the address; see trustRules.
 	Untrusted bool
 }
 
@@ -209,7 +210,7 @@ func (b *Reports) ReportingNodes(address netip.Addr) []lb.NodeName {
 // function bgp for BGP. The zero value trusts all nodes.
 type TrustedNodes struct{ layer2, bgp func(lb.NodeName) bool }
 
-// ReportOnAddress returns what trusted nodes report of an address.
+// ReportOnAddress returns what trusted nodes report about an address.
 func (b *Reports) ReportOnAddress(address netip.Addr, trusted TrustedNodes) AddressReport {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -244,7 +245,8 @@ func trustedItems[T any](all map[lb.NodeName]T, trusted func(lb.NodeName) bool) 
 	return list
 }
 
-// isOutsideSubnets reports whether speakers report subnets, and the address is in none of them.
+// isOutsideSubnets reports whether speakers report the subnets of their interfaces, and the address is in
+// none of them.
 func (b *Reports) isOutsideSubnets(address netip.Addr) bool {
 	known := false
 	for _, r := range b.nodes {
@@ -278,7 +280,7 @@ func (b *Reports) HasLeft(node lb.NodeName) bool {
 	return b.nodes[node].Standby != "" || b.silent[node]
 }
 
-// HasRunningSpeaker reports whether at least one speaker has reported and was not stopped since.
+// HasRunningSpeaker reports whether at least one speaker has reported and has not been stopped since then.
 func (b *Reports) HasRunningSpeaker() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

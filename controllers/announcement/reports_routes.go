@@ -33,7 +33,8 @@ func newRouteIndex() routeIndex {
 	return routeIndex{map[string]routeSlice{}, sourceIndex[netip.Prefix, sliceKey, reports.Route]{}}
 }
 
-// put replaces the slice of a name. It returns the prefixes whose announcement has changed, sorted.
+// put replaces the content of the slice with this name. It returns the prefixes whose announcement has
+// changed, sorted.
 func (r *routeIndex) put(name string, node lb.NodeName, next []reports.Route) []netip.Prefix {
 	changed := map[netip.Prefix]bool{}
 	replace := func(node lb.NodeName, before, now []reports.Route) {
@@ -65,8 +66,8 @@ func (r *routeIndex) prefixesOf(node lb.NodeName) []netip.Prefix {
 	return sortUnique(prefixes, netip.Prefix.Compare)
 }
 
-// pathsTo returns the announcements that contain an address, sorted by node and prefix. An aggregate can have
-// any length: pathsTo looks up each possible prefix, which takes some microseconds.
+// pathsTo returns the announcements whose prefix contains an address, sorted by node and prefix. Since an
+// aggregate can have any prefix length, pathsTo looks up each possible prefix, which takes some microseconds.
 func (r *routeIndex) pathsTo(address netip.Addr) []reports.BGPPath {
 	var paths []reports.BGPPath
 	for bits := range address.BitLen() + 1 {

@@ -24,7 +24,7 @@ type bgpAnnouncement struct {
 	peers []bgp.PeerName
 	// prefix is the longest announced prefix that contains the address.
 	prefix netip.Prefix
-	// since is the time from which a router has had the prefix from one of the nodes; zero: not known.
+	// since is the time since which a router has had the prefix from one of the nodes; zero: not known.
 	since time.Time
 }
 
@@ -46,7 +46,8 @@ func bgpAnnouncementOf(paths []reports.BGPPath, down map[lb.NodeName]bool) (r bg
 	return r
 }
 
-// earlierTime returns the earlier of two times. A zero time is not known, and does not count.
+// earlierTime returns the earlier of two times. It ignores a zero time, which stands for a time that is not
+// known.
 func earlierTime(x, y time.Time) time.Time {
 	if x.IsZero() || (!y.IsZero() && y.Before(x)) {
 		return y
@@ -72,7 +73,7 @@ func (r bgpAnnouncement) String() string {
 	return s
 }
 
-// bgpFacts is what is known of announcing an address by BGP.
+// bgpFacts has the facts about announcing an address by BGP.
 type bgpFacts struct {
 	// plan has the nodes that may announce the address.
 	plan core.Result
@@ -92,9 +93,9 @@ func (r bgpFacts) hasAdvertisement() bool {
 }
 
 // joinReasons returns why no node announces an address. The parameter layer2 is the reason for the local
-// network, to which joinReasons adds the reason for BGP. A kind of advertisement that does not select the
-// address is left out. If both kinds select it, the result has the reason that is later in
-// reasonsByUrgency: by that kind the address is closer to being announced.
+// network, to which joinReasons adds the reason for BGP. If only one kind of advertisement selects the
+// address, joinReasons leaves out the reason for the other kind. If both kinds select it, the result has the
+// reason that is later in reasonsByUrgency: with that kind the address is closer to being announced.
 func (r bgpFacts) joinReasons(address netip.Addr, layer2 addressResult) addressResult {
 	asked := layer2.reason != v1beta1.ReasonNoAdvertisement
 	switch {
@@ -135,8 +136,8 @@ func (r bgpFacts) invalidObjectsMessage() string {
 	return "; not in effect: " + strings.Join(r.invalid, "; ")
 }
 
-// candidatesMessage returns the sentence for an address of the family that nodes may announce to routers and none
-// does. It names these nodes, and what keeps them from announcing the address.
+// candidatesMessage returns the sentence for an address of the family that no node announces to routers
+// although some nodes may. It names these nodes, and what keeps them from announcing the address.
 func (r bgpFacts) candidatesMessage(f lb.Family) string {
 	var able []core.Announcer
 	names := make([]string, 0, len(r.plan.Announcers))
@@ -180,8 +181,8 @@ func (r bgpFacts) sessionsMessage(a core.Announcer, f lb.Family) string {
 	return fmt.Sprintf("%s: %s", a.Node, listNames(words))
 }
 
-// sessionsOf returns the sessions of a node with the peers to which it would announce the address. The state
-// of a session that is not in the node's report is a text about that.
+// sessionsOf returns the sessions of a node with the peers to which it would announce the address. If the
+// node does not report one of these sessions, the State of that session is a text about this.
 func (r bgpFacts) sessionsOf(a core.Announcer) []reports.Session {
 	has := map[bgp.PeerName]reports.Session{}
 	for _, s := range r.sessions[a.Node] {
@@ -221,5 +222,5 @@ func (f *addressFacts) mergeReasons(pool lb.PoolName, layer2, bgp bool) {
 	}
 }
 
-// listNames lists at most maxListedNames names as part of a sentence, and counts the further ones.
+// listNames lists at most maxListedNames names as part of a sentence, and gives the number of further ones.
 func listNames[T ~string](names []T) string { return bounded.Names(names, maxListedNames) }

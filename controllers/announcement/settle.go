@@ -11,26 +11,28 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// missingGracePeriod is how long the condition still names a node or a router that no longer takes part in the
-// announcement of an address by BGP, while others still take part. Without this time, each restart of a
-// speaker, whose sessions come back within seconds, would cause two writes of each Service.
+// missingGracePeriod concerns a node or a router that no longer takes part in the announcement of an address
+// by BGP, while others still do. It is how long the condition still names such a node or router. Without this
+// time, each restart of a speaker, whose sessions come back within seconds, would cause two writes of each
+// Service.
 const missingGracePeriod = 30 * time.Second
 
-// namedAnnouncers are the nodes and routers that the condition names for an address. Each has the time from
-// which it has been missing; zero: it takes part.
+// namedAnnouncers are the nodes and routers that the condition names for an address. The value is the time
+// since which the node or router has been missing; zero: it takes part in the announcement.
 type namedAnnouncers struct {
 	nodes map[lb.NodeName]time.Time
 	peers map[bgp.PeerName]time.Time
 	// prefix is the longest announced prefix that contains the address.
 	prefix netip.Prefix
-	// since is the time from which the address has been announced to routers, without a known break.
+	// since is the time since which the address has been announced to routers without a known break.
 	since time.Time
 }
 
-// addMissing adds the missing nodes and routers to the facts about an address that others still announce:
-// those that took part in the announcement less than missingGracePeriod ago. It does not add nodes that have
-// left, see Reports.HasLeft. It returns the announcers that the condition is to name, and how long to wait
-// before the next reconcile; zero: no wait is needed.
+// addMissing adds missing nodes and routers to the facts about each address that is still announced by BGP. A
+// node or router is missing if it no longer takes part in the announcement, but did so less than
+// missingGracePeriod ago. It does not add nodes that have left, see Reports.HasLeft. It returns the nodes and
+// routers that the condition should name, and how long to wait before the next reconcile; zero: no wait is
+// needed.
 func addMissing(m serviceRecord, list []addressFacts, left func(lb.NodeName) bool, at time.Time) (next map[netip.Addr]namedAnnouncers, again time.Duration) {
 	next = map[netip.Addr]namedAnnouncers{}
 	for i := range list {
@@ -56,8 +58,8 @@ func addMissing(m serviceRecord, list []addressFacts, left func(lb.NodeName) boo
 	return next, again
 }
 
-// dropLeft drops the nodes that have left, and reports whether it dropped one. It then also drops all peers,
-// since it is not known which peers received the announcement only from these nodes.
+// dropLeft drops the nodes that have left, and reports whether it dropped one. If it did, it also drops all
+// peers, since the record does not show which peers received the announcement only from these nodes.
 func (t *namedAnnouncers) dropLeft(left func(lb.NodeName) bool) bool {
 	before := len(t.nodes)
 	t.nodes = maps.Clone(t.nodes)
@@ -70,7 +72,7 @@ func (t *namedAnnouncers) dropLeft(left func(lb.NodeName) bool) bool {
 }
 
 // mergeMissing returns the present items (now) together with the former items (before) that have been missing
-// for less than missingGracePeriod. again is the time until the first of the missing items is to be dropped.
+// for less than missingGracePeriod. again is the time until the first of the missing items must be dropped.
 func mergeMissing[T ~string](before map[T]time.Time, now []T, at time.Time) (next map[T]time.Time, again time.Duration) {
 	next = map[T]time.Time{}
 	for _, name := range now {

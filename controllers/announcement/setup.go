@@ -27,12 +27,12 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// maxConcurrentReconciles is how many Services are reconciled at once. A reconcile spends most of its time waiting for
-// the API server.
+// maxConcurrentReconciles is how many Services are reconciled at once. A reconcile spends most of its time
+// waiting for the API server.
 const maxConcurrentReconciles = 16
 
-// routeDelay is how long reports about routes are collected before the Services are reconciled: many nodes
-// report one address at about the same time.
+// routeDelay is the delay of a reconcile after a report about routes, so that one reconcile covers the
+// reports of several nodes: many nodes report one address at about the same time.
 const routeDelay = 500 * time.Millisecond
 
 // holderIndex is the index of IPAddressClaims by the Services that they name.
@@ -177,8 +177,8 @@ func (r *Reconciler) servicesWithin(ctx context.Context, prefixes []netip.Prefix
 	return keys
 }
 
-// onEligibility requests a reconcile of the waiting Services, since the changed object may decide which nodes
-// may announce their addresses.
+// onEligibility requests a reconcile of the waiting Services, see ServiceRecords.waitingServices. The changed
+// object can decide which nodes may announce their addresses.
 func (r *Reconciler) onEligibility(context.Context, client.Object) []reconcile.Request {
 	return request.Services(r.Records.waitingServices())
 }
@@ -191,7 +191,7 @@ func (r *Reconciler) onNode(ctx context.Context, node client.Object) []reconcile
 }
 
 // onEndpoints requests a reconcile of the Service that has these endpoints, and of the Services that share an
-// address with it. It leaves out Services that do not wait.
+// address with it. It leaves out Services that do not wait, see ServiceRecords.waitingServices.
 func (r *Reconciler) onEndpoints(ctx context.Context, slice client.Object) []reconcile.Request {
 	key := lb.ServiceKey{Namespace: slice.GetNamespace(), Name: slice.GetLabels()[discoveryv1.LabelServiceName]}
 	claims, err := r.claimsOf(ctx, key)

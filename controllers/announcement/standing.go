@@ -13,8 +13,8 @@ type ServiceRecords struct {
 	mu       sync.Mutex
 	services map[lb.ServiceKey]serviceRecord
 	pace     conditionPacer
-	// asked counts the calls of waitingServices and isWaiting: each follows a change that may concern
-	// waiting Services.
+	// asked is the number of calls of waitingServices and isWaiting. Each call follows a change that may
+	// affect waiting Services.
 	asked uint64
 }
 
@@ -36,9 +36,9 @@ func (s *ServiceRecords) currentMark() uint64 {
 	return s.asked
 }
 
-// put records what was reported of a Service. It returns true if the Service is to be reconciled again: the
-// Service waits, and waiting Services were looked up after currentMark returned the mark. That look-up may have
-// missed the Service, since its former record did not show that the Service waits.
+// put stores the record of a Service. It returns true if the caller must reconcile the Service again: the
+// Service waits, and waiting Services were looked up after currentMark returned the mark. That look-up may
+// have missed the Service, since its former record did not show that the Service waits.
 func (s *ServiceRecords) put(key lb.ServiceKey, m serviceRecord, mark uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,8 +70,8 @@ func (s *ServiceRecords) isWaiting(key lb.ServiceKey) bool {
 	return m.isWaiting()
 }
 
-// waitingServices returns the Services that are not announced, and the Services that an untrusted node
-// reports to announce. Only the conditions of these Services depend on which nodes may announce.
+// waitingServices returns the Services that are not announced, and the Services of which an untrusted node
+// reports that it announces them. Only the conditions of these Services depend on which nodes may announce.
 func (s *ServiceRecords) waitingServices() []lb.ServiceKey {
 	s.mu.Lock()
 	defer s.mu.Unlock()

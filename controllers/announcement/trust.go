@@ -15,14 +15,14 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// trustRules decides which nodes are trusted when they report that they announce an address: the nodes that
-// an advertisement of the address's pool selects. Services, endpoints and taints do not count, since they
-// change while an address moves, and the speakers follow a little later. Reports are checked because a
-// speaker can be faulty, or its node compromised.
+// trustRules decides which nodes are trusted when they report that they announce an address. These are the
+// nodes that an advertisement of the address's pool selects. Services, endpoints and taints make no
+// difference: they change while an address moves, and the speakers act on such a change a little later.
+// Reports are checked because a speaker can be faulty, or its node compromised.
 type trustRules struct {
 	layer2, bgp []eligibility.Scope
 	pools       map[lb.PoolName]*eligibility.Pool
-	labels      map[lb.NodeName]map[string]string // of the nodes that exist and report
+	labels      map[lb.NodeName]map[string]string // labels of the nodes that exist and report
 }
 
 // readTrustRules reads the objects that decide which nodes are trusted to announce these addresses.

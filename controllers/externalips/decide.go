@@ -14,19 +14,20 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// maxNamedItems bounds the listed addresses in a message, the shared addresses in it, and the Services that it
-// names for each address. The message counts the others.
+// maxNamedItems is how many listed addresses, how many shared addresses, and how many Services for each
+// address a message names. For the others it gives their number.
 const maxNamedItems = 3
 
 // serviceFacts are the facts about a Service that decide its condition.
 type serviceFacts struct {
-	// namespace of the Service. A message names no Service of another namespace.
+	// namespace is the namespace of the Service. A message names no Service of another namespace.
 	namespace string
 	// listed are the addresses in its spec.externalIPs that belong to a pool.
 	listed []listedAddress
 	// shared are the addresses that the Service has from a pool and that other Services list.
 	shared []sharedAddress
-	// more means that its spec.externalIPs has more items than are read.
+	// more means that its spec.externalIPs has more than apiconv.MaxExternalIPs items. The further ones are
+	// not read.
 	more bool
 	// over means that none of its spec.externalIPs are compared, since the index is full and its
 	// namespace lists the most addresses.
@@ -37,7 +38,7 @@ type serviceFacts struct {
 type listedAddress struct {
 	address netip.Addr
 	pool    lb.PoolName
-	holders []lb.ServiceKey // that have the address
+	holders []lb.ServiceKey // the Services that have the address
 }
 
 // sharedAddress is an address that a Service has from a pool, and that other Services list.
@@ -90,7 +91,7 @@ func (s sharedAddress) sentence(namespace string) string {
 	return fmt.Sprintf("%s is also in spec.externalIPs of %s: kube-proxy sends connections for this address to the Pods of either Service: remove the address from that field; a ValidatingAdmissionPolicy can forbid such externalIPs", s.address, describeServices(s.by, namespace))
 }
 
-// describeServices names the Services of the namespace, and counts the others.
+// describeServices names Services of the namespace, and gives the number of the others.
 func describeServices(keys []lb.ServiceKey, namespace string) string {
 	var parts []string
 	unnamed := 0

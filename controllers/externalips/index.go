@@ -17,7 +17,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// maxIndexedAddresses bounds the addresses in the index: some 10 MiB.
+// maxIndexedAddresses is the maximum number of addresses in the index. A full index takes some 10 MiB of
+// memory.
 const maxIndexedAddresses = 1 << 15
 
 // serviceEntry has the externalIPs of a Service. The Services in the index are not of type LoadBalancer.
@@ -25,8 +26,8 @@ type serviceEntry struct {
 	uid        types.UID
 	generation int64
 	addresses  []netip.Addr
-	more       bool // it has more externalIPs than are read
-	over       int  // how many addresses it lists, if they are left out since there is no room
+	more       bool // the Service has more than apiconv.MaxExternalIPs externalIPs
+	over       int  // how many addresses the Service lists if the index has no room for them; otherwise 0
 	// condition is its present condition about externalIPs; nil: it has none.
 	condition *metav1.Condition
 }
@@ -64,16 +65,16 @@ type serviceIndex struct {
 	services   map[lb.ServiceKey]serviceEntry
 	listedBy   map[netip.Addr]map[lb.ServiceKey]struct{}
 	namespaces map[string]*namespaceShare
-	over       map[lb.ServiceKey]struct{} // Services whose addresses are left out
-	count      int                        // addresses of all entries
-	most       int                        // bound of count
-	listed     bool                       // the index has had all Services
+	over       map[lb.ServiceKey]struct{} // Services whose addresses the index leaves out
+	count      int                        // number of addresses in all entries
+	most       int                        // maximum of count
+	listed     bool                       // the reflector has passed all Services to the index once
 }
 
 // namespaceShare is the part of the index that the Services of one namespace use.
 type namespaceShare struct {
 	count    int
-	services map[lb.ServiceKey]struct{} // those with addresses
+	services map[lb.ServiceKey]struct{} // the Services of the namespace with addresses in the index
 }
 
 func newServiceIndex(most int) *serviceIndex {
@@ -107,8 +108,8 @@ func (x *serviceIndex) put(key lb.ServiceKey, next serviceEntry) (touched []neti
 	return append(touched, next.addresses...), evicted
 }
 
-// readmit adds the addresses of a Service that were left out. It does so only if there is room, and if the
-// entry is still of the same object and generation. It reports whether it added them.
+// readmit adds the addresses of a Service that the index left out before. It does so only if there is room,
+// and if the entry is still of the same object and generation. It reports whether it added them.
 func (x *serviceIndex) readmit(key lb.ServiceKey, next serviceEntry) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -121,7 +122,7 @@ func (x *serviceIndex) readmit(key lb.ServiceKey, next serviceEntry) bool {
 	return true
 }
 
-// servicesToReadmit returns Services whose addresses were left out and for which there is room now.
+// servicesToReadmit returns Services whose addresses the index left out before and has room for now.
 func (x *serviceIndex) servicesToReadmit() (keys []lb.ServiceKey) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -135,15 +136,16 @@ func (x *serviceIndex) servicesToReadmit() (keys []lb.ServiceKey) {
 	return keys
 }
 
-// hasRoomFor reports whether there is room for the addresses of a Service that were left out.
+// hasRoomFor reports whether the index has room for the addresses of a Service that it left out before.
 func (x *serviceIndex) hasRoomFor(e serviceEntry) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.count+e.over <= x.most
 }
 
-// largestNamespace returns the namespace with the most addresses. The namespace own counts as if it had more further
-// addresses.
+// largestNamespace returns the namespace with the most addresses. The parameter own is the namespace of a
+// Service that is about to be added. The number of addresses of this Service, more, is added to those of its
+// namespace.
 func (x *serviceIndex) largestNamespace(own string, more int) string {
 	most, count := own, more
 	if s := x.namespaces[own]; s != nil {
@@ -171,7 +173,7 @@ func (x *serviceIndex) remove(key lb.ServiceKey) []netip.Addr {
 	return x.removeEntry(key)
 }
 
-// addEntry adds the entry of a Service that has none. The caller has made sure that there is room.
+// addEntry adds the entry of a Service that has none. The caller ensures that there is room.
 func (x *serviceIndex) addEntry(key lb.ServiceKey, e serviceEntry) {
 	if e.isEmpty() {
 		return
@@ -218,14 +220,14 @@ func (x *serviceIndex) removeEntry(key lb.ServiceKey) []netip.Addr {
 	return slices.Clone(before)
 }
 
-// setListed records that the index has had all Services once.
+// setListed records that the reflector has passed all Services to the index once.
 func (x *serviceIndex) setListed() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.listed = true
 }
 
-// isListed reports whether the index has had all Services once.
+// isListed reports whether the reflector has passed all Services to the index once.
 func (x *serviceIndex) isListed() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 )
 
 // Within writeWindow, other Services that list addresses of a Service cause at most writeBurst writes of its
-// condition. A tenant that edits externalIPs repeatedly causes no more writes to the Services of other
-// tenants.
+// condition. This limits the writes to the Services of other tenants when a tenant edits externalIPs again
+// and again.
 const (
 	writeBurst  = 4
 	writeWindow = 4 * time.Minute
@@ -47,8 +47,8 @@ func (p *writePacer) note(key lb.ServiceKey, now time.Time) {
 	p.writes[key] = slices.Clone(recent[max(0, len(recent)-writeBurst):])
 }
 
-// isCausedByOthers reports whether other Services alone caused a change of the condition. A condition is nil if
-// there is none.
+// isCausedByOthers reports whether a change of the condition was caused only by other Services. The
+// parameters was and now are the condition before and after the change; nil: there is none.
 func isCausedByOthers(was, now *metav1.Condition) bool {
 	about := func(c *metav1.Condition) bool { return c == nil || c.Reason == v1beta1.ReasonAddressInExternalIPs }
 	return about(was) && about(now)

@@ -33,10 +33,10 @@ import (
 // indexRetryInterval is how long a reconcile waits while the index is not complete.
 const indexRetryInterval = time.Second
 
-// Reconciler compares the externalIPs of one Service. Make it with New.
+// Reconciler compares the externalIPs of one Service with the pools. Make it with New.
 type Reconciler struct {
 	client      client.Client
-	reader      client.Reader // of the API server
+	reader      client.Reader // reads from the API server
 	events      events.EventRecorder
 	allocations *allocations.View
 	load        func(context.Context) error
@@ -50,8 +50,8 @@ type Reconciler struct {
 	now     func() time.Time
 }
 
-// New returns a Reconciler. It reads Services of type LoadBalancer from the cache of c, other
-// Services from the API server by reader, and holders of addresses from view, which load fills.
+// New returns a Reconciler. It reads Services of type LoadBalancer from the cache of c, and other Services
+// from the API server with reader. The holders of addresses are in view. The function load fills view.
 func New(c client.Client, reader client.Reader, recorder events.EventRecorder, view *allocations.View, load func(context.Context) error) *Reconciler {
 	return &Reconciler{client: c, reader: reader, events: recorder, allocations: view, load: load, others: newServiceIndex(maxIndexedAddresses), now: time.Now,
 		conditions: &servicecondition.Writer{Client: c, Type: v1beta1.ServiceExternalIPConflict}}
@@ -82,8 +82,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return r.setCondition(ctx, svc, conflictCondition(f))
 }
 
-// setCondition sets the condition of a Service, or removes it if now is nil. It writes nothing yet if other
-// Services alone caused the change and have caused too many writes, see writePacer.
+// setCondition sets the condition of a Service, or removes it if now is nil. It delays the write if only
+// other Services caused the change, and have already caused too many writes; see writePacer.
 func (r *Reconciler) setCondition(ctx context.Context, svc *corev1.Service, now *metav1.Condition) (reconcile.Result, error) {
 	key, was := apiconv.KeyOf(svc), meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceExternalIPConflict)
 	others := isCausedByOthers(was, now)
@@ -148,8 +148,8 @@ func (r *Reconciler) readmit(ctx context.Context, key lb.ServiceKey, e serviceEn
 	return next, nil
 }
 
-// gatherFacts returns the holders of the addresses that the Service lists, and the Services that list
-// the addresses that it holds.
+// gatherFacts returns two facts about a Service: which Services hold the addresses in its externalIPs, and
+// which Services list the addresses that it holds.
 func (r *Reconciler) gatherFacts(ctx context.Context, key lb.ServiceKey, addresses []netip.Addr) (serviceFacts, error) {
 	f := serviceFacts{namespace: key.Namespace}
 	for _, address := range addresses {

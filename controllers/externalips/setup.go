@@ -25,7 +25,7 @@ import (
 )
 
 const (
-	// collectDelay delays a reconcile after a change, so that one reconcile serves several changes.
+	// collectDelay delays a reconcile after a change, so that one reconcile covers several changes.
 	collectDelay = time.Second
 	// poolDelay delays a reconcile after a change of a pool, so that the pool controller updates
 	// the view of allocations first.
@@ -63,7 +63,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("externalips").
 		Watches(&corev1.Service{}, request.EnqueueLater(collectDelay, r.onService)).
 		Watches(&v1beta1.IPAddressClaim{}, request.EnqueueLater(collectDelay, r.onClaim), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		// Changes of the status are ignored: its counters change with each address that is given.
+		// Changes of the status are ignored: its counters change whenever a Service gets or releases an
+		// address.
 		Watches(&v1beta1.IPAddressPool{}, request.EnqueueLater(poolDelay, r.onPool), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(reflect).
 		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).

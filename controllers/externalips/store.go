@@ -18,8 +18,8 @@ import (
 	"github.com/lbstack/lbstack/internal/paged"
 )
 
-// newListerWatcher lists and watches the Services that are not of type LoadBalancer. Where the
-// API server does not stream them, it lists them in pages, which are trimmed as they come.
+// newListerWatcher lists and watches the Services that are not of type LoadBalancer. If the API server does
+// not stream the list, it is read in pages, and each page is trimmed before the next one is read.
 func newListerWatcher(c client.WithWatch) cache.ListerWatcher {
 	others := fields.OneTermNotEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer))
 	list := func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {

@@ -1,5 +1,5 @@
-// Package bgppeer writes the status of BGPPeers: whether nodes can follow the spec, and the state
-// of the sessions with the router that speakers report. It is the only writer of that status.
+// Package bgppeer writes the status of BGPPeers: whether the spec is valid and in effect on the nodes, and
+// the state of the sessions with the router, as speakers report it. It is the only writer of that status.
 package bgppeer
 
 import (
@@ -34,7 +34,7 @@ const (
 	// connectTimeout is how long a peer may be without an established session before it counts as down. The
 	// replacement of a single speaker takes less time.
 	connectTimeout = 3 * time.Second
-	// flapTimeout is the same for a peer whose sessions are flapping.
+	// flapTimeout is the corresponding time for a peer whose sessions are flapping.
 	flapTimeout = time.Minute
 )
 
@@ -42,7 +42,7 @@ const (
 type Reconciler struct {
 	// Client reads from the cache and writes to the API server.
 	Client client.Client
-	// Namespace of the components, where the Secrets with passwords are.
+	// Namespace is the namespace of the components, where the Secrets with passwords are.
 	Namespace string
 	// Events records events on peers.
 	Events events.EventRecorder
@@ -51,7 +51,8 @@ type Reconciler struct {
 
 	// restoreLimiter delays the writes that restore a status which another writer overwrites.
 	restoreLimiter retry.RestoreLimiter[types.UID]
-	// downSince has, by the name of the peer, the time from which this reconciler has found no established session.
+	// downSince has, by the name of the peer, the time since which this reconciler has found no established
+	// session.
 	downSince map[string]time.Time
 }
 
@@ -108,9 +109,9 @@ type clusterState struct {
 	nodes    []eligibility.Node
 	speakers map[lb.NodeName]reports.Report
 	silent   map[lb.NodeName]bool // speakers from which no other speaker receives anything
-	left     map[lb.NodeName]bool // speakers that were stopped, and are not missed by another speaker
+	left     map[lb.NodeName]bool // speakers that were stopped, and that no running speaker reports as missing
 	profiles map[string]*v1beta1.BFDProfile
-	// namespace is the namespace of secrets.
+	// namespace is the namespace of the Secrets in the field secrets.
 	namespace string
 	secrets   map[string]*corev1.Secret
 }
@@ -147,9 +148,10 @@ func (r *Reconciler) gatherState(ctx context.Context) (clusterState, error) {
 }
 
 // factsOf returns the facts about a peer. A selected node counts only if its speaker has reported. If the
-// speaker was stopped, the node counts only while another speaker misses it: otherwise the node may not be
-// meant to have a speaker any more. A node that may not announce counts only while it has a session. If the
-// peer is invalid, the nodes with a session count as selected: sessions keep the last valid configuration.
+// speaker was stopped, the node counts only while a running speaker reports it as missing: otherwise the node
+// may no longer be one that should have a speaker. A node that may not announce counts only while it has a
+// session. If the peer is invalid, the nodes with a session count as selected, since sessions continue with
+// the last valid configuration.
 func (s clusterState) factsOf(object *v1beta1.BGPPeer) peerFacts {
 	f := peerFacts{all: len(s.nodes)}
 	if f.peer, f.wrong = apiconv.ParseBGPPeer(object); f.wrong == nil {
@@ -185,7 +187,7 @@ func findSession(report reports.Report, peer string) (reports.Session, bool) {
 }
 
 // writeStatus writes the status of a peer, and sends events about what changed. If another writer undoes the
-// write each time, writeStatus writes nothing yet and returns how long to wait.
+// write again and again, writeStatus does not write, and returns how long to wait before the next attempt.
 func (r *Reconciler) writeStatus(ctx context.Context, before *v1beta1.BGPPeer, f peerFacts) (wait time.Duration, err error) {
 	now := before.DeepCopy()
 	ready, established := config.ReadyCondition(f.readyResult(), now.Generation), f.establishedCondition(now.Generation)
@@ -211,8 +213,8 @@ func (r *Reconciler) writeStatus(ctx context.Context, before *v1beta1.BGPPeer, f
 }
 
 // eventReason returns the reason of the event about the sessions; empty: there is no event. Sessions that are
-// not established yet, or not wanted any more, cause no event. Flapping causes one event, and no event for
-// each session that ends.
+// not established yet, or that a node should no longer have, cause no event. When sessions begin to flap, one
+// event follows. While they flap, a session that ends causes no event.
 func eventReason(before, now v1beta1.BGPPeerStatus) string {
 	was, is := v1beta1.ReasonNoNodes, v1beta1.ReasonNoNodes
 	if c := meta.FindStatusCondition(before.Conditions, v1beta1.ConditionEstablished); c != nil {

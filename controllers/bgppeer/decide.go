@@ -21,20 +21,20 @@ import (
 )
 
 const (
-	// maxNamedItems is how many nodes, or reasons, a message names; it counts the others.
+	// maxNamedItems is how many nodes, or reasons, a message names; for the others it gives their number.
 	maxNamedItems = 5
-	// maxErrorBytes bounds an error in a message, in bytes.
+	// maxErrorBytes is the maximum length of an error in a message, in bytes.
 	maxErrorBytes = 200
 )
 
 // peerFacts are the facts about a peer that decide its status.
 type peerFacts struct {
-	// wrong is the error in its spec; nil: the spec is valid.
+	// wrong is the error in the spec of the peer; nil: the spec is valid.
 	wrong *apiconv.SpecError
 	peer  apiconv.BGPPeer
-	// profile is what is wrong with the BFDProfile that the peer names.
+	// profile is the problem with the BFDProfile that the peer names; an empty Reason: there is none.
 	profile validity.Result
-	// secret is what is wrong with the Secret that the peer names.
+	// secret is the problem with the Secret that the peer names; an empty Reason: there is none.
 	secret validity.Result
 	// all is the number of nodes in the cluster.
 	all int
@@ -54,12 +54,12 @@ type peerNode struct {
 	name lb.NodeName
 	// down means that the node is not ready. The report of its speaker may then be outdated.
 	down bool
-	// silent means that no other speaker receives anything from the node's speaker. Its report may then be
-	// outdated.
+	// silent means that no other speaker receives anything from the node's speaker. The report of the node's
+	// speaker may then be outdated.
 	silent bool
-	// session is the session that the speaker reports.
+	// session is the session with this peer that the speaker reports.
 	session reports.Session
-	// reported means that the speaker reports a session.
+	// reported means that the speaker reports a session with this peer.
 	reported bool
 }
 
@@ -70,8 +70,9 @@ func (n peerNode) isEstablished() bool {
 // isFlapping reports whether the session of the node ends and is established again repeatedly.
 func (n peerNode) isFlapping() bool { return n.session.IsFlapping() && !n.down && !n.silent }
 
-// sessionProblemMessage returns why the node has no established session, or that its session is flapping; empty:
-// neither. If the problem has the same reason as the condition Ready, it refers to this condition.
+// sessionProblemMessage returns why the node has no established session, or that its session is flapping;
+// empty: neither. If the reason of the problem is also that of the condition Ready, the message only refers
+// to this condition.
 func (n peerNode) sessionProblemMessage(ready string) string {
 	switch {
 	case n.isFlapping():
@@ -91,8 +92,8 @@ func (n peerNode) sessionProblemMessage(ready string) string {
 	return bounded.Cut(n.session.WhyDown(), maxErrorBytes)
 }
 
-// untilNextAttempt bounds the time to the next attempt of the node to connect; 0: there is none, or it is not
-// known.
+// untilNextAttempt returns the longest time until the node tries again to connect; 0: there is no attempt, or
+// its time is not known.
 func (n peerNode) untilNextAttempt() time.Duration {
 	if n.down || n.silent {
 		return 0
@@ -100,7 +101,7 @@ func (n peerNode) untilNextAttempt() time.Duration {
 	return n.session.Retry
 }
 
-// readyResult returns whether the spec is valid and all nodes can follow it.
+// readyResult returns whether the spec is valid and in effect on all nodes.
 func (f peerFacts) readyResult() validity.Result {
 	switch {
 	case f.wrong != nil:
@@ -123,7 +124,8 @@ func (f peerFacts) readyResult() validity.Result {
 // problemReasons are the reasons of problems on nodes, the most severe first.
 var problemReasons = []bgp.ProblemReason{bgp.DuplicatePeer, bgp.PasswordMissing, bgp.SecretInvalid, bgp.UnknownInterface, bgp.PortClosed, bgp.NoNextHop, bgp.AddressFamilyMissing}
 
-// problemResult lists the problems with one reason that nodes report: each message once, with its nodes.
+// problemResult lists the problems with this reason that nodes report. It lists each message once, with its
+// nodes.
 func (f peerFacts) problemResult(reason bgp.ProblemReason) validity.Result {
 	var messages []string
 	nodes := map[string][]lb.NodeName{}
@@ -165,8 +167,8 @@ func (f peerFacts) countEstablished() (n int32) {
 	return n
 }
 
-// isFlapping reports whether the session of a node is flapping, and the peer has not been down for
-// flapTimeout.
+// isFlapping reports whether the session of a node is flapping. After the peer has been without an
+// established session for flapTimeout, isFlapping returns false.
 func (f peerFacts) isFlapping() bool {
 	return f.down < flapTimeout && slices.ContainsFunc(f.nodes, peerNode.isFlapping)
 }
@@ -211,7 +213,7 @@ func (f peerFacts) establishedCondition(generation int64) metav1.Condition {
 }
 
 // sessionsMessage counts the established sessions, and lists why other nodes have none. It lists each reason
-// once, with its nodes and the latest of their next attempts.
+// once, with its nodes and the longest time until one of them tries again.
 func (f peerFacts) sessionsMessage(up int32) string {
 	word := "nodes"
 	if len(f.nodes) == 1 {
@@ -248,7 +250,8 @@ func (f peerFacts) sessionsMessage(up int32) string {
 	return strings.Join(parts, "; ")
 }
 
-// secretResult returns what is wrong with the Secret that a peer names. secrets are the Secrets of the namespace.
+// secretResult returns the problem with the Secret that a peer names; an empty Reason: there is none. The
+// parameter secrets has the Secrets of the namespace.
 func secretResult(peer *apiconv.BGPPeer, namespace string, secrets map[string]*corev1.Secret) validity.Result {
 	const consequence = "an established session stays, and no new one begins"
 	if peer.PasswordSecret == "" {

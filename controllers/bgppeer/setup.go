@@ -22,7 +22,7 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// collectDelay delays a reconcile after a report, so that one reconcile serves the reports of all speakers:
+// collectDelay delays a reconcile after a report, so that one reconcile covers the reports of all speakers:
 // when a router fails, all speakers report it at about the same time.
 const collectDelay = 500 * time.Millisecond
 
@@ -43,16 +43,16 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// peerChanged passes a change of the spec or the status of a peer: another writer may have changed the
-// status, and the controller restores it.
+// peerChanged is a predicate for changes of the spec or the status of a peer. The status is included, since
+// the controller restores it after a change by another writer.
 var peerChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*v1beta1.BGPPeer)
 	now, also := e.ObjectNew.(*v1beta1.BGPPeer)
 	return ok && also && (before.Generation != now.Generation || !equality.Semantic.DeepEqual(before.Status, now.Status))
 }}
 
-// sessionsChanged passes a change of a speaker's sessions, of the list of speakers that it misses, or of
-// whether the speaker runs.
+// sessionsChanged is a predicate for changes of a speaker's sessions, of the speakers that it reports as
+// missing, or of whether the speaker runs.
 var sessionsChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, now := reportOf(e.ObjectOld), reportOf(e.ObjectNew)
 	return !slices.Equal(before.Sessions, now.Sessions) || !slices.Equal(before.Missing, now.Missing) || before.Stopped != now.Stopped ||

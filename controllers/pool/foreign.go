@@ -17,25 +17,26 @@ import (
 )
 
 const (
-	// holdBackPeriod is how long an address is not given after a foreign host was last reported
-	// for it: while no node owns the address, no speaker notices the host.
+	// holdBackPeriod is how long a pool does not give an address after the last report that a foreign host
+	// uses it. The host may still use the address: while no node owns the address, no speaker notices the
+	// host.
 	holdBackPeriod = 10 * time.Minute
-	// maxForeignAddresses is the bound of status.foreign.
+	// maxForeignAddresses is the maximum number of entries in status.foreign.
 	maxForeignAddresses = 256
 )
 
-// foreignHost is a host that uses an address, or did so a short time ago.
+// foreignHost is a host that uses an address, or used it within the last holdBackPeriod.
 type foreignHost struct {
 	reports.ForeignHost
-	// until is when the address is given again; zero while the host is reported.
+	// until is when the pool gives the address again; zero while a speaker reports the host.
 	until time.Time
 	// reportedOnly means that the pool gives the address although the host uses it; see ipam.Losses.
 	reportedOnly bool
 }
 
 // rememberHosts returns the foreign hosts by address: the hosts that the speakers report now and, for
-// holdBackPeriod, the hosts that they reported before. A host that is not reported any more is dropped at once if
-// the node that reported it, or a later owner, announces the address without a conflict.
+// holdBackPeriod, the hosts that they reported before. A host that is no longer reported is dropped at once
+// in one case: the node that reported it, or a later owner, announces the address without a conflict.
 func rememberHosts(before map[netip.Addr]foreignHost, now reports.MergedReports, at time.Time) map[netip.Addr]foreignHost {
 	next := map[netip.Addr]foreignHost{}
 	for address, host := range now.Hosts {
@@ -57,7 +58,7 @@ func rememberHosts(before map[netip.Addr]foreignHost, now reports.MergedReports,
 	return next
 }
 
-// takenHostRanges returns the addresses of foreign hosts as ranges that no pool can give, in order.
+// takenHostRanges returns the addresses of foreign hosts as ranges for validity.Pools, sorted by address.
 func takenHostRanges(hosts map[netip.Addr]foreignHost) []ipam.TakenRange {
 	var list []ipam.TakenRange
 	for address, f := range hosts {
@@ -67,8 +68,8 @@ func takenHostRanges(hosts map[netip.Addr]foreignHost) []ipam.TakenRange {
 	return list
 }
 
-// foreignStatus returns status.foreign of a pool. It lists at most maxForeignAddresses of its addresses that
-// foreign hosts use.
+// foreignStatus returns status.foreign of a pool. It lists at most maxForeignAddresses of the pool's
+// addresses that foreign hosts use.
 func foreignStatus(p ipam.Pool, hosts map[netip.Addr]foreignHost) []v1beta1.ForeignAddress {
 	var list []foreignHost
 	for address := range p.Foreign {
@@ -104,14 +105,15 @@ func hostsInPools(hosts map[netip.Addr]foreignHost, pools []ipam.Pool) map[netip
 	return kept
 }
 
-// storedHosts returns the foreign hosts in the status of pools, from before this process started.
+// storedHosts returns the foreign hosts in the status of the pools, which an earlier process of the
+// controller wrote.
 func storedHosts(pools []v1beta1.IPAddressPool) map[netip.Addr]foreignHost {
 	known := map[netip.Addr]foreignHost{}
 	for i := range pools {
 		for _, s := range pools[i].Status.Foreign {
 			host, err := apiconv.ParseForeignHost(s)
 			if err != nil {
-				continue // the status was edited
+				continue // another writer has edited the status
 			}
 			f := foreignHost{ForeignHost: host, reportedOnly: s.ReportedOnly}
 			if s.Until != nil {
@@ -123,9 +125,10 @@ func storedHosts(pools []v1beta1.IPAddressPool) map[netip.Addr]foreignHost {
 	return known
 }
 
-// limitLosses sets reportedOnly of the hosts. A pool loses an address to a new host only within the bound
-// of ipam.Losses; beyond it, the pool still gives the address, and the host is only reported. Addresses
-// that the pool has lost before stay lost.
+// limitLosses sets reportedOnly of the hosts. A pool loses an address when it stops giving the address
+// because of a host. ipam.Losses limits how many addresses a pool may lose within an hour. Beyond this limit,
+// the pool still gives the address, and its status only reports the host. Addresses that the pool lost
+// earlier stay lost.
 func limitLosses(hosts, before map[netip.Addr]foreignHost, pools []v1beta1.IPAddressPool, losses ipam.Losses, at time.Time) {
 	parsed := make([]eligibility.Pool, 0, len(pools))
 	for i := range pools {
@@ -167,8 +170,9 @@ func rangesContain(ranges []lb.Range, address netip.Addr) bool {
 	return slices.ContainsFunc(ranges, func(r lb.Range) bool { return r.Contains(address) })
 }
 
-// storedLosses returns when pools lost addresses, from the status of the pools. A time in the future, because
-// of an edit or a wrong clock, is set to now, so that it does not count for ever.
+// storedLosses reads from the status of the pools when they lost addresses. After an edit or because of a
+// wrong clock, a time can be in the future: it is set to now, so that it does not count for longer than other
+// losses.
 func storedLosses(pools []v1beta1.IPAddressPool, now time.Time) ipam.Losses {
 	losses := ipam.Losses{}
 	for i := range pools {
@@ -182,7 +186,8 @@ func storedLosses(pools []v1beta1.IPAddressPool, now time.Time) ipam.Losses {
 	return losses
 }
 
-// nextReturnTime returns when the next address is given again; zero: no address is held back.
+// nextReturnTime returns the next time at which a pool gives an address again that it holds back for
+// holdBackPeriod; zero: no pool holds an address back.
 func nextReturnTime(hosts map[netip.Addr]foreignHost) time.Time {
 	var next time.Time
 	for _, f := range hosts {

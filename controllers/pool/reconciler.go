@@ -1,6 +1,6 @@
 // Package pool reads the IPAddressPools into the view of allocations, and writes the status of each pool:
-// whether its addresses are given, how many are in use, and what is wrong. It is the only writer of this
-// status.
+// whether the pool gives its addresses, how many are in use, and which problems there are. It is the only
+// writer of this status.
 package pool
 
 import (
@@ -42,9 +42,8 @@ import (
 const (
 	// usageDelay delays a reconcile after a change of a claim, so that several changes cause one reconcile.
 	usageDelay = time.Second
-	// recheckDelay is how long until the next reconcile if no watched object changes: the labels
-	// of Services and namespaces, which decide whether Services may keep their addresses, are
-	// not watched.
+	// recheckDelay is the longest time until the next reconcile. It is needed since this controller does not
+	// watch the labels of Services and namespaces, which decide whether Services may keep their addresses.
 	recheckDelay = 30 * time.Second
 )
 
@@ -63,10 +62,10 @@ type Reconciler struct {
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 
-	// hosts are the foreign hosts that use addresses of the pools; nil before the first reconcile. The status
-	// of the pools in the cache may lack the last write.
+	// hosts are the foreign hosts that use addresses of the pools; nil before the first reconcile. They are
+	// not read again from the status of the pools, since the cache may lack the last write of this status.
 	hosts map[netip.Addr]foreignHost
-	// losses are the addresses that pools lost to foreign hosts; nil before the first reconcile.
+	// losses has the times at which pools lost addresses to foreign hosts; nil before the first reconcile.
 	losses ipam.Losses
 	// restoreLimiter delays the writes that restore a status which another writer overwrites.
 	restoreLimiter retry.RestoreLimiter[types.UID]
@@ -103,16 +102,15 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return b.WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).Complete(r)
 }
 
-// statusChanged passes a change of the status: another writer may have made it, and the controller
-// restores the status.
+// statusChanged is a predicate for changes of the status, since the controller restores the status after a
+// change by another writer.
 var statusChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*v1beta1.IPAddressPool)
 	now, also := e.ObjectNew.(*v1beta1.IPAddressPool)
 	return ok && also && !equality.Semantic.DeepEqual(before.Status, now.Status)
 }}
 
-// reportChanged passes a change of a speaker's conflicts with foreign hosts, or of its
-// interfaces.
+// reportChanged is a predicate for changes of a speaker's conflicts with foreign hosts, or of its interfaces.
 var reportChanged = predicate.Funcs{
 	CreateFunc: func(e event.CreateEvent) bool { return hasReport(e.Object) },
 	DeleteFunc: func(e event.DeleteEvent) bool { return hasReport(e.Object) },
@@ -129,7 +127,7 @@ func hasReport(object client.Object) bool {
 	return ok && len(state.Status.Conflicts)+len(state.Status.Interfaces) > 0
 }
 
-// nodeChanged passes a change of the addresses or the podCIDRs of a node.
+// nodeChanged is a predicate for changes of the addresses or the podCIDRs of a node.
 var nodeChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*corev1.Node)
 	now, also := e.ObjectNew.(*corev1.Node)
@@ -177,7 +175,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	}
 	again := reconcile.Result{RequeueAfter: r.untilNextReconcile()}
 	if r.Allocations.SetPools(pools) {
-		again.RequeueAfter = usageDelay // until the Services are reconciled
+		again.RequeueAfter = usageDelay // by then, most of the Services that SetPools woke are reconciled
 	}
 	states := r.Allocations.PoolStates()
 	conflicts := map[lb.PoolName]int{}
@@ -213,8 +211,8 @@ func (r *Reconciler) untilNextReconcile() time.Duration {
 	return recheckDelay
 }
 
-// writeStatus writes the status of a pool if it has changed. If another writer undoes the write each time,
-// writeStatus writes nothing yet and returns how long to wait.
+// writeStatus writes the status of a pool if it has changed. If another writer undoes the write again and
+// again, writeStatus does not write, and returns how long to wait before the next attempt.
 func (r *Reconciler) writeStatus(ctx context.Context, object *v1beta1.IPAddressPool, result validity.PoolResult, state ipam.PoolState) (wait time.Duration, err error) {
 	next := desiredStatus(object, result, state)
 	wanted, err := statusFingerprint(object, result, state)
@@ -240,8 +238,8 @@ func (r *Reconciler) writeStatus(ctx context.Context, object *v1beta1.IPAddressP
 	return 0, nil
 }
 
-// statusFingerprint returns all that the controller writes in the status of a pool, as text. It depends
-// neither on the present status nor on the time.
+// statusFingerprint returns everything that the controller writes to the status of a pool, as text. The text
+// depends neither on the present status nor on the time.
 func statusFingerprint(object *v1beta1.IPAddressPool, result validity.PoolResult, state ipam.PoolState) (string, error) {
 	own := desiredStatus(&v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Generation: object.Generation}}, result, state)
 	for i := range own.Conditions {
@@ -252,7 +250,7 @@ func statusFingerprint(object *v1beta1.IPAddressPool, result validity.PoolResult
 }
 
 // isWorthEvent reports whether a condition has changed in a way that requires an event. A new condition
-// requires one if it is Ready, or if something is wrong.
+// requires one if its type is Ready, or if it reports a problem.
 func isWorthEvent(before *metav1.Condition, now metav1.Condition) bool {
 	if before == nil {
 		return now.Type == v1beta1.ConditionReady || isBad(now)

@@ -17,14 +17,14 @@ import (
 )
 
 const (
-	// maxImpactEntries is the bound of status.impact.
+	// maxImpactEntries is the maximum number of entries in status.impact.
 	maxImpactEntries = 64
-	// fewFreeDivisor decides when few addresses of a pool are free: when at most one in fewFreeDivisor is
-	// free.
+	// fewFreeDivisor defines when a pool is nearly exhausted: when at most one in fewFreeDivisor of its
+	// addresses is free.
 	fewFreeDivisor = 10
 )
 
-// desiredStatus returns the status that a pool should have. It starts from the present one: a
+// desiredStatus returns the status that a pool should have. It starts from the present status, so that a
 // condition that does not change keeps its transition time.
 func desiredStatus(object *v1beta1.IPAddressPool, result validity.PoolResult, state ipam.PoolState) v1beta1.IPAddressPoolStatus {
 	next := *object.Status.DeepCopy()
@@ -70,8 +70,8 @@ func desiredStatus(object *v1beta1.IPAddressPool, result validity.PoolResult, st
 	return next
 }
 
-// commonMACMessage returns the beginning of a message about the MAC that uses more of the addresses than any other;
-// empty if each MAC uses only one.
+// commonMACMessage returns the beginning of a message about the MAC address whose host uses the most
+// addresses; empty if each host uses only one.
 func commonMACMessage(list []v1beta1.ForeignAddress) string {
 	uses, most := map[string]int{}, ""
 	for _, f := range list {
@@ -86,9 +86,10 @@ func commonMACMessage(list []v1beta1.ForeignAddress) string {
 	return fmt.Sprintf("the host with the MAC %s uses %d of the %d addresses in status.foreign: ", most, uses[most], len(list))
 }
 
-// conflictCondition returns the condition Conflict, for addresses of the pool that foreign hosts, nodes or other
-// pools have. Foreign hosts are named first: an administrator does not expect them. Addresses that no host
-// can have, such as the network address of a subnet, are in the message but are no conflict.
+// conflictCondition returns the condition Conflict, for addresses of the pool that foreign hosts, nodes or
+// other pools have. The message names foreign hosts first, since an administrator does not expect them.
+// Addresses that no host can have, such as the network address of a subnet, are in the message but are no
+// conflict.
 func conflictCondition(conflicts []ipam.Conflict) (is bool, reason, message string) {
 	var hosts, given, overlaps, unconfirmed, edges []ipam.Conflict
 	for _, c := range conflicts {
@@ -149,7 +150,8 @@ func hasNothingToGive(usage map[lb.Family]ipam.Usage) bool {
 	return true
 }
 
-// scarceFamilies returns the families of which no address is free, and those of which few or none are.
+// scarceFamilies returns the address families of which no address is free (none), and those of which few or
+// no addresses are free (few).
 func scarceFamilies(usage map[lb.Family]ipam.Usage) (none, few []string) {
 	for _, f := range []lb.Family{lb.IPv4, lb.IPv6} {
 		u, ok := usage[f]
@@ -182,7 +184,7 @@ func addressUsage(usage map[lb.Family]ipam.Usage, family lb.Family) *v1beta1.Add
 	return &v1beta1.AddressUsage{Total: u.Total.String(), Used: u.Used, Free: u.Free().String()}
 }
 
-// maxListedItems is how many items a message lists; the rest is counted.
+// maxListedItems is how many items a message lists; for the rest it gives their number.
 const maxListedItems = 8
 
 // joinItems joins items into a sentence.

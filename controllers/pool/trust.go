@@ -19,7 +19,7 @@ import (
 )
 
 // readForeignReports reads the reports of speakers about addresses that foreign hosts use, or used. It leaves
-// out reports that are not trusted.
+// out reports that do not count; see readTrustRules.
 func readForeignReports(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddressPool, known map[netip.Addr]foreignHost, at time.Time) (reports.MergedReports, error) {
 	var states v1beta1.SpeakerStateList
 	if err := reader.List(ctx, &states, client.UnsafeDisableDeepCopy); err != nil {
@@ -49,9 +49,10 @@ func readForeignReports(ctx context.Context, reader client.Reader, pools []v1bet
 	return reports.Merge(trust.TrustedParts(list)), nil
 }
 
-// readTrustRules returns which reports about these addresses count: reports of Nodes that exist, about
-// addresses that an L2Advertisement lets the Node announce. A conflict counts only on a claimed address.
-// Services and endpoints do not matter: they come and go while a conflict lasts.
+// readTrustRules returns the rules that decide which reports about these addresses count. The Node of the
+// report must exist, and an L2Advertisement must let it announce the address. A report of a conflict counts
+// only if the address is claimed. The rules do not depend on Services and endpoints, which may change while a
+// conflict lasts.
 func readTrustRules(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddressPool, about map[netip.Addr]bool, at time.Time) (reports.TrustRules, error) {
 	var nodes corev1.NodeList
 	var objects v1beta1.L2AdvertisementList

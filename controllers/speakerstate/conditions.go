@@ -45,10 +45,10 @@ func (r *Reconciler) setTransition(was, next *metav1.Condition) {
 	}
 }
 
-// partitionedCondition returns the condition Partitioned of a speaker. larger is the larger group from which
-// the speaker is isolated; its Size is 0 if there is none. While the condition is True, its
+// partitionedCondition returns the condition Partitioned of a speaker. The parameter larger is the larger
+// group from which the speaker is isolated; its Size is 0 if there is none. While the condition is True, its
 // lastTransitionTime is when the speaker came into the minority (MinoritySince). The speaker compares this
-// time with its own, and ignores a condition about an earlier time in a minority.
+// time with its own value, and ignores a condition about an earlier period in a minority.
 func partitionedCondition(r reports.Report, larger reports.SpeakerGroup) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionPartitioned, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonNotPartitioned}
 	if larger.Size == 0 {

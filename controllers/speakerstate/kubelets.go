@@ -18,14 +18,14 @@ const (
 	answerTimeout = 2 * time.Second
 	// answerLifetime is how long an answer counts before the kubelet is checked again.
 	answerLifetime = 5 * time.Second
-	// maxOpenChecks bounds how many checks are open at once.
+	// maxOpenChecks is how many checks can be open at once.
 	maxOpenChecks = 64
 )
 
 // kubeletChecker checks in the background whether kubelets answer a TLS handshake. It is safe for concurrent
 // use; make it with newKubeletChecker.
 type kubeletChecker struct {
-	answers func(context.Context, netip.AddrPort) bool // ends with the context
+	answers func(context.Context, netip.AddrPort) bool // checks a kubelet; it returns when the context ends
 	ended   chan event.GenericEvent                    // gets an event after each check
 
 	mu        sync.Mutex
@@ -37,7 +37,7 @@ type kubeletChecker struct {
 type kubeletCheck struct {
 	kubelet netip.AddrPort
 	open    bool
-	at      time.Time // of the answer; zero: there is none yet
+	at      time.Time // time of the answer; zero: there is no answer yet
 	answer  bool
 }
 
@@ -45,9 +45,9 @@ func newKubeletChecker() *kubeletChecker {
 	return &kubeletChecker{answers: completesHandshake, ended: make(chan event.GenericEvent, 1), questions: map[lb.NodeName]kubeletCheck{}}
 }
 
-// ask returns which of these kubelets answered their last check. In the background it checks each kubelet
-// again whose answer is older than answerLifetime. It removes the answers of all other kubelets. An event is
-// sent to ended after each check.
+// ask returns which of these kubelets answered their last check. In the background, it starts checks of the
+// kubelets without an answer, and of those whose answer is older than answerLifetime. It removes the answers
+// of all other kubelets. After each check, an event is sent to k.ended.
 func (k *kubeletChecker) ask(now time.Time, about map[lb.NodeName]netip.AddrPort) (answers map[lb.NodeName]bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -86,13 +86,14 @@ func (k *kubeletChecker) checkKubelet(node lb.NodeName, kubelet netip.AddrPort) 
 	k.mu.Unlock()
 	select {
 	case k.ended <- event.GenericEvent{}:
-	default: // the reconcile for an event that is not read yet gets this answer as well
+	default: // the channel still has an event, and the reconcile for that event gets this answer as well
 	}
 }
 
-// completesHandshake reports whether a kubelet completes a TLS handshake. A TCP connection is no evidence:
-// the kernel accepts it even if all programs of the machine hang. The certificate is not verified:
-// nothing is sent to the kubelet, and an answer only leaves a report in effect.
+// completesHandshake reports whether a kubelet completes a TLS handshake. A TCP connection alone does not
+// show that the kubelet works: the kernel accepts it even if all programs of the machine hang. The
+// certificate is not verified. No data is sent to the kubelet. A false answer for a missing node only has the
+// effect that the last report of its speaker still counts.
 func completesHandshake(ctx context.Context, kubelet netip.AddrPort) bool {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", kubelet.String())
 	if err != nil {

@@ -20,8 +20,8 @@ const (
 	// restartTimeout is how long the next speaker on a node may take to report after a speaker was stopped there.
 	// The other speakers cover for the node for the same time.
 	restartTimeout = 30 * time.Second
-	// startTolerance bounds the time from the first report of a speaker to the report of its kubelet that the
-	// container runs.
+	// startTolerance is the longest time that may pass from the first report of a speaker until its kubelet
+	// reports that the container runs.
 	startTolerance = 3 * time.Second
 	// unreadyPeriod is how long a kubelet must have reported that a speaker runs and is not ready. A kubelet
 	// that starts reports all containers as not ready until it has probed them, which it does every 2 s.
@@ -30,17 +30,18 @@ const (
 
 // absenceFinder finds the nodes on which no speaker runs, from what the kubelets report.
 type absenceFinder struct {
-	// unstarted has the nodes with a report that have no pod whose container was started, with the time from
-	// which they have had none.
+	// unstarted has the nodes whose speaker has reported, but that have no pod with a started container. The
+	// value is the time since which a node has had no such pod.
 	unstarted map[lb.NodeName]time.Time
-	// unready has the nodes on which the container of a speaker runs and is not ready, with the time from which
-	// it has not been ready.
+	// unready has the nodes on which the container of a speaker runs and is not ready, with the time since
+	// which it has not been ready.
 	unready map[lb.NodeName]time.Time
 }
 
-// findAbsent returns the nodes on which no speaker runs, with the reason as part of a sentence. again is how long
-// until the result can change although nothing else happens; 0: it cannot. If a kubelet does not report, as
-// on a dead node, findAbsent does not notice that the speaker ended: only the other speakers do.
+// findAbsent returns the nodes on which no speaker runs, with the reason as part of a sentence. again is the
+// time until the result can change although no object changes; 0: it cannot. If a kubelet does not report,
+// for example on a dead node, findAbsent does not notice that the speaker ended. Only the other speakers
+// notice it then.
 func (a *absenceFinder) findAbsent(now time.Time, states []v1beta1.SpeakerState, pods []corev1.Pod) (why map[lb.NodeName]string, again time.Duration) {
 	runs, ended := speakerContainers(pods)
 	why, unstarted := map[lb.NodeName]string{}, map[lb.NodeName]time.Time{}
@@ -72,8 +73,8 @@ func (a *absenceFinder) findAbsent(now time.Time, states []v1beta1.SpeakerState,
 	return why, again
 }
 
-// findUnready returns the nodes whose speaker runs and has not been ready for unreadyPeriod. again is how long
-// until the result can change although nothing else happens; 0: it cannot.
+// findUnready returns the nodes whose speaker runs and has not been ready for unreadyPeriod. again is the
+// time until the result can change although no object changes; 0: it cannot.
 func (a *absenceFinder) findUnready(now time.Time, pods []corev1.Pod) (found map[lb.NodeName]bool, again time.Duration) {
 	since := map[lb.NodeName]time.Time{}
 	found = map[lb.NodeName]bool{}
@@ -129,7 +130,7 @@ func speakerContainers(pods []corev1.Pod) (runs map[lb.NodeName]bool, ended map[
 	return runs, ended
 }
 
-// maxLastLineBytes bounds the last line of a program in a message, in bytes.
+// maxLastLineBytes is the maximum length, in bytes, of the last line of a program in a message.
 const maxLastLineBytes = 512
 
 // whyEnded returns the reason that the kubelet reports and, if there is one, the last line that the program
@@ -141,7 +142,7 @@ func whyEnded(t *corev1.ContainerStateTerminated, reason string) string {
 	return fmt.Sprintf(" (%s)", reason)
 }
 
-// podChanged passes a change of the state, or of the readiness, of a pod's containers.
+// podChanged is a predicate for changes of the state, or of the readiness, of a pod's containers.
 var podChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*corev1.Pod)
 	now, also := e.ObjectNew.(*corev1.Pod)

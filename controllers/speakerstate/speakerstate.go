@@ -64,8 +64,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// reportsChanged passes a change of these conditions, or of what the speaker reports about itself and the
-// speakers that it misses.
+// reportsChanged is a predicate for changes of the two conditions, or of the speaker's report about itself
+// and about the speakers from which it receives nothing.
 var reportsChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*v1beta1.SpeakerState)
 	now, also := e.ObjectNew.(*v1beta1.SpeakerState)
@@ -131,13 +131,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 }
 
 // speakerReports returns the reports of the speakers, and adds what the kubelets report: on which nodes no
-// speaker runs, and on which nodes the speaker is not ready. A speaker that is not ready confirms the report
-// of another speaker that misses it. The condition Current is not read, since this controller writes it.
+// speaker runs, and on which nodes the speaker is not ready. If a speaker is not ready, this confirms the
+// report of another speaker that receives nothing from it. The condition Current is not read, since this
+// controller writes it.
 func speakerReports(states []v1beta1.SpeakerState, absent map[lb.NodeName]string, unready map[lb.NodeName]bool) map[lb.NodeName]reports.Report {
 	all := map[lb.NodeName]reports.Report{}
 	for i := range states {
 		if states[i].Status.Phase == "" {
-			continue // the speaker has not reported yet, and is no witness
+			continue // the speaker has not reported yet, and its empty list of missing speakers must not count
 		}
 		report := apiconv.SpeakerReport(&states[i])
 		_, report.Ended = absent[report.Node]
@@ -148,8 +149,9 @@ func speakerReports(states []v1beta1.SpeakerState, absent map[lb.NodeName]string
 	return all
 }
 
-// askKubelets returns which kubelets answer on the missed nodes in doubts and on the nodes of their
-// witnesses, as far as that is known.
+// askKubelets returns which kubelets answer, as far as that is known. The keys of doubts are nodes whose
+// speakers are reported as missing; each value is a node whose speaker reports that. The kubelets of both are
+// checked.
 func (r *Reconciler) askKubelets(ctx context.Context, doubts map[lb.NodeName]lb.NodeName) (map[lb.NodeName]bool, error) {
 	about := map[lb.NodeName]netip.AddrPort{}
 	for missed, witness := range doubts {
@@ -166,8 +168,8 @@ func (r *Reconciler) askKubelets(ctx context.Context, doubts map[lb.NodeName]lb.
 	return r.kubelets.ask(r.now(), about), nil
 }
 
-// notReadyChecker returns a function that reports whether a node is not ready. If a speaker reports from a node that
-// does not exist, that node is not ready.
+// notReadyChecker returns a function that reports whether a node is not ready. A node that has a report but
+// does not exist counts as not ready.
 func notReadyChecker(all map[lb.NodeName]reports.Report, nodes []eligibility.Node) func(lb.NodeName) bool {
 	down := map[lb.NodeName]bool{}
 	for node := range all {

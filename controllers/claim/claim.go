@@ -1,8 +1,8 @@
 // Package claim writes the status of IPAddressClaims, as its only writer. The condition Conflict reports, on
 // any claim, that a foreign host uses the address. The condition Ready reports whether a claim of an
-// administrator has its effect; on a claim that the controller made for a Service, it reports only that no
-// pool gives the address any more. If an administrator removes all holders from a claim of the controller,
-// the package turns it into a claim of the administrator.
+// administrator is in effect. A claim that the controller made for a Service has this condition only while no
+// pool gives the address. If an administrator removes all holders from a claim of the controller, the package
+// turns it into a claim of the administrator.
 package claim
 
 import (
@@ -55,8 +55,8 @@ type Reconciler struct {
 	// Load fills the view, on its first call. Each reconcile calls it before it reads the view.
 	Load func(context.Context) error
 
-	// statusLimiter delays the writes that restore a status which another writer has undone, by the name of
-	// the claim. handOverLimiter does so for handOver.
+	// statusLimiter delays the writes that restore a status which another writer has changed. Its keys are
+	// the names of the claims. handOverLimiter does the same for the writes of handOver.
 	statusLimiter, handOverLimiter retry.RestoreLimiter[string]
 }
 
@@ -76,8 +76,9 @@ func (r *Reconciler) needsStatus(object client.Object) bool {
 	return isAdministratorClaim(object) || r.isInConflict(object) || r.needsReadyCheck(object)
 }
 
-// needsReadyCheck reports whether a claim has holders and an address that no pool gives for another reason
-// than a foreign host. It also reports true if the claim still has the condition Ready.
+// needsReadyCheck reports whether the condition Ready of a claim may need a change. It returns true if the
+// claim has this condition, or has holders and an address that no pool gives. It returns false if no pool
+// gives the address because a foreign host uses it: the condition Conflict reports that.
 func (r *Reconciler) needsReadyCheck(object client.Object) bool {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {
@@ -103,8 +104,8 @@ func isAdministratorClaim(object client.Object) bool {
 }
 
 // handOver turns a claim of the controller into a claim of the administrator who removed its holders. The
-// claim then reserves its address for no Service. If another writer undoes the change each time, handOver writes
-// nothing yet and returns how long to wait.
+// claim then reserves its address for no Service. If another writer undoes the change again and again,
+// handOver does not write it, and returns how long to wait before the next attempt.
 func (r *Reconciler) handOver(ctx context.Context, claim *v1beta1.IPAddressClaim) (wait time.Duration, err error) {
 	const wanted = "reserved"
 	if undone := r.handOverLimiter.Compare(claim.Name, wanted, false, time.Now()); undone.Wait > 0 {
@@ -197,7 +198,7 @@ func (r *Reconciler) desiredClaim(object *v1beta1.IPAddressClaim) *v1beta1.IPAdd
 	return next
 }
 
-// sendEvents sends an event for each condition that has become bad.
+// sendEvents sends an event for each condition that has begun to report a problem.
 func (r *Reconciler) sendEvents(object, next *v1beta1.IPAddressClaim) {
 	for _, c := range next.Status.Conditions {
 		bad := (c.Type == v1beta1.ConditionConflict) == (c.Status == metav1.ConditionTrue)
@@ -213,7 +214,7 @@ type claimFacts struct {
 	pool     lb.PoolName // empty: no pool gives the address
 	holders  []lb.ServiceKey
 	reserved []lb.ServiceKey // the holders that do not use the address yet
-	refused  []lb.ServiceKey // Services in spec.holders that cannot have the address besides the holders
+	refused  []lb.ServiceKey // Services in spec.holders that cannot share the address with the holders in the view
 }
 
 func (r *Reconciler) gatherFacts(claim *v1beta1.IPAddressClaim) claimFacts {

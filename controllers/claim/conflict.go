@@ -58,8 +58,9 @@ func setConflict(claim *v1beta1.IPAddressClaim, f ipam.ForeignHost, foreign bool
 	meta.RemoveStatusCondition(&claim.Status.Conditions, v1beta1.ConditionConflict)
 }
 
-// onForeignStatus returns the requests for the claims of the addresses whose entries in a pool's
-// status.foreign have changed. The view of allocations is updated before that status is written.
+// onForeignStatus compares status.foreign of a pool before and after a change. It returns the requests for
+// the claims of all addresses whose entries have changed. The view of allocations is updated before that
+// status is written.
 func onForeignStatus(_ context.Context, objects ...client.Object) []reconcile.Request {
 	before, now := foreignAddresses(objects[0]), map[string]v1beta1.ForeignAddress{}
 	if len(objects) > 1 {
@@ -78,8 +79,8 @@ func foreignAddresses(object client.Object) map[string]v1beta1.ForeignAddress {
 	return list
 }
 
-// differingRequests returns the requests for the claims of the addresses whose entry in list differs from the
-// entry in others, or is missing there.
+// differingRequests returns a request for the claim of each address in list whose entry in others is missing
+// or different.
 func differingRequests(list, others map[string]v1beta1.ForeignAddress) (requests []reconcile.Request) {
 	for text, f := range list {
 		address, err := apiconv.ParseAddress(text)

@@ -37,7 +37,7 @@ func bgpAdvertisementReconciler(c client.Client, recorder events.EventRecorder) 
 	}
 }
 
-// labelsChanged passes a change of a Service that can change which serviceSelectors select it.
+// labelsChanged is a predicate for changes of a Service that can change which serviceSelectors select it.
 var labelsChanged = predicate.Funcs{
 	CreateFunc: func(e event.CreateEvent) bool { return isLoadBalancer(e.Object) },
 	DeleteFunc: func(e event.DeleteEvent) bool { return isLoadBalancer(e.Object) },

@@ -1,5 +1,5 @@
 // Package config checks L2Advertisements, BGPAdvertisements, BFDProfiles and Communities with
-// internal/validity, and writes whether they are in effect into their condition Ready. Controllers of other
+// internal/validity, and writes into their condition Ready whether they are in effect. Controllers of other
 // kinds use its functions for this condition and its events.
 package config
 
@@ -32,7 +32,7 @@ import (
 	"github.com/lbstack/lbstack/internal/validity"
 )
 
-// CheckedObject is an object as it was read, with the result of its check.
+// CheckedObject is an object from the cache, with the result of its check.
 type CheckedObject[T client.Object] struct {
 	Object T
 	validity.Result
@@ -61,15 +61,15 @@ type StatusFields struct {
 type Reconciler[T client.Object] struct {
 	// Client reads from the cache and writes to the API server.
 	Client client.Client
-	// Events are recorded on the object.
+	// Events records events on the objects.
 	Events events.EventRecorder
-	// Kind of the objects, for messages and for the controller's name.
+	// Kind is the kind of the objects, for messages and for the controller's name.
 	Kind string
 	// Action is the action of the events.
 	Action string
-	// Check reads all objects of the kind, and what they depend on.
+	// Check reads all objects of the kind and the objects that they depend on, and checks them.
 	Check func(context.Context, client.Reader) ([]CheckedObject[T], error)
-	// Status finds the status of an object.
+	// Status returns pointers to the status of an object.
 	Status func(T) StatusFields
 	// Watches are the other kinds of objects that the result depends on.
 	Watches []WatchedKind
@@ -98,8 +98,8 @@ func (r *Reconciler[T]) addToManager(mgr ctrl.Manager, object T) error {
 	return nil
 }
 
-// specOrStatusChanged passes a change of the spec, and of the status: another writer may have changed the
-// status, and the controller restores it.
+// specOrStatusChanged returns a predicate for changes of the spec and of the status. The status is included,
+// since the controller restores it after a change by another writer.
 func (r *Reconciler[T]) specOrStatusChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(T)
@@ -129,8 +129,8 @@ func (r *Reconciler[T]) Reconcile(ctx context.Context, _ reconcile.Request) (rec
 	return again, errors.Join(failed...)
 }
 
-// writeStatus writes the status of an object if it has changed. If another writer undoes the write each time,
-// writeStatus writes nothing yet and returns how long to wait.
+// writeStatus writes the status of an object if it has changed. If another writer undoes the write again and
+// again, writeStatus does not write, and returns how long to wait before the next attempt.
 func (r *Reconciler[T]) writeStatus(ctx context.Context, checked CheckedObject[T]) (wait time.Duration, err error) {
 	before := checked.Object
 	now := before.DeepCopyObject().(T)
@@ -153,7 +153,7 @@ func (r *Reconciler[T]) writeStatus(ctx context.Context, checked CheckedObject[T
 	return 0, nil
 }
 
-// ReadyCondition returns a result as the condition Ready.
+// ReadyCondition converts the result of a check into the condition Ready.
 func ReadyCondition(v validity.Result, generation int64) metav1.Condition {
 	c := metav1.Condition{
 		Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: v.Reason, Message: bounded.Message(v.Message), ObservedGeneration: generation,
@@ -164,7 +164,8 @@ func ReadyCondition(v validity.Result, generation int64) metav1.Condition {
 	return c
 }
 
-// IsWorthEvent reports whether the reason or the message of a condition Ready has changed.
+// IsWorthEvent reports whether a condition Ready has changed in a way that requires an event: its reason or
+// message is new.
 func IsWorthEvent(before *metav1.Condition, now metav1.Condition) bool {
 	return before == nil || before.Reason != now.Reason || before.Message != now.Message
 }

@@ -46,9 +46,9 @@ func ReadNodes(ctx context.Context, reader client.Reader) ([]eligibility.Node, e
 	return nodes, nil
 }
 
-// NodeChanged passes a change of the fields that decide whether a node announces: ParseNode returns only
-// these fields. It compares with reflect, since equality.Semantic panics on types with unexported fields,
-// such as netip.Addr.
+// NodeChanged is a predicate for changes of the fields that decide whether a node announces, which are the
+// fields that ParseNode returns. It compares with reflect, since equality.Semantic panics on types with
+// unexported fields, such as netip.Addr.
 var NodeChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*corev1.Node)
 	now, also := e.ObjectNew.(*corev1.Node)

@@ -15,7 +15,7 @@ import (
 	"github.com/lbstack/lbstack/internal/version"
 )
 
-// upgradeAllCRDs runs instead of the operator with --upgrade-crds, in a Job of the Helm chart.
+// upgradeAllCRDs runs instead of the operator if the flag --upgrade-crds is set, in a Job of the Helm chart.
 func upgradeAllCRDs(ctx context.Context) error {
 	cluster, err := manager.RESTConfig("lbstack-upgrade-crds")
 	if err != nil {
@@ -28,10 +28,10 @@ func upgradeAllCRDs(ctx context.Context) error {
 	return crds.Upgrade(ctx, c, config.CRDs, version.Version)
 }
 
-// checkTimeout is how long an installation may take to work before check fails.
+// checkTimeout is how long checkInstallation waits for the installation to work before it returns an error.
 const checkTimeout = 2 * time.Minute
 
-// checkInstallation runs instead of the operator with --check, for `helm test`.
+// checkInstallation runs instead of the operator if the flag --check is set, for `helm test`.
 func checkInstallation(ctx context.Context, namespace string) error {
 	cluster, err := manager.RESTConfig("lbstack-check")
 	if err != nil {

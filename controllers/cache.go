@@ -14,9 +14,9 @@ import (
 	"github.com/lbstack/lbstack/internal/paged"
 )
 
-// CacheOptions returns the options of the controllers' cache: the cached objects, and transforms that drop the
-// fields which no controller reads. If a controller is to read a new field, the transform here must keep it.
-// Secrets and Pods are cached only in the given namespace.
+// CacheOptions returns the options of the controllers' cache: the cached objects, and transforms that drop
+// the fields which no controller reads. If a controller begins to read another field, the transform here must
+// keep that field. Secrets and Pods are cached only in the given namespace.
 func CacheOptions(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
@@ -66,7 +66,7 @@ func stripNode(node *corev1.Node) *corev1.Node {
 		Status:     corev1.NodeStatus{Addresses: node.Status.Addresses, DaemonEndpoints: node.Status.DaemonEndpoints},
 	}
 	kept.CreationTimestamp = node.CreationTimestamp
-	kept.Labels = node.Labels // no limit is needed: only the kubelet and administrators write labels of nodes
+	kept.Labels = node.Labels // their size needs no limit: only the kubelet and administrators write labels of nodes
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady || c.Type == corev1.NodeNetworkUnavailable {
 			kept.Status.Conditions = append(kept.Status.Conditions, corev1.NodeCondition{Type: c.Type, Status: c.Status, Reason: c.Reason, Message: c.Message})
@@ -95,8 +95,8 @@ func stripRouteSlice(slice *v1beta1.SpeakerRouteSlice) *v1beta1.SpeakerRouteSlic
 	return &v1beta1.SpeakerRouteSlice{ObjectMeta: apiconv.TrimMeta(slice.ObjectMeta), Node: slice.Node, Routes: slice.Routes}
 }
 
-// stripNamespace keeps all labels of a Namespace. The type is that of metadata, since controllers watch only
-// the metadata of Namespaces.
+// stripNamespace keeps all labels of a Namespace. Its parameter is a PartialObjectMetadata, since controllers
+// watch only the metadata of Namespaces.
 func stripNamespace(namespace *metav1.PartialObjectMetadata) *metav1.PartialObjectMetadata {
 	return &metav1.PartialObjectMetadata{TypeMeta: namespace.TypeMeta, ObjectMeta: apiconv.NamespaceMeta(namespace.ObjectMeta)}
 }

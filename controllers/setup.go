@@ -1,5 +1,5 @@
 // Package controllers sets up the controllers of the controller program. They share one view of the
-// allocations, which is loaded before the first of them decides.
+// allocations, which is filled before the first of them decides.
 package controllers
 
 import (
@@ -25,8 +25,9 @@ import (
 	"github.com/lbstack/lbstack/controllers/speakerstate"
 )
 
-// Setup adds all controllers of the controller program to the manager. They serve the Services of a class,
-// see apiconv.IsServedBy, and read the Secrets in a namespace. Setup registers their metrics with the registry.
+// Setup adds all controllers of the controller program to the manager. They serve the Services of the given
+// class, see apiconv.IsServedBy, and read the Secrets in the given namespace. Setup registers their metrics
+// with the registry.
 func Setup(mgr ctrl.Manager, class, namespace string, registry prometheus.Registerer) error {
 	view := allocations.New()
 	counts := metrics.New(view)

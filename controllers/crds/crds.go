@@ -24,8 +24,8 @@ import (
 // Upgrade creates or replaces each CRD in the files of a version. If the API server refuses a CRD, Upgrade
 // continues with the next one, and returns all errors at the end. It stops at a file that cannot be read.
 //
-// A spec is replaced as a whole. With server-side apply, a field that another manager wrote, such as the tool
-// that installed the CRD, would stay in the schema after its removal from the file.
+// A spec is replaced as a whole. With server-side apply, a field that another manager wrote would stay in the
+// schema after its removal from the file. Such a manager is, for example, the tool that installed the CRD.
 //
 // A downgrade loses no object, since the API server refuses a CRD that lacks a version in which objects are
 // stored. A downgrade may lose fields. If the components run a newer version, Upgrade therefore changes
@@ -101,8 +101,8 @@ func createOrReplace(ctx context.Context, c client.Client, crd *unstructured.Uns
 	})
 }
 
-// mergeMetadata adds the labels or annotations in the file to the present ones. The present ones stay, since
-// the tool that installed the CRD may need them.
+// mergeMetadata adds the labels or annotations of the CRD in the file to those of the present CRD. The other
+// present ones stay, since the tool that installed the CRD may need them.
 func mergeMetadata(present, file map[string]string) map[string]string {
 	if present == nil {
 		present = map[string]string{}

@@ -18,8 +18,8 @@ import (
 // operatorName is the name of the operator's Deployment.
 const operatorName = "lbstack-operator"
 
-// Check returns an error unless all replicas of the operator's Deployment are updated and available,
-// and the LoadBalancerStack, if there is one, is Ready for its present generation.
+// Check returns nil if all replicas of the operator's Deployment are updated and available, and the
+// LoadBalancerStack, if there is one, is Ready for its present generation. Otherwise it returns an error.
 func Check(ctx context.Context, c client.Reader, namespace string) error {
 	var deployment appsv1.Deployment
 	if err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: operatorName}, &deployment); err != nil {

@@ -24,15 +24,15 @@ type Metrics struct {
 	mu sync.Mutex
 	// arrived has, for each Service without an address, the time at which the controller first saw it.
 	arrived map[lb.ServiceKey]time.Time
-	// refused are the Services whose claim the API server refuses.
+	// refused has the Services for which the API server refuses to write a claim.
 	refused map[lb.ServiceKey]bool
-	// pools has, for each pool, its number of conflicts.
+	// pools has, for each pool, the number of its ranges that it does not give because of a conflict.
 	pools map[lb.PoolName]int
 	// notAnnounced returns the number of Services that are not announced, by reason.
 	notAnnounced func() map[string]int
 }
 
-// New returns metrics of a view. The caller registers them.
+// New returns metrics about a view of allocations. The caller registers them.
 func New(l *allocations.View) *Metrics {
 	return &Metrics{
 		allocations: l, now: time.Now, arrived: map[lb.ServiceKey]time.Time{}, refused: map[lb.ServiceKey]bool{},
@@ -60,8 +60,8 @@ func (m *Metrics) NoteArrival(service lb.ServiceKey) {
 	}
 }
 
-// NoteReconciled records that a Service was reconciled. allocated means that its address was written just
-// now.
+// NoteReconciled records that a Service was reconciled. allocated means that this reconcile wrote its
+// addresses into its status.
 func (m *Metrics) NoteReconciled(service lb.ServiceKey, allocated bool) {
 	if m == nil {
 		return
@@ -75,8 +75,9 @@ func (m *Metrics) NoteReconciled(service lb.ServiceKey, allocated bool) {
 	}
 }
 
-// SetClaimRefused records whether the API server refuses the claim for an address of the Service. The view of
-// allocations does not count such a Service as pending, since the Service has the address in the view.
+// SetClaimRefused records whether the API server refuses to write the claim for an address of the Service.
+// The view of allocations does not count such a Service as waiting, since the Service holds the address in
+// the view.
 func (m *Metrics) SetClaimRefused(service lb.ServiceKey, refused bool) {
 	if m == nil {
 		return
@@ -94,14 +95,15 @@ func (m *Metrics) Forget(service lb.ServiceKey) {
 	m.SetClaimRefused(service, false)
 }
 
-// CountConflict counts an address that belongs to another Service than the one that was to have it.
+// CountConflict counts a claim, or a status of a Service, that contradicts the view of allocations about
+// which Service has an address.
 func (m *Metrics) CountConflict() {
 	if m != nil {
 		m.conflicts.Inc()
 	}
 }
 
-// SetPoolConflicts sets how many conflicts each pool has.
+// SetPoolConflicts sets, for each pool, the number of its ranges that it does not give because of a conflict.
 func (m *Metrics) SetPoolConflicts(pools map[lb.PoolName]int) {
 	if m == nil {
 		return

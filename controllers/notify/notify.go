@@ -1,6 +1,6 @@
 // Package notify limits the number of events that the controllers send. It drops an event that repeats an
-// earlier event, and an event that exceeds the budget of its object. Conditions are not limited: they always
-// have the present state.
+// earlier event, and an event that exceeds the budget of its object. It does not limit conditions, which
+// always have the present state.
 package notify
 
 import (
@@ -25,13 +25,13 @@ const (
 	eventBurst = 25
 	// budgetRefill is the time after which one more event about the object can be sent.
 	budgetRefill = 5 * time.Minute
-	// maxCacheEntries is how many budgets are stored, and also how many sent events. The least recently used
-	// one is dropped first.
+	// maxCacheEntries is how many budgets a Recorder stores, and how many sent events. The least recently
+	// used ones are dropped first.
 	maxCacheEntries = 4096
 )
 
-// Recorder passes events on to another recorder, but no repetitions and no more than the budgets permit. Make
-// it with New. It is safe for concurrent use.
+// Recorder passes events on to another recorder. It drops repetitions, and events that exceed the budget of
+// their object. Make it with New. It is safe for concurrent use.
 type Recorder struct {
 	next    events.EventRecorder
 	mu      sync.Mutex
@@ -58,12 +58,12 @@ func (r *Recorder) Eventf(regarding, related runtime.Object, kind, reason, actio
 	}
 }
 
-// admit reports whether an event may be sent: it is not a repetition, and the budget of the object permits it.
-// It counts the event if so.
+// admit reports whether an event may be sent: it is not a repetition, and the budget of the object permits
+// it. If it may be sent, admit counts it.
 func (r *Recorder) admit(regarding runtime.Object, reason, note string) bool {
 	object, err := meta.Accessor(regarding)
 	if err != nil {
-		return true // the next recorder refuses what is not an API object
+		return true // the next recorder refuses anything that is not an API object
 	}
 	now, key := time.Now(), eventKey{object.GetUID(), reason, note}
 	r.mu.Lock()

@@ -41,14 +41,15 @@ func OnAnyChange() handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request { return []reconcile.Request{AllObjects} })
 }
 
-// OnAnyChangeLater returns a handler that requests AllObjects some time (delay) after any change. Changes during the delay
-// lead to one request.
+// OnAnyChangeLater returns a handler that requests AllObjects after any change and a delay. Further changes
+// during the delay lead to no further request.
 func OnAnyChangeLater(delay time.Duration) handler.EventHandler {
 	return EnqueueLater(delay, func(context.Context, ...client.Object) []reconcile.Request { return []reconcile.Request{AllObjects} })
 }
 
-// EnqueueLater returns a handler that calls requests for each changed object, and adds the requests that it
-// returns to the queue after a delay. For an update requests gets two objects: the old one and the new one.
+// EnqueueLater returns a handler that calls the function requests for each changed object, and adds the
+// reconcile requests that the function returns to the queue after a delay. For an update, the function gets
+// two objects: the old one and the new one.
 func EnqueueLater(delay time.Duration, requests func(context.Context, ...client.Object) []reconcile.Request) handler.EventHandler {
 	add := func(ctx context.Context, q Queue, objects ...client.Object) {
 		for _, r := range requests(ctx, objects...) {

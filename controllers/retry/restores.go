@@ -19,17 +19,17 @@ const CalmPeriod = time.Minute
 type RestoreLimiter[K comparable] struct {
 	mu      sync.Mutex
 	keys    map[K]*restoreState
-	sweepAt int // the number of objects at which addObject drops the unused ones
+	sweepAt int // the number of objects at which addObject drops the unused ones again
 }
 
-// restoreState is what is known of one object.
+// restoreState is the state of the RestoreLimiter for one object.
 type restoreState struct {
 	written string    // the last state that the controller wrote, or that Compare found in the object
 	undone  bool      // another writer undid the last write, and no restoration has followed yet
 	times   int       // how often writes were undone, without a CalmPeriod in between
-	last    time.Time // when a write was undone last
+	last    time.Time // when Compare last found that a write was undone
 	next    time.Time // when the object may be restored
-	by      string    // the other writer; empty: not known
+	by      string    // the other writer; empty: its name is not known
 	looked  time.Time // when Compare was called last
 }
 

@@ -12,9 +12,9 @@ import (
 	"github.com/lbstack/lbstack/internal/backoff"
 )
 
-// backoffPolicy is the back-off of all retries. Its field Last is the longest time that work still waits when
-// an obstacle, such as an outage of the API server, has ended. With this value, a thousand objects that always
-// fail cost a hundred attempts a second.
+// backoffPolicy is the back-off of all retries. Its field Last is the longest delay. It limits how long work
+// still waits after an obstacle, such as an outage of the API server, has ended. A thousand objects that
+// always fail cost a hundred attempts a second.
 var backoffPolicy = backoff.Exponential{First: 50 * time.Millisecond, Last: 10 * time.Second}
 
 // Limiter counts the failures of each request since its last success. It is the rate limiter of a controller's

@@ -1,7 +1,7 @@
-// Package servicecondition writes one condition of a Service. Several controllers use it, each for another
-// condition of the same Service. Their writes do not conflict, since a write changes only one item of the list
-// and does not depend on the resourceVersion. If another writer undoes a write, the next write waits for a
-// back-off.
+// Package servicecondition writes one condition of a Service. Several controllers use it, each for a
+// different condition of the same Service. Their writes do not conflict, since a write changes only one item
+// of the list and does not depend on the resourceVersion. If another writer undoes a write, the next write
+// waits for a back-off.
 package servicecondition
 
 import (
@@ -40,8 +40,9 @@ type Result struct {
 	Wait time.Duration
 }
 
-// Set writes the condition, or removes it if now is nil. It writes nothing if the Service is already in that
-// state. If the status of the condition changes, the time at becomes its transition time.
+// Set writes the condition that the parameter now has, or removes the condition of this type if the parameter
+// is nil. It writes nothing if the Service is already in that state. If the status of the condition changes,
+// its transition time is the parameter at.
 func (w *Writer) Set(ctx context.Context, svc *corev1.Service, now *metav1.Condition, at time.Time) (Result, error) {
 	key, was := apiconv.KeyOf(svc), meta.FindStatusCondition(svc.Status.Conditions, w.Type)
 	var item any = map[string]string{"$patch": "delete", "type": w.Type}
@@ -68,7 +69,7 @@ func (w *Writer) Set(ctx context.Context, svc *corev1.Service, now *metav1.Condi
 	return Result{Written: true}, nil
 }
 
-// Forget forgets a Service that does not exist any more, or is to have no condition any more.
+// Forget removes the record of a Service that was deleted, or that should no longer have the condition.
 func (w *Writer) Forget(key lb.ServiceKey) { w.restoreLimiter.Forget(key) }
 
 // patch changes one item of status.conditions, which a strategic merge patch finds by its type. It returns no

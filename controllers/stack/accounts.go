@@ -18,7 +18,8 @@ import (
 // accountUIDs returns the UIDs of the ServiceAccounts of the components, by component. The UIDs become part
 // of the pod templates, so that the pods are replaced when an account is created again: otherwise the kubelet
 // renews their tokens only after most of an hour. For an account that does not exist, accountUIDs returns the
-// UID in the last templates: no pod starts without its account, so that a change would be useless.
+// UID in the last templates: a change of the template would be useless then, since no pod starts without its
+// account.
 func (r *Reconciler) accountUIDs(ctx context.Context, last podTemplates) (map[string]types.UID, error) {
 	accounts := map[string]types.UID{}
 	for component, template := range map[string]map[string]any{"controller": last.Controller, "speaker": last.Speaker} {

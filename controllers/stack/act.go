@@ -37,9 +37,9 @@ func (r *Reconciler) recordInventory(ctx context.Context, stack *v1beta1.LoadBal
 	return nil
 }
 
-// applyObjects applies the wanted objects that are not as they should be, and records the state of every
-// wanted object in f. An object that fails does not stop the others. applyObjects returns the errors for
-// which another try may succeed.
+// applyObjects applies the wanted objects that differ from their wanted state, and records the state of every
+// wanted object in f. If an object cannot be applied, the others are applied nevertheless. applyObjects
+// returns the errors after which another attempt may succeed.
 func (r *Reconciler) applyObjects(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps passPlan, wanted []*unstructured.Unstructured, around *clusterState, f *findings, stored storedKeySecret) []error {
 	var failed []error
 	for _, object := range wanted {
@@ -90,7 +90,7 @@ func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalanc
 	if wait := r.applied.restoreWait(object, time.Now()); wait > 0 {
 		f.restore = shorterWait(f.restore, wait)
 		if isKeySecret(object) {
-			return nil, "", nil // the cache has no keys
+			return nil, "", nil // the cached Secret lacks the keys
 		}
 		live, err := r.cachedObject(ctx, ref)
 		return live, "another writer deletes it repeatedly: the operator makes it again within seconds", err
@@ -109,8 +109,8 @@ func isWorkload(object *unstructured.Unstructured) bool {
 	return object.GetKind() == "Deployment" || object.GetKind() == "DaemonSet"
 }
 
-// isFinal reports whether the API server refuses the object as such: another try fails until a
-// person changes something.
+// isFinal reports whether the API server refuses a request in such a way that every further attempt fails
+// until a person changes something.
 func isFinal(err error) bool {
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		return false
@@ -134,9 +134,10 @@ func (r *Reconciler) applyObject(ctx context.Context, stack *v1beta1.LoadBalance
 	return nil
 }
 
-// reportTemplateChanges sends an event that names the fields of a workload's pod template which the next apply
-// changes. It takes them from a dry run, in which the API server sets the same defaults. If the dry run
-// fails, there is no event: an object that the API server refuses fails in the apply as well.
+// reportTemplateChanges sends an event that names the fields of a workload's pod template which the next
+// apply changes. It compares the present workload with the result of a dry run, since the API server has set
+// the defaults in both. If the dry run fails, there is no event: an object that the API server refuses fails
+// in the apply as well.
 func (r *Reconciler) reportTemplateChanges(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted *unstructured.Unstructured) {
 	former := r.formerWorkload(ctx, wanted)
 	if former == nil {
@@ -187,7 +188,8 @@ func (r *Reconciler) applyAndClean(ctx context.Context, object, wanted *unstruct
 	if equality.Semantic.DeepEqual(live, value) {
 		return nil
 	}
-	// Another writer added to a list that server-side apply merges, or owns one of the keys as well.
+	// Another writer has added items to a list that server-side apply merges, or also owns an entry of the
+	// field.
 	patch, err := json.Marshal([]map[string]any{{"op": "replace", "path": "/" + field, "value": value}})
 	if err != nil {
 		return fmt.Errorf("restoring the %s of the %s: %w", field, describeObject(refOf(object)), err)
@@ -198,7 +200,7 @@ func (r *Reconciler) applyAndClean(ctx context.Context, object, wanted *unstruct
 	return nil
 }
 
-// addStatus adds what the status of an object reports to the findings.
+// addStatus adds to the findings what the status of an object reports.
 func (f *findings) addStatus(object *unstructured.Unstructured, around *clusterState) error {
 	c, ok, err := workloadState(object, around)
 	if err != nil {
@@ -220,7 +222,7 @@ func (f *findings) addStatus(object *unstructured.Unstructured, around *clusterS
 	case "IPAddressPool":
 		conflict, isConflict := conditions.withStatus(v1beta1.ConditionConflict, metav1.ConditionTrue)
 		if isConflict && isUnready && ready.Reason == conflict.Reason {
-			ready, isConflict = conflict, false // Ready only refers to it
+			ready, isConflict = conflict, false // the message of Ready only refers to the condition Conflict
 		}
 		if isUnready {
 			f.pools = append(f.pools, fmt.Sprintf("the pool %s: %s", name, ready.Message))
@@ -249,8 +251,9 @@ func (f *findings) addStatus(object *unstructured.Unstructured, around *clusterS
 	return nil
 }
 
-// downReasons are the reasons of Established=False with which the router of a BGPPeer has no addresses, or
-// loses them again soon. If only some nodes have no session, the router has the addresses from other nodes.
+// downReasons are the reasons of the condition Established=False of a BGPPeer with which its router receives
+// no addresses, or soon loses them again. If only some nodes have no session, the router receives the
+// addresses from other nodes.
 var downReasons = []string{v1beta1.ReasonNoSession, v1beta1.ReasonNoSpeaker, v1beta1.ReasonFlapping}
 
 // objectConditions are the conditions of an object of lbstack, with the present generation of the object.

@@ -22,7 +22,7 @@ import (
 
 // applyRecords has, for each object, the last state that the operator applied and the revision of the result.
 // An object is applied again only if the wanted state or the revision has changed. The zero value has no
-// records. It is for one goroutine.
+// records. It is not safe for concurrent use.
 type applyRecords struct {
 	objects  map[v1beta1.ObjectReference]applyRecord
 	restores retry.RestoreLimiter[v1beta1.ObjectReference]
@@ -30,15 +30,16 @@ type applyRecords struct {
 
 type applyRecord struct {
 	wanted *unstructured.Unstructured
-	digest string // of wanted
+	digest string // hash of wanted, see digestOf
 	result objectRevision
 }
 
-// objectRevision identifies a state of an object: this metadata changes with any change of the object, except of its
-// status. The fields are exported for equality.Semantic, for which an empty list equals nil.
+// objectRevision identifies a state of an object. Every change of the object changes at least one of these
+// fields, except changes of its status. The fields are exported for equality.Semantic, for which an empty
+// list equals nil.
 type objectRevision struct {
 	UID types.UID
-	// Generation of the spec; zero for a kind without generations.
+	// Generation is that of the spec; zero for a kind without generations.
 	Generation int64
 	// Version is the resource version of a kind without generations, which changes with any write.
 	Version             string
@@ -59,7 +60,8 @@ func objectRevisionOf(o metav1.Object) objectRevision {
 	return r
 }
 
-// isUnchanged reports whether the wanted state was applied last, and nobody has changed the object since.
+// isUnchanged reports whether this process last applied the wanted state to the object, and nobody has
+// changed the object since then.
 func (a *applyRecords) isUnchanged(wanted, live *unstructured.Unstructured) bool {
 	last, known := a.objects[withoutVersion(refOf(wanted))]
 	return known && equality.Semantic.DeepEqual(last.result, objectRevisionOf(live)) && equality.Semantic.DeepEqual(last.wanted.Object, wanted.Object)
@@ -86,7 +88,7 @@ func (a *applyRecords) historyOf(wanted *unstructured.Unstructured) applyHistory
 	return appliedOther
 }
 
-// setUnchanged records that an object is as the operator applied it.
+// setUnchanged records, for restoreWait, that an object has the state that the operator applied last.
 func (a *applyRecords) setUnchanged(wanted *unstructured.Unstructured, now time.Time) {
 	ref := withoutVersion(refOf(wanted))
 	a.restores.Compare(ref, a.objects[ref].digest, true, now)
@@ -98,11 +100,11 @@ func (a *applyRecords) restoreWait(wanted *unstructured.Unstructured, now time.T
 	return a.restores.Compare(withoutVersion(refOf(wanted)), digestOf(wanted), false, now).Wait
 }
 
-// digestOf identifies a wanted state. It is a hash, so that it does not reveal the keys of a Secret.
+// digestOf returns a hash that identifies a wanted state. A hash does not reveal the keys of a Secret.
 func digestOf(wanted *unstructured.Unstructured) string {
 	wanted = wanted.DeepCopy()
 	storedKeySecret{}.setPreconditions(wanted)
-	sum := sha256.Sum256(fmt.Append(nil, wanted.Object)) // fmt orders keys
+	sum := sha256.Sum256(fmt.Append(nil, wanted.Object)) // fmt prints maps sorted by key
 	return string(sum[:])
 }
 
@@ -133,8 +135,8 @@ func (a *applyRecords) retainOnly(wanted []*unstructured.Unstructured) {
 	a.restores.Retain(func(ref v1beta1.ObjectReference) bool { return stay[ref] })
 }
 
-// cachedObject returns an object of the operator from the cache, without managed fields; nil: the cache does
-// not have it. An object of a kind that is not watched comes from the API server.
+// cachedObject returns an object that the operator made from the cache, without managed fields; nil: the
+// cache does not have it. An object of a kind that is not watched comes from the API server.
 func (r *Reconciler) cachedObject(ctx context.Context, ref v1beta1.ObjectReference) (*unstructured.Unstructured, error) {
 	if gvkOf(ref) == manifests.ServiceMonitor().GroupVersionKind {
 		return r.readUncached(ctx, ref)

@@ -12,10 +12,10 @@ import (
 	"github.com/lbstack/lbstack/internal/bounded"
 )
 
-// maxMessageBytes bounds the message of a condition.
+// maxMessageBytes is the maximum length of the message of a condition, in bytes.
 const maxMessageBytes = 2048
 
-// maxUnavailableNodes is the bound of status.unavailableNodes.
+// maxUnavailableNodes is the maximum number of entries in status.unavailableNodes.
 const maxUnavailableNodes = 64
 
 // buildStatus returns the status for the findings. From the previous status it takes the times of the
@@ -83,7 +83,7 @@ func buildStatus(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.L
 // isMoving reports whether a rollout is under way.
 func (f *findings) isMoving() bool { return f.rollout != nil && f.rollout.moving }
 
-// targetVersion returns the version of lbstack that the components are to run.
+// targetVersion returns the version of lbstack that the components should run.
 func (f *findings) targetVersion() string {
 	if f.rollout != nil {
 		return f.rollout.version
@@ -91,7 +91,7 @@ func (f *findings) targetVersion() string {
 	return f.version
 }
 
-// waitReason describes what is under way.
+// waitReason describes the change that is under way.
 type waitReason struct {
 	// reason is the reason of the conditions about it.
 	reason string
@@ -99,14 +99,14 @@ type waitReason struct {
 	words string
 }
 
-// waitReasonOf returns what is under way: a rollout, or workloads that are not settled.
+// waitReasonOf describes the change that is under way: a rollout, or workloads that are not settled.
 func waitReasonOf(f findings) waitReason {
 	if !f.isMoving() {
 		return waitReason{v1beta1.ReasonComponentsNotReady, unsettledReason(f.components)}
 	}
 	words := f.rollout.status.Message
 	if len(componentFaultMessages(f.components)) > 0 {
-		words = f.rollout.brief // the faults have the problems of the pods
+		words = f.rollout.brief // the sentences of the faults report the problems of the pods
 	}
 	if f.rollout.status.Phase == v1beta1.RolloutRollingBack {
 		return waitReason{v1beta1.ReasonRollingBack, words}
@@ -203,9 +203,10 @@ func (s conditionSetter) setAvailable(serving bool, lacking string, f findings) 
 }
 
 // setReady sets the condition Ready, and returns its reason, which is also the summary. The message of Ready
-// has all sentences. Some findings leave Ready at True: a node that is down, since the other nodes announce
-// its addresses; addresses of a pool that are not given, since the pool gives its other addresses; Services
-// of another class, which keep their addresses; and single Services that are not announced.
+// has the sentences about all findings. Some findings leave Ready at True: a node that is down, since the
+// other nodes announce its addresses; addresses of a pool that are not given, since the pool gives its other
+// addresses; Services of another class, which keep their addresses; and single Services that are not
+// announced.
 func (s conditionSetter) setReady(faults []fault, waiting waitReason, serving bool, f findings) string {
 	var words []string
 	if f.restraint != nil {
@@ -244,8 +245,8 @@ func (s conditionSetter) setReady(faults []fault, waiting waitReason, serving bo
 	return reason
 }
 
-// setKstatus sets the conditions of kstatus: Reconciling while the operator works on the stack, and Stalled
-// while the operator waits for a person.
+// setKstatus sets the conditions that the kstatus library of GitOps tools reads: Reconciling while the
+// operator works on the stack, and Stalled while a person has to act.
 func (s conditionSetter) setKstatus(faults []fault, waiting waitReason) {
 	var mine, persons []fault
 	for _, f := range faults {
@@ -281,8 +282,8 @@ func unsettledReason(components []componentState) string {
 	return "waiting for " + strings.Join(words, "; ")
 }
 
-// isServing reports whether every component has an available pod. If a component is known to have none,
-// lacking is a sentence about it.
+// isServing reports whether every component has an available pod. If a component is known to have no
+// available pod, lacking is a sentence about the component.
 func isServing(components []componentState) (serving bool, lacking string) {
 	serving = len(components) > 0
 	for _, c := range components {

@@ -19,11 +19,11 @@ type componentState struct {
 	// settled reports whether all pods that should exist are up to date and
 	// ready.
 	settled bool
-	// unknown means that it could not be written, so that its state is not known.
+	// unknown means that the workload was not written or does not exist, so that its state is not known.
 	unknown bool
 	// failing are the problems of its pods.
 	failing []podProblem
-	// nowhere means that no node can run it.
+	// nowhere means that no node can run its pods.
 	nowhere bool
 	// missing is how many of the desired pods have not been created.
 	missing int32
@@ -32,7 +32,8 @@ type componentState struct {
 }
 
 // workloadState reads the state of a workload from the object that the API server returned; ok is false for
-// an object of another kind. The workload does not wait for pods on nodes that are down.
+// an object of another kind. A workload can be settled although its pods on nodes that are down are not
+// ready.
 func workloadState(object *unstructured.Unstructured, around *clusterState) (c componentState, ok bool, err error) {
 	switch object.GetKind() {
 	case "Deployment":
@@ -90,8 +91,8 @@ func daemonSetState(d *appsv1.DaemonSet, down downPods) componentState {
 	return c
 }
 
-// setSettled sets settled, or the message with what the workload waits for. Pods on nodes that are down
-// do not count.
+// setSettled sets settled, or the message about what the workload waits for. Pods on nodes that are down do
+// not count.
 func (c *componentState) setSettled(observed bool, down downPods) {
 	desired, ready := c.Desired-down.desired, c.Ready-down.ready
 	switch {
@@ -110,7 +111,7 @@ func (c *componentState) setSettled(observed bool, down downPods) {
 	}
 }
 
-// downPhrase returns a phrase that counts the pods on nodes that are down; empty: there is none.
+// downPhrase returns a phrase with the number of pods on nodes that are down; empty: there is none.
 func downPhrase(down int32) string {
 	if down == 0 {
 		return ""

@@ -26,7 +26,7 @@ func (f *findings) addInvalidField(path string) {
 	}
 }
 
-// addRefusal records that the API server refuses an object as such.
+// addRefusal records that the API server refuses an object until a person changes something, see isFinal.
 func (f *findings) addRefusal(object *unstructured.Unstructured, err error) {
 	var paths []string
 	var status apierrors.APIStatus

@@ -17,15 +17,16 @@ import (
 )
 
 const (
-	// maxProblemBytes bounds a text from the state of a pod in a message, in bytes.
+	// maxProblemBytes is the maximum length, in bytes, of a text that a message quotes from the state of a
+	// pod.
 	maxProblemBytes = 512
 	// failingRestarts is the number of restarts after which a container that has failed, and is not ready,
 	// counts as failing repeatedly.
 	failingRestarts = 2
 )
 
-// pullReasons are the reasons of a container whose image cannot be pulled: the kubelet alternates
-// between them every few seconds.
+// pullReasons are the reasons of a container whose image cannot be pulled. Messages do not name them, since
+// the kubelet alternates between them every few seconds.
 var pullReasons = []string{"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
 
 // createReasons are the reasons of a container that cannot be made from its image.
@@ -34,7 +35,7 @@ var createReasons = []string{"CreateContainerConfigError", "CreateContainerError
 // backOffPrefix precedes the error of the last attempt in the message of ImagePullBackOff.
 var backOffPrefix = regexp.MustCompile(`^Back-off pulling image "[^"]*": (ErrImagePull: )?`)
 
-// podProblem is what is wrong with pods of a component.
+// podProblem is a problem of one or more pods of a component.
 type podProblem struct {
 	text string
 	// nodes are the nodes of these pods, in order; none if the problem does not depend on a node.
@@ -91,8 +92,8 @@ func unreadyNodes(pods []corev1.Pod, down map[string]bool) (nodes []string) {
 	return slices.Compact(nodes)
 }
 
-// componentFaultMessages returns a sentence for each problem that components have in common, such as an
-// image that cannot be pulled, and then one for each component with other problems.
+// componentFaultMessages returns a sentence for each problem that several components have, such as an image
+// that cannot be pulled. Then follows a sentence for each component with other problems.
 func componentFaultMessages(components []componentState) (words []string) {
 	who := map[string][]string{}
 	nodes := map[string][]string{}
@@ -216,8 +217,8 @@ func deniedProblem(c *componentState, nodes []string, namespace string) podProbl
 	return podProblem{fmt.Sprintf("%d pods are not created: %s%s", c.missing, bounded.Cut(c.refusal, maxProblemBytes), advice), nodes}
 }
 
-// speakerProblemMessages returns sentences about what running speakers cannot do. It leaves out problems
-// that the conditions of pools, peers and advertisements report.
+// speakerProblemMessages returns sentences about running speakers that cannot do all of their work. It leaves
+// out problems that the conditions of pools, peers and advertisements report.
 func speakerProblemMessages(states []v1beta1.SpeakerState, down map[string]bool) []string {
 	nodes, message := map[string][]string{}, map[string]string{}
 	for i := range states {

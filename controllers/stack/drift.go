@@ -19,9 +19,10 @@ import (
 )
 
 const (
-	// maxManagers bounds how many field managers the metric names: any tool can choose its name.
+	// maxManagers is how many field managers the metric names. It is limited, since every writer chooses the
+	// name of its field manager.
 	maxManagers = 16
-	// maxManagerNameBytes bounds the name of a field manager in the metric, in bytes.
+	// maxManagerNameBytes is the maximum length of the name of a field manager in the metric, in bytes.
 	maxManagerNameBytes = 64
 	// otherManager stands for the field managers beyond maxManagers.
 	otherManager = "other"
@@ -71,8 +72,8 @@ func (d *Drift) countRestored(kind, manager string) {
 //
 // What happened before this process first applied the object is known only in part. A deletion is known if
 // the last pass of the former process had applied all objects. An edit is known if the operator took fields
-// over from another field manager. There is no event for a field that somebody removed while no operator ran,
-// nor for an edit if the wanted state changed as well.
+// over from another field manager. No event reports a field that somebody removed while no operator ran, or
+// an edit if the wanted state changed as well.
 func (r *Reconciler) reportDrift(stack *v1beta1.LoadBalancerStack, object *unstructured.Unstructured, before *metav1.PartialObjectMetadata, was applyHistory, f *findings) {
 	if before == nil {
 		recorded := was == appliedNone && r.observed.applied == stack.Generation && slices.Contains(f.inventory, refOf(object))

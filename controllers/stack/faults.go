@@ -11,24 +11,25 @@ import (
 	"github.com/lbstack/lbstack/internal/keyring"
 )
 
-// findings are what a pass found and did.
+// findings has the results of a pass: what it found in the cluster, and what it did.
 type findings struct {
 	generation int64
-	// version of lbstack that the operator installs.
+	// version is the version of lbstack that the operator installs.
 	version string
-	// removing is what the removal waits for; nil when nothing is removed.
+	// removing is what the removal of lbstack waits for; nil: lbstack is not being removed.
 	removing *string
 
-	// restraint is why nothing was written; nil: nothing restrains the operator.
+	// restraint is why the operator only observes; nil: it also writes.
 	restraint *observeReason
-	// absent is a sentence about wanted objects that do not exist, if nothing was written.
+	// absent is a sentence about wanted objects that do not exist. It is set only if the operator only
+	// observes.
 	absent string
-	// removed means that nothing is left, as the spec requests.
+	// removed means that the removal of lbstack is complete.
 	removed bool
-	// handled is the value of the annotation that requested this pass over all objects; empty: none.
+	// handled is the value of the annotation that requested a pass over all objects, see reconcileRequest;
+	// empty: this is no such pass.
 	handled string
-	// invalid has a sentence for each field of the spec that cannot be followed. If there is one,
-	// nothing was written.
+	// invalid has a sentence for each invalid field of the spec. If there is one, nothing was written.
 	invalid []string
 	// spec is the spec of the stack.
 	spec v1beta1.LoadBalancerStackSpec
@@ -41,21 +42,23 @@ type findings struct {
 	renderFailed string
 	// failures are the requests that failed.
 	failures []fault
-	// ended means that the pass ended with the last failure, before it applied anything.
+	// ended means that the last failure in failures ended the pass before it applied anything.
 	ended bool
 	// foreign are the wanted objects that exist already and belong to somebody else.
 	foreign []v1beta1.ObjectReference
-	// restore is how long until an object that another writer keeps changing is applied again;
-	// zero: there is none.
+	// restore is the time until the operator applies an object again that another writer keeps changing;
+	// zero: there is no such object.
 	restore time.Duration
-	// leftBehind is how long until the state of a speaker on a vacated node is to be deleted; zero: there is
-	// none.
+	// leftBehind is the time until the next SpeakerState of a vacated node must be deleted, see
+	// vacatedStates; zero: there is none.
 	leftBehind time.Duration
-	// monitored means that the stack has a ServiceMonitor if the API server has the kind.
+	// monitored means that the stack should have a ServiceMonitor, provided that the API server has this
+	// kind.
 	monitored bool
 	// pools has a sentence for each pool of the stack that is not in effect.
 	pools []string
-	// conflicts has a sentence for each pool with addresses that are not given, which is no fault.
+	// conflicts has a sentence for each pool that does not give some of its addresses. The stack is Ready
+	// nevertheless.
 	conflicts []string
 	// peers has a sentence for each BGPPeer and BFDProfile of the stack that is invalid in whole or in part.
 	peers []string
@@ -66,24 +69,23 @@ type findings struct {
 	peersDown []string
 	// flapping has a sentence for each peer whose sessions end repeatedly.
 	flapping []string
-	// noSpeaker has a sentence for each peer if no speaker on its nodes reports.
+	// noSpeaker has a sentence for each peer on whose nodes no speaker reports.
 	noSpeaker []string
 
 	// rollout is what was decided about the templates of the components; nil: there was no decision.
 	rollout *rolloutFinding
 	// leave are the kinds of the workloads that stay as they are, since their templates are not known.
 	leave []string
-	// unapplied means that an object of lbstack's API, which speakers read, was not written.
+	// unapplied means that an object of lbstack's API was not written. Speakers read such objects.
 	unapplied bool
 	// unstored means that the templates of the workloads could not be stored.
 	unstored   bool
 	components []componentState
-	// noNodes is why no node can run a speaker; empty: one can.
+	// noNodes is why no node can run a speaker; empty: at least one node can.
 	noNodes string
 	// nodes lists first the nodes that are down, and then the nodes that cannot run a speaker.
 	nodes []v1beta1.UnavailableNode
-	// speakers has a sentence for each group of speakers that run and cannot do all of their
-	// work.
+	// speakers has a sentence for each group of running speakers that cannot do all of their work.
 	speakers []string
 	services serviceCounts
 	// keys is what was decided about the keys of the mesh; without keys there was no decision.
@@ -109,18 +111,18 @@ const (
 	endsByRetry faultResolver = iota
 	// endsByPerson: nothing changes before a person acts.
 	endsByPerson
-	// endsOutside: the network or a node has to change, and may do so by itself.
+	// endsOutside: the network or a node must change, and may do so by itself.
 	endsOutside
 )
 
-// fault is something that is wrong.
+// fault is a problem that the conditions of the stack report.
 type fault struct {
 	reason, message string
 	stance          faultResolver
 }
 
-// addFailure records a failed request with a reason. It returns the error if another try may succeed. It
-// returns nil if the API server refuses the request as such: then a person has to act.
+// addFailure records a failed request with a reason. It returns the error if another attempt may succeed. It
+// returns nil if isFinal reports that the API server refuses the request until a person acts.
 func (f *findings) addFailure(reason string, err error) error {
 	switch {
 	case err == nil:
@@ -133,12 +135,12 @@ func (f *findings) addFailure(reason string, err error) error {
 	return err
 }
 
-// hasRefusal reports whether the API server has refused a request as such.
+// hasRefusal reports whether the API server refuses a request until a person acts.
 func (f *findings) hasRefusal() bool {
 	return slices.ContainsFunc(f.failures, func(x fault) bool { return x.stance == endsByPerson })
 }
 
-// faultsOf lists what is wrong, the most severe reason first.
+// faultsOf returns the problems, the most severe reason first.
 func faultsOf(f findings) []fault {
 	var faults []fault
 	add := func(reason string, by faultResolver, messages ...string) {
@@ -214,7 +216,7 @@ func unavailableSentence(nodes []v1beta1.UnavailableNode) string {
 		"repair each of these nodes, or delete its Node object", listNames(down))
 }
 
-// maxListedNames bounds how many names a sentence lists.
+// maxListedNames is how many names a sentence lists.
 const maxListedNames = 5
 
 // listNames joins names as part of a sentence: the first maxListedNames of them, and the number of the others.
@@ -239,16 +241,18 @@ func joinWords(words []string, by string) string {
 type serviceCounts struct {
 	// addressed is how many Services have an address.
 	addressed int
-	// announced is how many Services are announced in full.
+	// announced is how many Services are announced with all their addresses.
 	announced int
 	// idle is how many Services are not announced because they have no endpoint.
 	idle int
 	// why names the other Services that are not announced, with the reasons.
 	why []string
-	// otherClass names the Services that keep their addresses although their class is not class.
+	// otherClass names the Services that keep their addresses although they do not have the class in the
+	// field class.
 	otherClass []string
 	class      string // spec.loadBalancerClass of the stack
-	// again is how long until Services with a new address count; zero: there is none.
+	// again is the time until all Services count; zero: all count already. A Service that is not announced
+	// counts only after announceDelay.
 	again time.Duration
 }
 
@@ -266,7 +270,7 @@ func (s serviceCounts) otherClassSentence() string {
 		class, len(s.otherClass), bounded.Cut(listNames(s.otherClass), maxMessageBytes/4), how)
 }
 
-// summary counts the Services that are announced.
+// summary returns a sentence with the number of Services that are announced.
 func (s serviceCounts) summary() string {
 	switch {
 	case s.addressed == 0:
@@ -284,8 +288,8 @@ func (s serviceCounts) summary() string {
 	return text
 }
 
-// unannouncedSentence returns a sentence that counts the Services that are not announced. It is empty if all
-// are announced, or if noneAnnouncedSentence reports them.
+// unannouncedSentence returns a sentence with the number of Services that are not announced. It is empty if
+// all are announced, or if noneAnnouncedSentence reports them.
 func (s serviceCounts) unannouncedSentence() string {
 	if s.announced == s.addressed || s.noneAnnouncedSentence() != "" {
 		return ""

@@ -23,13 +23,14 @@ import (
 
 // Annotations of the Secret with the keys of the mesh. The operator alone writes them.
 const (
-	// annotationKeySince is when the newest key was added (RFC 3339).
+	// annotationKeySince has the time at which the newest key was added (RFC 3339).
 	annotationKeySince = "lbstack.io/key-since"
 	// annotationKeyRotation has the value of spec.speaker.keyRotation for which the keys were last replaced.
 	annotationKeyRotation = "lbstack.io/key-rotation"
 )
 
-// storedKeySecret is the Secret as it was when the keys were decided.
+// storedKeySecret identifies the Secret that was read when the operator decided which keys the speakers
+// should have.
 type storedKeySecret struct {
 	uid     types.UID // empty: there was no Secret
 	version string
@@ -65,7 +66,7 @@ func (r *Reconciler) decideMeshKeys(ctx context.Context, stack *v1beta1.LoadBala
 	keys, damaged := keyring.Parse(secret.Data)
 	stored := storedKeySecret{uid: secret.UID, version: secret.ResourceVersion, valid: len(keys) > 0}
 	if exists && !isOurs(secret) {
-		return storedKeySecret{}, nil // the Secret of another owner: it is not written, and no speaker is applied
+		return storedKeySecret{}, nil // the Secret belongs to another owner: the operator writes neither this Secret nor the DaemonSet
 	}
 	f.keys = plan
 	if exists && damaged != nil {
@@ -136,7 +137,7 @@ func invalidKeysSentence(ref v1beta1.ObjectReference, damaged error, valid int) 
 	return fmt.Sprintf("the %s: %s: the operator removes these entries and %s", describeObject(ref), what, consequence)
 }
 
-// rotationReason returns the state of a rotation of the mesh keys; the reason is empty if there is none.
+// rotationReason returns the state of a rotation of the mesh keys; an empty reason: no rotation is under way.
 func rotationReason(plan keyring.RotationPlan) (reason, message string) {
 	if len(plan.Keys) == 0 || (len(plan.Keys) == 1 && len(plan.Waiting) == 0) {
 		return "", ""

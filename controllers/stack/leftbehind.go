@@ -13,13 +13,14 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// vacatedLifetime is how long the state of a stopped speaker stays if its node is to have no
-// speaker any more: other speakers cover for it for 30 s, and routers keep its routes for a while.
+// vacatedLifetime is how long the SpeakerState of a stopped speaker stays if its node should no longer have a
+// speaker. Meanwhile other speakers cover for the stopped one, for up to 30 s, and routers may keep its
+// routes.
 const vacatedLifetime = 2 * time.Minute
 
-// vacatedStates returns the SpeakerStates to delete: those of vacated nodes with Current=False. The state of
-// a stopped speaker is among them only after vacatedLifetime. again is how long until the next state is to be
-// deleted; 0: there is none.
+// vacatedStates returns the SpeakerStates to delete: those of vacated nodes with the condition Current=False.
+// The state of a stopped speaker is among them only after vacatedLifetime. again is the time until the next
+// SpeakerState must be deleted; 0: there is none.
 func (s *clusterState) vacatedStates(now time.Time) (list []*v1beta1.SpeakerState, again time.Duration) {
 	for i := range s.states {
 		state := &s.states[i]
@@ -54,9 +55,9 @@ func (r *Reconciler) deleteVacatedReports(ctx context.Context, around *clusterSt
 	return nil
 }
 
-// deleteSpeakerReports deletes the SpeakerRouteSlices of a node and then its SpeakerState. The SpeakerState comes
-// last, since another try finds the slices by it. An object that was written since it was read stays: the
-// speaker may have come back.
+// deleteSpeakerReports deletes the SpeakerRouteSlices of a node and then its SpeakerState. The SpeakerState
+// comes last: if the deletion of a slice fails, the next attempt starts from the SpeakerState again. The API
+// server does not delete an object that was written since it was read, since the speaker may have come back.
 func (r *Reconciler) deleteSpeakerReports(ctx context.Context, state *v1beta1.SpeakerState) error {
 	slices := &metav1.PartialObjectMetadataList{}
 	slices.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("SpeakerRouteSliceList"))
@@ -65,7 +66,7 @@ func (r *Reconciler) deleteSpeakerReports(ctx context.Context, state *v1beta1.Sp
 	}
 	for i := range slices.Items {
 		object := &slices.Items[i]
-		object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("SpeakerRouteSlice")) // items of a list have none
+		object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("SpeakerRouteSlice")) // items of a list have no kind
 		if err := r.Client.Delete(ctx, object, preconditionsOf(&object.ObjectMeta)); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("deleting the SpeakerRouteSlice %s: %w", object.GetName(), err)
 		}

@@ -18,8 +18,8 @@ import (
 // observeReason is why the operator only observes, and writes only the status of the stack.
 type observeReason struct{ reason, message string }
 
-// observeReasonOf returns what restrains the operator, nil if nothing does. The annotation comes
-// first: it is set by hand, for a while.
+// observeReasonOf returns why the operator only observes; nil: it also writes. The annotation takes
+// precedence over the spec, since a person sets it by hand and for a limited time.
 func observeReasonOf(stack *v1beta1.LoadBalancerStack) *observeReason {
 	var r observeReason
 	switch {
@@ -36,7 +36,7 @@ func observeReasonOf(stack *v1beta1.LoadBalancerStack) *observeReason {
 	return &r
 }
 
-// maxHandledBytes is the bound of status.lastHandledReconcile.
+// maxHandledBytes is the maximum length of status.lastHandledReconcile, in bytes.
 const maxHandledBytes = 128
 
 // reconcileRequest returns the value of the annotation that requests a pass over all objects; empty if
@@ -64,8 +64,8 @@ func (r *Reconciler) renderObjects(spec v1beta1.LoadBalancerStackSpec, serviceMo
 	return wanted, nil
 }
 
-// observeOnly records the state of the wanted objects in f, and writes nothing. A rollout pauses: this time
-// does not count for it.
+// observeOnly records the state of the wanted objects in f, and writes nothing. Meanwhile a rollout pauses:
+// this time does not count towards the time limits of the rollout.
 func (r *Reconciler) observeOnly(ctx context.Context, wanted []*unstructured.Unstructured, around *clusterState, f *findings) error {
 	r.observed.since = time.Time{}
 	var absent []string

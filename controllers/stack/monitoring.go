@@ -21,8 +21,9 @@ import (
 // come and go, and a watch on a kind that does not exist fails repeatedly.
 const monitoringInterval = 30 * time.Second
 
-// hasServiceMonitorKind reports whether the API server has the kind ServiceMonitor. With an error it reports
-// whether the inventory has a ServiceMonitor, so that the ServiceMonitor stays and the pass can go on.
+// hasServiceMonitorKind reports whether the API server has the kind ServiceMonitor. If that cannot be read,
+// it returns an error, and reports instead whether the inventory has a ServiceMonitor. The ServiceMonitor
+// then stays, and the pass can go on.
 func (r *Reconciler) hasServiceMonitorKind(inventory []v1beta1.ObjectReference) (bool, error) {
 	if r.Kinds == nil {
 		return false, nil

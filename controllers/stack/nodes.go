@@ -19,7 +19,7 @@ import (
 	"github.com/lbstack/lbstack/internal/rollout"
 )
 
-// maxNodeMessageBytes is the bound of UnavailableNode.Message.
+// maxNodeMessageBytes is the maximum length of UnavailableNode.Message, in bytes.
 const maxNodeMessageBytes = 512
 
 // Keys of taints that Kubernetes sets by itself (well-known labels, annotations and taints).
@@ -39,7 +39,7 @@ type placement struct {
 	hosts map[string]rollout.Node
 	// counted are the nodes that are down and on which the DaemonSet controller wants a pod.
 	counted map[string]bool
-	// vacated are the ready nodes that are to have no speaker, and that have no pod of a speaker.
+	// vacated are the ready nodes that should have no speaker, and that have no pod of a speaker.
 	vacated map[string]bool
 	// able is how many nodes can run a speaker. It includes nodes that are down.
 	able int
@@ -49,7 +49,8 @@ type placement struct {
 	lacking []string
 }
 
-// newPlacement returns where the speakers of a DaemonSet run; pods are its pods.
+// newPlacement returns where the speakers of a DaemonSet run. The parameter pods has the pods of the
+// DaemonSet.
 func newPlacement(nodes []corev1.Node, pods []corev1.Pod, states []v1beta1.SpeakerState, template corev1.PodSpec) placement {
 	p := placement{down: map[string]bool{}, counted: map[string]bool{}, vacated: map[string]bool{}, hosts: map[string]rollout.Node{}}
 	at, silent := podsByNode(pods), silentSpeakers(states)
@@ -95,7 +96,7 @@ func (p *placement) addNode(node *corev1.Node, pods []*corev1.Pod, silent bool, 
 	case !ready:
 		p.addDown(node.Name, wanted)
 		note(v1beta1.ReasonNodeNotReady, whyNotReady(node))
-	case silent && available: // otherwise its pod shows why
+	case silent && available: // if no pod is available, the state of the pod shows why
 		p.addDown(node.Name, wanted)
 		note(v1beta1.ReasonSpeakerUnreachable, "no other speaker receives anything from the speaker on this node")
 	}
@@ -165,7 +166,7 @@ func matchesAffinity(affinity *corev1.Affinity, node *corev1.Node) bool {
 		return true
 	}
 	selector, err := nodeaffinity.NewNodeSelector(affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
-	return err == nil && selector.Match(node) // the API server refuses an invalid one
+	return err == nil && selector.Match(node) // the API server refuses an invalid selector
 }
 
 // daemonTolerations are the tolerations that the DaemonSet controller adds to every pod. It adds the last
@@ -180,8 +181,8 @@ var daemonTolerations = []corev1.Toleration{
 	{Key: "node.kubernetes.io/network-unavailable", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
 }
 
-// untoleratedTaint returns the first taint of a node that keeps the pods of a DaemonSet away. If all is
-// false, the taints that Kubernetes sets on a node that is not ready do not count.
+// untoleratedTaint returns the first taint of a node that keeps the pods of a DaemonSet away. If the
+// parameter all is false, it ignores the taints that Kubernetes sets on a node that is not ready.
 func untoleratedTaint(tolerations []corev1.Toleration, node *corev1.Node, all bool) string {
 	for i := range node.Spec.Taints {
 		taint := &node.Spec.Taints[i]
@@ -245,11 +246,11 @@ func silentSpeakers(states []v1beta1.SpeakerState) map[string]bool {
 	return silent
 }
 
-// downPods counts the pods of a workload on nodes that are down. These pods are neither waited for nor
-// updated.
+// downPods counts the pods of a workload on nodes that are down. The operator neither waits for these pods
+// nor updates them.
 type downPods struct{ desired, updated, ready int32 }
 
-// countDownDaemonPods counts the pods of a DaemonSet on the nodes in counted.
+// countDownDaemonPods counts the pods of a DaemonSet on the nodes in p.counted.
 func (p *placement) countDownDaemonPods(d *appsv1.DaemonSet, pods []corev1.Pod) downPods {
 	var w downPods
 	current := d.Annotations[appsv1.DeprecatedTemplateGeneration]
@@ -270,8 +271,8 @@ func (p *placement) countDownDaemonPods(d *appsv1.DaemonSet, pods []corev1.Pod) 
 // was made from.
 const labelTemplateGeneration = "pod-template-generation"
 
-// countDownDeploymentPods counts the pods of a Deployment on the nodes that are down. It does not count which of
-// them are up to date.
+// countDownDeploymentPods counts the pods of a Deployment on the nodes that are down. It does not count how
+// many of them are up to date.
 func (p *placement) countDownDeploymentPods(pods []corev1.Pod) downPods {
 	var w downPods
 	for i := range pods {

@@ -30,11 +30,11 @@ const (
 	// maxEventAge is the age up to which an event explains a present problem: a controller that backs off
 	// tries again within a quarter of an hour.
 	maxEventAge = 20 * time.Minute
-	// maxEvents bounds how many events are read at once.
+	// maxEvents is how many events are read at once.
 	maxEvents = 100
 )
 
-// clusterState are the objects around the components, from the cache.
+// clusterState has the objects in the cache that show the state of the components.
 type clusterState struct {
 	placement
 	pods     []corev1.Pod // of the components, also on nodes that are down
@@ -92,8 +92,8 @@ func speakerTemplate(wanted []*unstructured.Unstructured) (corev1.PodSpec, error
 	return corev1.PodSpec{}, errors.New("the manifests have no DaemonSet")
 }
 
-// examineProblems records in f what is wrong with components, speakers and Services. If events cannot be
-// read, it records that as another failure, and all other findings stay.
+// examineProblems records in f the problems of components, speakers and Services. If events cannot be read,
+// it records that as another failure, and all other findings stay.
 func (r *Reconciler) examineProblems(ctx context.Context, stack *v1beta1.LoadBalancerStack, around *clusterState, f *findings) error {
 	var failed []error
 	now := time.Now()
@@ -180,7 +180,8 @@ func (r *Reconciler) lastWarning(ctx context.Context, about fields.Set, now time
 	return note, nil
 }
 
-// eventTime returns when an event was last seen, whichever API it was written with.
+// eventTime returns when an event was last seen. The event may have been written with the API core/v1 or
+// events.k8s.io.
 func eventTime(e *corev1.Event) time.Time {
 	latest := e.CreationTimestamp.Time
 	for _, at := range []time.Time{e.EventTime.Time, e.LastTimestamp.Time} {
@@ -194,7 +195,7 @@ func eventTime(e *corev1.Event) time.Time {
 	return latest
 }
 
-// noNodesReason returns why no node can run a speaker; empty: one can.
+// noNodesReason returns why no node can run a speaker; empty: at least one node can.
 func noNodesReason(p placement, spec v1beta1.ComponentSpec) string {
 	const consequence = "no address is announced"
 	selector := spec.NodeSelector
@@ -211,8 +212,8 @@ func noNodesReason(p placement, spec v1beta1.ComponentSpec) string {
 	return "the cluster has no Linux node: " + consequence
 }
 
-// countServices counts the Services with an address of lbstack: those with the condition Announced.
-// A Service with a new address counts only when there was time to announce it.
+// countServices counts the Services with an address of lbstack: those with the condition Announced. A Service
+// that is not announced counts only after announceDelay, so that there is time to announce a new address.
 func countServices(services []corev1.Service, class string, now time.Time) serviceCounts {
 	s := serviceCounts{class: class}
 	for i := range services {

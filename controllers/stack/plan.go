@@ -19,7 +19,8 @@ type lookUpResult struct {
 	exists bool
 	// ours reports whether the operator made the object.
 	ours bool
-	// unchanged is the object if it is as the operator applied it, and is to stay so; else nil.
+	// unchanged is the object in the cluster if it has the state that the operator applied last, and this is
+	// also the wanted state; otherwise nil.
 	unchanged *unstructured.Unstructured
 	// read is the metadata of the object if it was read from the API server.
 	read *metav1.PartialObjectMetadata
@@ -27,14 +28,14 @@ type lookUpResult struct {
 	unread error
 }
 
-// passPlan is what a pass is to do with the objects.
+// passPlan has the objects of a pass, by what the pass does with them.
 type passPlan struct {
 	// apply are the objects to write, in order.
 	apply []*unstructured.Unstructured
 	// read has the metadata of the objects in apply before they are written. An object that does not exist
 	// has none.
 	read map[v1beta1.ObjectReference]*metav1.PartialObjectMetadata
-	// unchanged are the wanted objects that need no apply, as they are in the cluster.
+	// unchanged has the wanted objects that need no apply, in the state that they have in the cluster.
 	unchanged map[v1beta1.ObjectReference]*unstructured.Unstructured
 	// unread are the objects that could not be looked up, and why.
 	unread map[v1beta1.ObjectReference]error

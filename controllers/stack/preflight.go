@@ -19,20 +19,21 @@ import (
 )
 
 const (
-	// preflightInterval is how long until the next check if a check has failed: only an upgrade changes the
-	// result.
+	// preflightInterval is the time until the next check if a check has failed. It is long, since only an
+	// upgrade changes the result.
 	preflightInterval = time.Minute
-	// schemasTimeout bounds how long reading the schemas takes.
+	// schemasTimeout is how long reading the schemas may take.
 	schemasTimeout = 10 * time.Second
 )
 
 // unfitReason is why the operator changes nothing in the cluster.
 type unfitReason struct{ reason, message string }
 
-// checkPreflight returns why this version cannot work in the cluster; nil: it can. It checks until all checks
-// have passed once. revisions are the stored ones: they alone show the version of a rollout that has not
-// ended. A revision that was rolled back everywhere does not count, so that an administrator can go back to
-// the release before it. checkPreflight returns an error if no check fails, but a check could not be made.
+// checkPreflight returns why this version cannot work in the cluster; nil: it can. After all checks have
+// passed once, it does not repeat them. The parameter revisions has the stored revisions, since only they
+// show the version of a rollout that has not ended. A revision that was rolled back everywhere does not
+// count, so that an administrator can install the release before it again. checkPreflight returns an error if
+// no check fails, but not all facts could be read.
 func (r *Reconciler) checkPreflight(ctx context.Context, stack *v1beta1.LoadBalancerStack, revisions map[rollout.Revision]podTemplates) (*unfitReason, error) {
 	if r.fits {
 		return nil, nil
@@ -81,8 +82,8 @@ func minorVersion(info *version.Info) int {
 	return minor
 }
 
-// SchemaReader returns a function that reads the schemas of lbstack's kinds from the API server, by
-// kind. Every account may read them.
+// SchemaReader returns a function that reads the schemas of lbstack's kinds from the API server, by kind.
+// Every account has the right to read them.
 func SchemaReader(server rest.Interface) func(context.Context) (map[string]*preflight.Schema, error) {
 	return func(ctx context.Context) (map[string]*preflight.Schema, error) {
 		ctx, cancel := context.WithTimeout(ctx, schemasTimeout)

@@ -25,32 +25,31 @@ import (
 )
 
 const (
-	// eventsInterval is how long until the events of a component that is not settled are read again: events
-	// are not watched.
+	// eventsInterval is the time until the events of a component that is not settled are read again. It is
+	// needed since events are not watched.
 	eventsInterval = 10 * time.Second
-	// foreignRetryInterval is how long until the operator tries again to write an object of somebody else, or one
-	// that the API server refuses: no watch shows the change that it waits for.
+	// foreignRetryInterval is the time until the operator tries again to write an object that belongs to
+	// somebody else, or that the API server refuses. No watch shows when such a write can succeed.
 	foreignRetryInterval = 10 * time.Second
 )
 
-// Reconciler writes everything that a LoadBalancerStack asks for, and the
-// stack's status.
+// Reconciler writes everything that a LoadBalancerStack requests, and the stack's status.
 type Reconciler struct {
 	// Client reads the stack from the cache and writes to the API server.
 	Client client.Client
 	// Reader reads from the API server itself: the cache lacks objects without
 	// the operator's label, and has only parts of objects with this label.
 	Reader client.Reader
-	// Events records events on the stack and on objects of it.
+	// Events records events on the stack, and on objects that were made for it.
 	Events events.EventRecorder
 	// Image is the image with the programs of the components.
 	Image string
-	// Namespace of the operator, where the components run.
+	// Namespace is the namespace of the operator, where the components run.
 	Namespace string
-	// Version of the components in the image.
+	// Version is the version of the components in the image.
 	Version string
-	// OperatorCondition is the name of the OperatorCondition that the Operator Lifecycle Manager
-	// made for the operator, in its namespace; empty: it did not install the operator.
+	// OperatorCondition is the name of the OperatorCondition that the Operator Lifecycle Manager (OLM) made
+	// for the operator, in the operator's namespace; empty: OLM did not install the operator.
 	OperatorCondition string
 	// Drift counts the objects that are restored; nil counts nothing.
 	Drift *Drift
@@ -58,8 +57,8 @@ type Reconciler struct {
 	Kubernetes func() (*apiversion.Info, error)
 	// Schemas reads the schemas of lbstack's kinds from the API server, by kind.
 	Schemas func(context.Context) (map[string]*preflight.Schema, error)
-	// Kinds returns the kinds that the API server has in a version of a group; nil: there is
-	// never a ServiceMonitor.
+	// Kinds returns the kinds that the API server has in a version of a group; nil: the operator never
+	// creates a ServiceMonitor.
 	Kinds func(groupVersion string) (*metav1.APIResourceList, error)
 
 	applied    applyRecords
@@ -68,11 +67,11 @@ type Reconciler struct {
 	finalizers retry.RestoreLimiter[types.UID]
 	passwords  client.Reader                // the cache that has the Secret with the passwords
 	needed     map[string]*preflight.Schema // the fields that this version uses, by kind
-	reported   metav1.Condition             // the condition last written to the OperatorCondition
-	fits       bool                         // the checks of preflight passed
+	reported   metav1.Condition             // the condition that this process last wrote to the OperatorCondition
+	fits       bool                         // all checks of checkPreflight have passed
 }
 
-// Reconcile installs, maintains or removes what the one stack requests.
+// Reconcile installs, maintains or removes what the only stack in the cluster requests.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	stack := &v1beta1.LoadBalancerStack{}
 	if err := r.Client.Get(ctx, request.NamespacedName, stack); err != nil {
@@ -118,7 +117,7 @@ func (r *Reconciler) runAndReport(ctx context.Context, stack *v1beta1.LoadBalanc
 // runPass writes the wanted objects, deletes those that are no longer wanted, and records in f what it
 // found.
 func (r *Reconciler) runPass(ctx context.Context, stack *v1beta1.LoadBalancerStack, f *findings) error {
-	// Time in which an object cannot be read does not count for a rollout.
+	// The time in which an object cannot be read does not count towards the time limits of a rollout.
 	blind := func(err error) error {
 		f.ended = true
 		r.observed.noteAnswer(err, time.Now())
@@ -133,7 +132,7 @@ func (r *Reconciler) runPass(ctx context.Context, stack *v1beta1.LoadBalancerSta
 	}
 	if f.unfit != nil {
 		ctrllog.FromContext(ctx).Info("the operator changes nothing in this cluster", "why", f.unfit.message)
-		r.observed.since = time.Time{} // the time does not count for a rollout
+		r.observed.since = time.Time{} // this time does not count towards the time limits of a rollout
 		return nil
 	}
 	serviceMonitors, err := r.hasServiceMonitorKind(stack.Status.Inventory)
@@ -228,9 +227,9 @@ func shorterWait(x, y time.Duration) time.Duration {
 	return x
 }
 
-// addFinalizer adds the finalizer, which keeps the stack from being deleted before the objects that
-// were made for it. If another writer removes the finalizer each time, the pass goes on without it,
-// and addFinalizer records in f how long to wait.
+// addFinalizer adds the finalizer, which keeps the stack from being deleted before the objects that were made
+// for it. If another writer removes the finalizer again and again, the pass goes on without it, and
+// addFinalizer records in f how long to wait before the next attempt.
 func (r *Reconciler) addFinalizer(ctx context.Context, stack *v1beta1.LoadBalancerStack, f *findings) error {
 	const wanted = "finalizer"
 	has := controllerutil.ContainsFinalizer(stack, v1beta1.StackFinalizer)
@@ -248,8 +247,8 @@ func (r *Reconciler) addFinalizer(ctx context.Context, stack *v1beta1.LoadBalanc
 	return nil
 }
 
-// lookUpWanted looks up the wanted objects in the cluster. An object that cannot be read does not stop
-// the others.
+// lookUpWanted looks up the wanted objects in the cluster. If an object cannot be read, the others are looked
+// up nevertheless.
 func (r *Reconciler) lookUpWanted(ctx context.Context, wanted []*unstructured.Unstructured) map[v1beta1.ObjectReference]lookUpResult {
 	live := map[v1beta1.ObjectReference]lookUpResult{}
 	for _, object := range wanted {

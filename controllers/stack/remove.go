@@ -26,20 +26,20 @@ import (
 )
 
 const (
-	// removeInterval is how long until a removal that waits is tried again.
+	// removeInterval is the time until the next pass of a removal that waits.
 	removeInterval = time.Second
-	// lostPodTimeout is how long after its grace period a pod that does not end still delays the
-	// removal.
+	// lostPodTimeout is how long a pod that does not end delays the removal after the grace period of the pod
+	// has ended.
 	lostPodTimeout = time.Minute
 )
 
-// remove deletes everything that the operator made: first the workloads, then what lbstack wrote to
-// Services, then the other objects. CRDs stay, and with them the objects of administrators. A stack
-// that is not deleted reports in the end that nothing is left.
+// remove deletes everything that the operator made: first the workloads, then what lbstack wrote to Services,
+// then the other objects. CRDs stay, and with them the objects of administrators. If the stack itself is not
+// being deleted, its status reports at the end that nothing is left.
 func (r *Reconciler) remove(ctx context.Context, stack *v1beta1.LoadBalancerStack) (reconcile.Result, error) {
 	f := findings{generation: stack.Generation, removed: true}
-	r.observed = rolloutObservations{} // what is installed next is a first installation
-	// Another writer can have removed the finalizer: the inventory has what is left.
+	r.observed = rolloutObservations{} // the next installation counts as a first one
+	// If another writer has removed the finalizer, the inventory shows whether objects are left.
 	if controllerutil.ContainsFinalizer(stack, v1beta1.StackFinalizer) || len(stack.Status.Inventory) > 0 {
 		waiting, err := r.takeDown(ctx, stack)
 		if apierrors.IsConflict(err) {
@@ -150,9 +150,9 @@ func runningPodsMessage(pods []corev1.Pod, reporting map[string]bool, now time.T
 
 // releaseServices removes addresses and conditions from the Services, and deletes what the speakers reported.
 // If the spec requests it, it also deletes the claims that the controller made. Claims of administrators, and
-// claims without a holder, always stay: they reserve addresses. With HandOver the addresses stay in the
-// status, since another load balancer gives them. If they were missing for a moment, kube-proxy would drop
-// their traffic, and the other load balancer might give other addresses.
+// claims without a holder, always stay: they reserve addresses. With the policy AddressesHandOver the
+// addresses stay in the status, since another load balancer takes them over. If they were missing for a
+// moment, kube-proxy would drop their traffic, and the other load balancer might give other addresses.
 func (r *Reconciler) releaseServices(ctx context.Context, stack *v1beta1.LoadBalancerStack) (string, error) {
 	var claims v1beta1.IPAddressClaimList
 	if err := r.Reader.List(ctx, &claims); err != nil {
@@ -219,7 +219,7 @@ func (r *Reconciler) deleteReports(ctx context.Context) error {
 		}
 		for i := range list.Items {
 			object := &list.Items[i]
-			object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind(kind)) // items of a list have none
+			object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind(kind)) // items of a list have no kind
 			if err := r.Client.Delete(ctx, object); client.IgnoreNotFound(err) != nil {
 				return fmt.Errorf("deleting the %s %s: %w", kind, object.GetName(), err)
 			}
@@ -243,9 +243,9 @@ func addressesByService(claims []v1beta1.IPAddressClaim) map[types.NamespacedNam
 	return held
 }
 
-// withoutOwnData returns the Service without what lbstack wrote to it, see apiconv.WithoutOwnData. held are
-// the addresses that are claimed for the Service. With Keep, an annotation keeps these addresses, since the
-// claims are deleted with their CRD.
+// withoutOwnData returns the Service without what lbstack wrote to it, see apiconv.WithoutOwnData. The
+// parameter held has the addresses that are claimed for the Service. With the policy AddressesKeep, an
+// annotation of the Service records these addresses, since the claims are deleted when their CRD is deleted.
 func withoutOwnData(svc *corev1.Service, held map[string]bool, policy v1beta1.AddressRemoval) *corev1.Service {
 	own := func(a netip.Addr) bool { return held[a.String()] }
 	next := apiconv.WithoutOwnData(svc, own)

@@ -18,11 +18,11 @@ import (
 // eventAction is the action of the events.
 const eventAction = "ReconcileStack"
 
-// maxNoteBytes is the bound of an event's note.
+// maxNoteBytes is the maximum length of an event's note, in bytes.
 const maxNoteBytes = 1024
 
-// writeReport writes the condition for OLM, and then the status if it has changed. It sends an event if the
-// condition Ready has changed.
+// writeReport writes the condition for the Operator Lifecycle Manager (OLM), and then the status if it has
+// changed. It sends an event if the condition Ready has changed.
 func (r *Reconciler) writeReport(ctx context.Context, stack *v1beta1.LoadBalancerStack, f *findings) error {
 	next := buildStatus(stack.Status, *f)
 	unreported := r.reportUpgradeable(ctx, next.Conditions)
@@ -52,8 +52,8 @@ type readyEvent struct {
 	kind, reason, note string
 }
 
-// readyEvents returns an event if the status or the reason of the condition Ready has changed. The message of
-// Ready has the sentences of all other conditions.
+// readyEvents returns an event if the status or the reason of the condition Ready has changed. One event is
+// enough, since the message of Ready has the sentences of all other conditions.
 func readyEvents(before, now []metav1.Condition) []readyEvent {
 	was, is := meta.FindStatusCondition(before, v1beta1.ConditionReady), meta.FindStatusCondition(now, v1beta1.ConditionReady)
 	if is == nil || (was != nil && was.Status == is.Status && was.Reason == is.Reason) {

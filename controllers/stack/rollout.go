@@ -24,18 +24,18 @@ import (
 )
 
 const (
-	// maxDecisions bounds the decisions in one pass.
+	// maxDecisions is the maximum number of decisions in one pass.
 	maxDecisions = 10
-	// stepDelay is how long until pods are deleted if the DaemonSet was written in this pass.
+	// stepDelay is the time until the pass that deletes pods if this pass wrote the DaemonSet.
 	stepDelay = time.Second
-	// maxRetryBytes is the bound of RolloutStatus.Retry.
+	// maxRetryBytes is the maximum length of RolloutStatus.Retry, in bytes.
 	maxRetryBytes = 256
 )
 
 // changePlan is what a pass has decided about a rollout.
 type changePlan struct {
 	rollout.Plan
-	// revisions whose templates are known: they are stored, or rendered in this pass.
+	// revisions has the revisions whose templates are known: they are stored, or rendered in this pass.
 	revisions map[rollout.Revision]podTemplates
 	// pods are the names of the speakers' pods, by UID.
 	pods map[string]string
@@ -48,8 +48,8 @@ func (c *changePlan) version(r rollout.Revision) string {
 }
 
 // rollOut decides how the templates of the wanted workloads reach the nodes, and stores the decision in the
-// status of the stack. It returns the wanted objects with the templates that they are to have now, and with
-// the ControllerRevisions. revisions are the stored revisions; rollOut adds the wanted one.
+// status of the stack. It returns the wanted objects with the templates that they should have now, and with
+// the ControllerRevisions. The parameter revisions has the stored revisions; rollOut adds the wanted one.
 func (r *Reconciler) rollOut(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted []*unstructured.Unstructured, revisions map[rollout.Revision]podTemplates, around *clusterState, f *findings) (changePlan, []*unstructured.Unstructured, error) {
 	given, err := podTemplatesOf(wanted, r.Version)
 	if err != nil {
@@ -91,7 +91,8 @@ func (r *Reconciler) rollOut(ctx context.Context, stack *v1beta1.LoadBalancerSta
 }
 
 // decideRollout decides again and again, each time from the state that the last decision returned, until the
-// state no longer changes. So a pass deletes a pod only in a step that it has stored.
+// state no longer changes. The pass then stores this state before it acts on it, so that it deletes a pod
+// only in a step that is stored.
 func (c *changePlan) decideRollout(state rollout.State) error {
 	for range maxDecisions {
 		_, state.GoodStored = c.revisions[state.Stored.Good]
@@ -111,7 +112,8 @@ func (c *changePlan) decideRollout(state rollout.State) error {
 	return fmt.Errorf("the decision about the rollout of the revision %s has changed %d times in one pass, which is an error in the operator: the last decision is %+v", state.Wanted, maxDecisions, c.Next)
 }
 
-// retryToken returns the token that requests another try.
+// retryToken returns the value of the annotation with which an administrator requests another attempt to roll
+// out a failed revision.
 func retryToken(stack *v1beta1.LoadBalancerStack) string {
 	return bounded.Cut(stack.Annotations[v1beta1.AnnotationRetry], maxRetryBytes)
 }
@@ -124,8 +126,8 @@ func (r *Reconciler) loadRolloutState(stack *v1beta1.LoadBalancerStack) {
 	}
 }
 
-// unappliedReasons are the reasons of Ready with which a pass has applied nothing, or not all
-// objects. They come before all others that Ready can have, see faultsOf.
+// unappliedReasons are the reasons of the condition Ready after a pass that applied nothing, or not all
+// objects. They take precedence over all other reasons of Ready, see faultsOf.
 var unappliedReasons = []string{
 	v1beta1.ReasonUnsupportedKubernetes, v1beta1.ReasonDowngradeRefused, v1beta1.ReasonCRDsOutdated,
 	v1beta1.ReasonSpecInvalid, v1beta1.ReasonRenderFailed, v1beta1.ReasonReadFailed, v1beta1.ReasonApplyFailed,
@@ -141,9 +143,10 @@ func appliedGeneration(conditions []metav1.Condition) int64 {
 	return ready.ObservedGeneration
 }
 
-// readEndingPods reads which pods in the cache are already deleted or being deleted. It reads them after the
-// start of the process, since the cache can be older than the last writes of the former process, and after a
-// failed deletion, since a deletion whose answer was lost may have happened.
+// readEndingPods reads from the API server which pods in the cache are already deleted or being deleted. It
+// does so after the start of the process, since the cache can be older than the last writes of the former
+// process. It does so again after a failed deletion, since the API server may have deleted the pod although
+// its answer was lost.
 func (r *Reconciler) readEndingPods(ctx context.Context, around *clusterState) error {
 	o := &r.observed
 	if o.informed {
@@ -183,9 +186,9 @@ func (r *Reconciler) storeRollout(ctx context.Context, stack *v1beta1.LoadBalanc
 	return nil
 }
 
-// withTemplates returns the wanted objects with the templates that the workloads are to have, and
-// with the ControllerRevisions that are to exist, which come before the workloads. live are the
-// hashes of the templates that the workloads have now.
+// withTemplates returns the wanted objects with the templates that the workloads should have, and with the
+// ControllerRevisions that should exist. The ControllerRevisions come before the workloads. The parameter
+// live has the hashes of the templates that the workloads have now.
 func (r *Reconciler) withTemplates(wanted []*unstructured.Unstructured, c *changePlan, live rollout.Revision, f *findings) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	stored := false
@@ -210,8 +213,8 @@ func (r *Reconciler) withTemplates(wanted []*unstructured.Unstructured, c *chang
 	return objects, nil
 }
 
-// revisionObjects returns the ControllerRevisions that are to exist: the wanted one, which may have
-// failed, and the last good one.
+// revisionObjects returns the ControllerRevisions that should exist: that of the wanted revision, which may
+// have failed, and that of the last good revision.
 func (r *Reconciler) revisionObjects(c *changePlan) (objects []*unstructured.Unstructured) {
 	for i, revision := range []rollout.Revision{c.Next.Revision, c.Next.Good} {
 		if t, known := c.revisions[revision]; known && (i == 0 || revision != c.Next.Revision) {
@@ -221,8 +224,8 @@ func (r *Reconciler) revisionObjects(c *changePlan) (objects []*unstructured.Uns
 	return objects
 }
 
-// templateFor returns the template that a workload is to have, and its hash: the planned one or, if
-// that is not known, the one that the workload has; nil: neither is known.
+// templateFor returns the template that a workload should have, and its hash. This is the planned template
+// or, if that is not known, the template that the workload has now; nil: neither is known.
 func (c *changePlan) templateFor(kind string, live rollout.Revision) (map[string]any, rollout.Hash) {
 	of := func(r rollout.Revision) (map[string]any, rollout.Hash) { return c.revisions[r].Speaker, r.Speaker }
 	planned, has := c.Speaker, live.Speaker
@@ -247,8 +250,8 @@ func (c *changePlan) templateFor(kind string, live rollout.Revision) (map[string
 }
 
 // deleteReplacedPods deletes the pods that the plan replaces. If the DaemonSet was written in this pass, the
-// deletion waits for the next pass: the DaemonSet controller must make the new pods from the template of the
-// target.
+// deletion waits for the next pass, so that the DaemonSet controller makes the new pods from the new
+// template.
 func (r *Reconciler) deleteReplacedPods(ctx context.Context, c *changePlan, steps passPlan, f *findings) error {
 	if len(c.Delete) == 0 {
 		return nil

@@ -19,33 +19,34 @@ import (
 	"github.com/lbstack/lbstack/internal/rollout"
 )
 
-// startSlack is how much earlier than the start of its container the start of a speaker may be in its report.
-// Both times are from the clock of the node, in full seconds.
+// startSlack is a tolerance: according to its report, a speaker may have started up to startSlack before its
+// container. Both times are from the clock of the node, in full seconds.
 const startSlack = time.Second
 
 // meshPortName is the name of the port of the mesh in the pod template of the speakers.
 const meshPortName = "mesh"
 
-// rolloutObservations is what a process of the operator has observed for its rollouts. It is for one goroutine.
+// rolloutObservations is what a process of the operator has observed for its rollouts. It is not safe for
+// concurrent use.
 type rolloutObservations struct {
-	since    time.Time // since when the API server has answered; zero: it did not answer the last time
+	since    time.Time // the time since which the API server has answered; zero: it did not answer the last request
 	pods     map[types.UID]podReadiness
 	ending   map[types.UID]bool // pods that are deleted or being deleted, although the cache may not show it yet
 	informed bool               // readEndingPods has run
 	stack    types.UID
-	stored   rollout.Stored // the state that was last stored in the status; the cache may be older
+	stored   rollout.Stored // the state that was last stored in the status; the status in the cache may be older
 	applied  int64          // the last generation of the stack whose objects were all applied; 0: not known
 }
 
-// podReadiness is whether a pod is ready, and since when.
+// podReadiness is whether a pod is ready, and the time since which it has been so.
 type podReadiness struct {
 	ready    bool
 	restarts int32
 	since    time.Time
 }
 
-// noteAnswer records whether the API server answered the requests of a pass. While it does not answer, no time
-// counts for a rollout. A conflict changes nothing.
+// noteAnswer records whether the API server answered the requests of a pass. The time in which it does not
+// answer does not count towards the time limits of a rollout. An answer that reports a conflict is ignored.
 func (o *rolloutObservations) noteAnswer(err error, now time.Time) {
 	switch {
 	case apierrors.IsConflict(err):
@@ -56,7 +57,7 @@ func (o *rolloutObservations) noteAnswer(err error, now time.Time) {
 	}
 }
 
-// readinessOf returns whether a pod is ready, and since when that and the number of restarts have not
+// readinessOf returns whether a pod is ready, its number of restarts, and the time since which both have not
 // changed.
 func (o *rolloutObservations) readinessOf(pod *corev1.Pod, now time.Time) podReadiness {
 	is := podReadiness{ready: isPodReady(pod), since: now}
@@ -82,7 +83,8 @@ func (r *Reconciler) liveWorkloads(ctx context.Context) (*appsv1.Deployment, *ap
 	return deployment, daemonSet, nil
 }
 
-// rolloutFacts gathers what a rollout depends on. account is the UID of the ServiceAccount of the speakers; empty: not known.
+// rolloutFacts gathers the facts on which the decision about a rollout depends. The parameter account is the
+// UID of the ServiceAccount of the speakers; empty: not known.
 func (r *Reconciler) rolloutFacts(around *clusterState, deployment *appsv1.Deployment, daemonSet *appsv1.DaemonSet, account string, now time.Time) rollout.State {
 	s := rollout.State{Nodes: map[lb.NodeName]rollout.Node{}, SeenSince: r.observed.since, Now: now, Outages: outagesOf(around.services)}
 	s.Controller = controllerFacts(deployment, problemsSentence(diagnosePods(around.podsOf("controller"), around.down)))
@@ -136,8 +138,8 @@ func hasPod(pods []corev1.Pod, uid types.UID) bool {
 	return false
 }
 
-// controllerFacts returns the state of the controller. It is ready if a pod is available, and all pods
-// are of the present template.
+// controllerFacts returns the state of the controller. The controller is ready if a pod is available, and all
+// pods are from the present template.
 func controllerFacts(d *appsv1.Deployment, problem string) rollout.Workload {
 	if d.Status.ObservedGeneration < d.Generation {
 		return rollout.Workload{Problem: problem}

@@ -24,11 +24,11 @@ const (
 	// annotationVersion is the annotation of a ControllerRevision with the version of lbstack that rendered
 	// its templates.
 	annotationVersion = "lbstack.io/version"
-	// revisionPrefix and the name of a revision make the name of its ControllerRevision.
+	// revisionPrefix is the beginning of the name of a ControllerRevision. The name of the revision follows.
 	revisionPrefix = "lbstack-"
 )
 
-// podTemplates are the pod templates of a revision, as they are rendered.
+// podTemplates are the rendered pod templates of a revision.
 type podTemplates struct {
 	Controller map[string]any `json:"controller"`
 	Speaker    map[string]any `json:"speaker"`
@@ -36,7 +36,7 @@ type podTemplates struct {
 	// makes a new revision, although the template is the same.
 	Restart string `json:"restart,omitempty"`
 
-	version string // of lbstack
+	version string // version of lbstack that rendered the templates
 }
 
 // podTemplatesOf returns the templates of the workloads among the objects.
@@ -71,7 +71,7 @@ func restartOf(daemonSet *appsv1.DaemonSet, last podTemplates) string {
 	return daemonSet.Spec.Template.Annotations[annotationRestarted]
 }
 
-// revision returns the revision of the templates, which has their hashes.
+// revision returns the revision of the templates, which consists of their hashes.
 func (t podTemplates) revision() (rollout.Revision, error) {
 	controller, err := hashOf(t.Controller, "")
 	if err != nil {
@@ -82,7 +82,7 @@ func (t podTemplates) revision() (rollout.Revision, error) {
 }
 
 func hashOf(template map[string]any, restart string) (rollout.Hash, error) {
-	text, err := json.Marshal(template) // keys are in order
+	text, err := json.Marshal(template) // json.Marshal sorts the keys of maps
 	if err != nil {
 		return "", fmt.Errorf("hashing a pod template: %w", err)
 	}
@@ -126,8 +126,8 @@ func (r *Reconciler) storedRevisions(ctx context.Context) (map[rollout.Revision]
 	return all, nil
 }
 
-// setTemplate sets the pod template of a workload, with the label that has its hash. A restart changes
-// only the label: the annotation belongs to kubectl.
+// setTemplate sets the pod template of a workload, with the label that has its hash. kubectl rollout restart
+// changes only the hash: setTemplate does not set the annotation of the restart, which kubectl owns.
 func setTemplate(object *unstructured.Unstructured, template map[string]any, hash rollout.Hash) error {
 	template = runtime.DeepCopyJSON(template)
 	if err := unstructured.SetNestedField(template, string(hash), "metadata", "labels", v1beta1.LabelRevision); err != nil {

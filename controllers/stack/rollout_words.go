@@ -12,7 +12,7 @@ import (
 	"github.com/lbstack/lbstack/internal/rollout"
 )
 
-// maxRolloutMessageBytes is the bound of RolloutStatus.Message.
+// maxRolloutMessageBytes is the maximum length of RolloutStatus.Message, in bytes.
 const maxRolloutMessageBytes = 1024
 
 // rolloutFinding is what a pass reports about a rollout.
@@ -23,18 +23,18 @@ type rolloutFinding struct {
 	// brief is the message of status without the problems of pods, for conditions that list these problems
 	// elsewhere.
 	brief string
-	// version is the version of the revision that the components are to have.
+	// version is the version of the revision that the components should have.
 	version string
-	// reason is the reason of the condition Ready for a failed revision; empty: none failed.
+	// reason is the reason of the condition Ready for a failed revision; empty: no revision failed.
 	reason string
 	// failure is a sentence about the failed revision.
 	failure string
-	// again is how long until the next decision; 0: none is needed.
+	// again is the time until the next decision; 0: none is needed.
 	again time.Duration
 }
 
 // failureMessage returns the sentence about the failed revision. It leaves out the problems of pods that the
-// sentences about the components have.
+// sentences about the components report.
 func (f *rolloutFinding) failureMessage(components []componentState) string {
 	sentence := f.failure
 	for _, c := range components {
@@ -129,8 +129,8 @@ func (c *changePlan) isUnverified() bool {
 	return c.Next.Unverified && c.Next.Revision.Speaker != c.Next.Good.Speaker && (c.Next.Phase == rollout.PhaseCanary || c.Next.Phase == rollout.PhaseSpeakers)
 }
 
-// targetName returns the name of the revision that the components are to have: its version, with its hashes
-// if the other revision of the rollout has the same version.
+// targetName returns the name of the revision that the components should have. This is its version, with its
+// hashes if the other revision of the rollout has the same version.
 func (c *changePlan) targetName() string {
 	version := c.version(c.Progress.Target)
 	if other := c.otherRevision(); other != (rollout.Revision{}) && c.version(other) == version {
@@ -139,7 +139,8 @@ func (c *changePlan) targetName() string {
 	return version
 }
 
-// otherRevision returns the other revision of the rollout: the former one, or the one that failed.
+// otherRevision returns the revision of the rollout that is not its target: the former revision, or the one
+// that failed.
 func (c *changePlan) otherRevision() rollout.Revision {
 	if c.Progress.Target == c.Next.Good {
 		return c.Next.FailedRevision()
@@ -154,8 +155,8 @@ func nodeNames(nodes []lb.NodeName) (list []string) {
 	return list
 }
 
-// failureSentence returns the reason and a sentence about the failed revision, with what to do; empty: none
-// failed.
+// failureSentence returns the reason of the condition Ready, and a sentence about the failed revision and
+// what to do; both are empty if no revision failed.
 func (c *changePlan) failureSentence() (reason, sentence string) {
 	failed := c.Next.FailedRevision()
 	if failed == (rollout.Revision{}) {

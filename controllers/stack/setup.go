@@ -36,10 +36,10 @@ import (
 // ownedSelector selects the objects that the operator made.
 var ownedSelector = labels.SelectorFromSet(labels.Set{v1beta1.LabelManagedBy: v1beta1.ManagedByOperator})
 
-// CacheOptions restrict the cache to the objects that the operator made, to all IPAddressPools, and to the
-// objects that show the state of the components. The cache has namespaced objects, except Services, only from
-// the operator's namespace. It has only one Secret, by name, so that the operator needs no right to read
-// others.
+// CacheOptions returns options that restrict the cache to the objects that the operator made, to all
+// IPAddressPools, and to the objects that show the state of the components. The cache has namespaced objects,
+// except Services, only from the operator's namespace. It has only one Secret, by name, so that the operator
+// needs no right to read others.
 func CacheOptions(scheme *runtime.Scheme, namespace string) (cache.Options, error) {
 	options := cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{}}
 	inPages := []runtime.Object{&corev1.Pod{}, &corev1.Service{}, &v1beta1.SpeakerState{}}
@@ -153,7 +153,8 @@ func affectsPass(e event.UpdateEvent) bool {
 		}) || downReason(before) != downReason(now)
 }
 
-// downReason returns the reason why a router has no addresses, see downReasons; empty: it has addresses.
+// downReason returns the reason why the router of a peer receives no addresses, see downReasons; empty: it
+// receives them.
 func downReason(list []metav1.Condition) string {
 	c := meta.FindStatusCondition(list, v1beta1.ConditionEstablished)
 	if c == nil || c.Status != metav1.ConditionFalse || !slices.Contains(downReasons, c.Reason) {

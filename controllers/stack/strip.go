@@ -16,16 +16,16 @@ import (
 
 // Bounds of the cached parts of objects that tenants may have written.
 const (
-	maxOwnedKeys     = 64      // labels, or annotations, of an object of the operator
-	maxOwnedBytes    = 4 << 10 // of its metadata
+	maxOwnedKeys     = 64      // labels, or annotations, of an object that the operator made
+	maxOwnedBytes    = 4 << 10 // bytes of the metadata of such an object
 	maxNodeNameBytes = 253     // bytes
-	maxContainers    = 4       // of a Pod
+	maxContainers    = 4       // containers of a Pod that the cache keeps
 	maxRestartBytes  = 64      // bytes
 	maxWaitingBytes  = 1 << 10 // bytes: the message of a waiting container has the name of its image
 )
 
-// stripTransform returns a transform of the cache that applies strip to objects of one type. strip returns the
-// parts of an object that are read.
+// stripTransform returns a transform of the cache that applies the function strip to objects of one type. The
+// function returns the parts of an object that the operator reads.
 func stripTransform[T client.Object](strip func(T) T) func(any) (any, error) {
 	return func(in any) (any, error) {
 		if object, ok := in.(T); ok {
@@ -156,7 +156,7 @@ func stripClaim(from *v1beta1.IPAddressClaim) *v1beta1.IPAddressClaim {
 // stripOwned returns a transform for objects of a built-in kind that have the operator's label. It keeps the
 // metadata that show whether anybody changed the object, and the state of a workload. If an object has more
 // metadata than the operator writes, the transform keeps only what identifies it. Such an object never counts
-// as unchanged: if it is the operator's, a pass reads it from the API server.
+// as unchanged: if the operator made it, a pass reads it from the API server.
 func stripOwned(kind client.Object) func(any) (any, error) {
 	return func(in any) (any, error) {
 		from, ok := in.(client.Object)
@@ -213,7 +213,8 @@ func stripDaemonSet(from *appsv1.DaemonSet) *appsv1.DaemonSet {
 	return &appsv1.DaemonSet{Spec: appsv1.DaemonSetSpec{Template: stripTemplate(from.Spec.Template)}, Status: status}
 }
 
-// stripTemplate keeps the label with the hash of a pod template, and the annotation of a restart.
+// stripTemplate keeps the label with the hash of a pod template, and the annotation that kubectl rollout
+// restart sets.
 func stripTemplate(from corev1.PodTemplateSpec) (to corev1.PodTemplateSpec) {
 	if value, ok := from.Labels[v1beta1.LabelRevision]; ok {
 		metav1.SetMetaDataLabel(&to.ObjectMeta, v1beta1.LabelRevision, value)

@@ -40,9 +40,10 @@ func (r *Reconciler) takeOver(ctx context.Context, live, wanted *unstructured.Un
 	return nil
 }
 
-// specEditors returns the field managers that own fields in the spec of an object through an update. Fields
-// that were written through a subresource, such as scale and status, do not count. The metadata of the pod
-// template do not count either: `kubectl rollout restart` sets an annotation there.
+// specEditors returns the field managers that own fields in the spec of an object because they updated the
+// object, instead of applying it. Fields that were written through a subresource, such as scale and status,
+// do not count. The metadata of the pod template do not count either: `kubectl rollout restart` sets an
+// annotation there.
 func specEditors(entries []metav1.ManagedFieldsEntry) sets.Set[string] {
 	editors := sets.New[string]()
 	for _, entry := range entries {
@@ -53,7 +54,7 @@ func specEditors(entries []metav1.ManagedFieldsEntry) sets.Set[string] {
 			Spec map[string]json.RawMessage `json:"f:spec"`
 		}
 		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err != nil {
-			continue // an entry that cannot be parsed is left alone
+			continue // ignore an entry that cannot be parsed
 		}
 		if hasFieldsBeside(fields.Spec, "f:template", "f:metadata") {
 			editors.Insert(entry.Manager)

@@ -25,8 +25,8 @@ var operatorConditionKind = schema.GroupVersionKind{Group: "operators.coreos.com
 const conditionUpgradeable = "Upgradeable"
 
 // upgradeableCondition returns the condition for OLM. OLM may not update the operator while an installation,
-// a change or the removal is under way. If one of these fails, OLM may, since an update can end the failure.
-// A report that could not be written does not count as such a failure.
+// a change or the removal is under way. If one of these fails, OLM may update the operator, since an update
+// can end the failure. A report that could not be written does not count as such a failure.
 func upgradeableCondition(conditions []metav1.Condition) metav1.Condition {
 	progressing := meta.FindStatusCondition(conditions, v1beta1.ConditionProgressing)
 	degraded := meta.FindStatusCondition(conditions, v1beta1.ConditionDegraded)
@@ -42,7 +42,7 @@ func upgradeableCondition(conditions []metav1.Condition) metav1.Condition {
 }
 
 // reportUpgradeable writes the condition for OLM if OLM has installed the operator, and if the status or the
-// reason differs from what this process wrote last. OLM grants the right to write this one object.
+// reason differs from what this process wrote last. The right to write this one object comes from OLM.
 func (r *Reconciler) reportUpgradeable(ctx context.Context, conditions []metav1.Condition) error {
 	now := upgradeableCondition(conditions)
 	if r.OperatorCondition == "" || r.reported.Status == now.Status && r.reported.Reason == now.Reason {
@@ -69,8 +69,8 @@ func (r *Reconciler) reportUpgradeable(ctx context.Context, conditions []metav1.
 	return nil
 }
 
-// setUpgradeable sets the condition in spec.conditions of an OperatorCondition, which the operator
-// writes.
+// setUpgradeable sets the condition in spec.conditions of an OperatorCondition. Operators write their
+// conditions there, and not into the status.
 func setUpgradeable(object *unstructured.Unstructured, now metav1.Condition) error {
 	var spec struct {
 		Conditions []metav1.Condition `json:"conditions"`

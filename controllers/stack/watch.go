@@ -20,7 +20,8 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// gatherDelay delays a pass after a change around the components, since such changes come in groups.
+// gatherDelay delays a pass after a change of an object that shows the state of the components. One pass then
+// covers several changes, since such changes often follow each other closely.
 const gatherDelay = time.Second
 
 // observedKinds returns the kinds that show the state of the components. The cache keeps only the parts of

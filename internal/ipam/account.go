@@ -17,7 +17,7 @@ type account struct {
 	next  *account      // the next account with the same hash, see accountRegister
 }
 
-// addresses yields the held addresses, sorted. A nil account holds none.
+// addresses yields the held addresses, sorted. If the account is nil, it yields nothing.
 func (c *account) addresses() iter.Seq[netip.Addr] {
 	return func(yield func(netip.Addr) bool) {
 		if c == nil || !yield(c.first) || c.more == nil {

@@ -7,11 +7,11 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// AdoptShown records that a Service holds addresses that are already in its status (req.Shows). It
-// considers addresses that the Service asks for, and addresses of a family of which the Service holds
-// no address. It adopts such an address if the address is reserved for the Service, or if a pool may
-// give it to the Service and no other Service prevents that. AdoptShown returns how many addresses it
-// adopted.
+// AdoptShown adopts addresses that are in the status of a Service (req.Shows): it records that the
+// Service holds them. It considers an address if the Service asks for it, or if the Service uses no
+// other address of the same family. It adopts the address if it is reserved for the Service. It also
+// adopts it if AdoptablePool allows the address and the Service can share it with the Services that hold
+// it. AdoptShown returns how many addresses it adopted.
 func (a *Allocator) AdoptShown(req Request) (adopted int) {
 	var has []netip.Addr
 	for _, h := range a.HeldBy(req.Service) {

@@ -8,22 +8,31 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Assign gives the Service addresses that meet its request: first addresses that it holds, then
-// addresses that are free or can be shared. It records the new holdings. It meets the whole request or
-// no part of it; only the second family of PreferDualStack may be missing. The Service still holds the
-// addresses in Drop: the caller releases them once the claims of the other addresses are written.
+// Assign gives the Service addresses that meet its request, and records the new holdings. It prefers
+// addresses that the Service holds already. If it cannot meet the whole request, it refuses the request;
+// but with PreferDualStack, an address of one family is enough. The Service still holds the addresses in
+// Decision.Drop. The caller releases them after it has written the claims of the addresses in
+// Decision.Keep.
 //
-// If the Service holds more addresses than it needs, it keeps an address that is reserved for it. Next
-// come addresses in its status, then the lowest addresses.
+// If the Service holds more addresses than it needs, it keeps the addresses that come first in the order
+// of sortByPreference.
 //
-// A new address is an address that the Service had before lbstack was removed (Request.Kept), if the
-// Service would get that address by naming it. Otherwise it is an address that the Service can share,
-// or else the lowest free address of the first pool that has a free address. Pools with a selection
-// come before pools without a selection. Among these, lower priorities come first, and priority 0
-// last. If the Service wants two families, pools with both come next. The last criterion is the name.
+// Assign looks for a new address in these places, in this order:
 //
-// An address that a foreign host uses is not announced. The Service drops such an address as soon as
-// it gets another address, unless it names the address, or has it from another load balancer.
+//   - an address that the Service had before lbstack was removed (Request.Kept), if the Service could
+//     also get it by naming it;
+//   - an address that the Service can share with other Services;
+//   - the lowest free address of the first pool that has a free address.
+//
+// Assign tries the pools in the order of these criteria:
+//
+//   - pools with a Selection before pools without one;
+//   - pools with a lower priority before pools with a higher one, and pools with priority 0 last;
+//   - if the Service wants two families, pools that give both before other pools;
+//   - the name of the pool.
+//
+// Speakers do not announce an address that a foreign host uses. The Service drops such an address as
+// soon as it gets another address in its place. See ForeignHost.shouldFlee for the exceptions.
 func (a *Allocator) Assign(request Request) Decision {
 	req := &request
 	held, fleeing, lost := a.classify(req)
@@ -68,8 +77,8 @@ func sortByAddress(list []Holding) []Holding {
 	return list
 }
 
-// DecideInvalid returns the decision for an invalid request. The Service gets no new address, and
-// keeps the addresses that its terms and the pools allow.
+// DecideInvalid returns the decision for an invalid request. The Service gets no new address, and keeps
+// the addresses that its sharing terms and the pools allow it to keep.
 func (a *Allocator) DecideInvalid(request Request, refusal *Refusal) Decision {
 	held, fleeing, lost := a.classify(&request)
 	staying := stayingAddresses(fleeing, nil, nil, refusal)
@@ -81,10 +90,11 @@ func (a *Allocator) DecideInvalid(request Request, refusal *Refusal) Decision {
 }
 
 // classify sorts the addresses of the Service into three lists. The Service may keep the addresses in
-// held; the preferred addresses come first. It may also keep the addresses in fleeing, but should
-// exchange them, since foreign hosts use them. It may not keep the addresses in lost. An address that
-// is only reserved for the Service, and that the Service would have to give up at once, is in no list.
-// classify sets the terms of the request on the addresses that the Service may keep.
+// held, which are in the order of sortByPreference. It may also keep the addresses in fleeing, but
+// should exchange them, because foreign hosts use them. It must not keep the addresses in lost. An
+// address that the Service does not use yet, because it is only reserved for the Service, can be in none
+// of the lists. This is so if the Service would have to exchange the address, or if the pool would take
+// it away. classify records the sharing terms of the request for the addresses in held and in fleeing.
 func (a *Allocator) classify(req *Request) (held []Holding, fleeing, lost []OutsideHolding) {
 	c := a.accounts.get(req.Service)
 	if c == nil {
@@ -100,7 +110,7 @@ func (a *Allocator) classify(req *Request) (held []Holding, fleeing, lost []Outs
 		evict := p.Evict && !ofNode
 		switch {
 		case why != "" && evict && a.IsReservedFor(h):
-			continue // the pool would take away at once an address that is only reserved
+			continue // the address is only reserved, and the pool would take it away at once
 		case why != "" && evict:
 			lost = append(lost, OutsideHolding{h, why})
 			continue
@@ -112,11 +122,11 @@ func (a *Allocator) classify(req *Request) (held []Holding, fleeing, lost []Outs
 		switch f, _, foreign := a.ForeignHostOf(h.Address); {
 		case !foreign || !f.shouldFlee(h.Address, req):
 			held = append(held, h)
-		case !a.IsReservedFor(h): // the Service does not use an address that is only reserved, and would exchange it at once
+		case !a.IsReservedFor(h): // a Service does not start to use a reserved address that it should exchange
 			fleeing = append(fleeing, OutsideHolding{h, f.By + " uses the address"})
 		}
 	}
-	for _, h := range held { // lost addresses keep their terms until they are released
+	for _, h := range held { // addresses in lost keep their terms until they are released
 		a.setTerms(h.Address, c, req.Terms)
 	}
 	for _, f := range fleeing {
@@ -127,9 +137,9 @@ func (a *Allocator) classify(req *Request) (held []Holding, fleeing, lost []Outs
 }
 
 // whyOutside returns why a pool no longer gives an address to the Service that holds it, as part of a
-// sentence; empty: the pool still does. A pool that was deleted or is unusable has no such reason.
-// ofNode means that the only reason is the report of a node that the address is its own: no Service
-// loses an address because of such a report.
+// sentence. The text is empty if the pool still gives the address, or if the pool is deleted or
+// unusable. ofNode means that the only reason is a report of a node, for example that the address is its
+// own. No Service loses an address because of such a report.
 func (a *Allocator) whyOutside(p *pool, address netip.Addr, req *Request) (why string, ofNode bool) {
 	if !p.exists || p.Unusable != "" {
 		return "", false
@@ -146,7 +156,7 @@ func (a *Allocator) whyOutside(p *pool, address netip.Addr, req *Request) (why s
 	return "", false
 }
 
-// whyOutside returns the reasons that depend neither on reports of nodes nor on other holders.
+// whyOutside returns a reason only if it depends neither on reports of nodes nor on other Services.
 func (p *pool) whyOutside(address netip.Addr, req *Request) string {
 	has := func(ranges []lb.Range) bool {
 		return slices.ContainsFunc(ranges, func(r lb.Range) bool { return r.Contains(address) })
@@ -166,8 +176,9 @@ func (p *pool) whyOutside(address netip.Addr, req *Request) string {
 	return ""
 }
 
-// choose finds the addresses that meet the request, and changes nothing. missing is why a Service with
-// PreferDualStack gets no address of the second family. refusal is why the whole request fails.
+// choose finds the addresses that meet the request. It does not record that the Service holds them.
+// missing is why a Service with PreferDualStack gets no address of one of the families. refusal is why
+// the whole request fails.
 func (a *Allocator) choose(req *Request, held []Holding) (chosen []Holding, missing, refusal *Refusal) {
 	chosen = make([]Holding, 0, max(len(req.Addresses), len(req.Families)))
 	for _, want := range req.Addresses {
@@ -235,7 +246,7 @@ func (a *Allocator) chooseAny(req *Request, families []lb.Family, held, chosen [
 	return Holding{}, refusal
 }
 
-// candidates returns the pools to try for a new address, in this order.
+// candidates returns the pools to try for a new address, in the order in which to try them.
 func (a *Allocator) candidates(req *Request) ([]*pool, *Refusal) {
 	switch {
 	case req.Pool != "":

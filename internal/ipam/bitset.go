@@ -2,9 +2,9 @@ package ipam
 
 import "math/bits"
 
-// bitset is a set of numbers that finds its lowest number in constant time.
-// Level 0 has a bit for each number; a bit of a higher level is set if any of
-// 64 bits of the level below is. Six levels reach 2^36.
+// bitset is a set of numbers below 2^36 that finds its lowest number in constant time. Level 0 has a bit
+// for each number. Each bit of a higher level represents 64 bits of the level below, and is set if at
+// least one of these is set.
 type bitset [6][]uint64
 
 func (b *bitset) set(i uint64) {

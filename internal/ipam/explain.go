@@ -11,7 +11,7 @@ import (
 // Reason is why a request was refused, as one word.
 type Reason string
 
-// The reasons. The conditions and events on Services have the same words.
+// The reasons. Conditions and events of Services use the same words.
 const (
 	ReasonNoPool           Reason = "NoPool"
 	ReasonPoolExhausted    Reason = "PoolExhausted"
@@ -31,7 +31,7 @@ const (
 type Refusal struct {
 	// Reason why the request was not met.
 	Reason Reason
-	// Message is what is wrong, where, and what to do.
+	// Message describes what is wrong, where it is wrong, and what to do.
 	Message string
 	// Pools has the result of each pool that was tried.
 	Pools []PoolResult
@@ -53,10 +53,10 @@ type PoolResult struct {
 	Why string
 }
 
-// poolBar is a reason for which a pool gives no address.
+// poolBar is a reason why a pool can give a Service no address.
 type poolBar uint8
 
-// The bars. If several pools give no address, the greatest bar determines the reason of the refusal.
+// The bars. If no pool can give an address, the greatest bar among the pools determines Refusal.Reason.
 const (
 	noBar poolBar = iota
 	barNoFamily
@@ -83,8 +83,8 @@ var barRemedies = map[poolBar]string{
 	barExhausted:    "add addresses to a pool, or delete a Service that has an address (kubectl get lbip lists the addresses with their Services)",
 }
 
-// whyBarred returns why a pool cannot give the Service any address of a family, even if addresses are
-// free. named means that the request names the address.
+// whyBarred returns why a pool cannot give the Service any address of a family, even if addresses of the
+// family are free. named means that the request names the address.
 func (p *pool) whyBarred(req *Request, family lb.Family, named bool) poolBar {
 	switch {
 	case p.Unusable != "":
@@ -101,7 +101,7 @@ func (p *pool) whyBarred(req *Request, family lb.Family, named bool) poolBar {
 	return noBar
 }
 
-// describeBar puts a bar into words that begin with the name of the pool.
+// describeBar describes a bar in a clause that begins with the name of the pool.
 func (p *pool) describeBar(b poolBar, req *Request, family lb.Family) string {
 	name := fmt.Sprintf("%q", p.Name)
 	switch b {
@@ -126,9 +126,9 @@ func (p *pool) describeBar(b poolBar, req *Request, family lb.Family) string {
 	return name + " has free addresses"
 }
 
-// Explain returns whether each pool that is tried for the request can give the Service a new address of
-// a family, and why not. The results are in the order in which the pools are tried. If no pool is
-// tried, Explain returns nothing.
+// Explain returns a result for each pool that is tried for the request: whether the pool can give the
+// Service a new address of the family, and if not, why. The results are in the order in which the pools
+// are tried. If there is no pool to try, Explain returns nil.
 func (a *Allocator) Explain(request Request, family lb.Family) []PoolResult {
 	req := &request
 	candidates, refusal := a.candidates(req)
@@ -156,11 +156,11 @@ func (a *Allocator) barFor(p *pool, req *Request, family lb.Family, chosen []Hol
 	return noBar
 }
 
-// maxListedPools is how many pools a message lists. The message has only the number of further pools.
+// maxListedPools is the largest number of pools that a message lists.
 const maxListedPools = 8
 
-// explainRefusal returns the refusal of a request for any address of the families,
-// with the reason of each pool.
+// explainRefusal returns the refusal of a request to which no pool can give an address of one of the
+// families, with the reason of each pool.
 func (a *Allocator) explainRefusal(req *Request, families []lb.Family, candidates []*pool, chosen []Holding) *Refusal {
 	refusal := &Refusal{}
 	worst := noBar
@@ -179,7 +179,8 @@ func (a *Allocator) explainRefusal(req *Request, families []lb.Family, candidate
 		bars = append(bars, most)
 	}
 	var words []string
-	// If not all pools are listed, pools with the worst bar come first: the remedy is for that bar.
+	// If not all pools are listed, pools with the worst bar are listed first, since the remedy in the
+	// message is for that bar.
 	for _, rest := range []bool{false, true} {
 		for i, v := range refusal.Pools {
 			if len(bars) <= maxListedPools && !rest || len(bars) > maxListedPools && (bars[i] < worst) == rest {

@@ -17,22 +17,21 @@ type ForeignHost struct {
 	// InUse means that speakers announced the address before the first message of the host arrived,
 	// and still do. The Service that has the address keeps it.
 	InUse bool
-	// ReportedOnly means that the pool gives the address although the host uses it:
-	// see Losses.
+	// ReportedOnly means that the pool gives the address although the host uses it, because the pool has
+	// lost too many addresses to foreign hosts: see Losses.
 	ReportedOnly bool
 }
 
-// shouldFlee reports whether a Service that holds the address should exchange it for another address:
-// because of the host the address is not announced, and the Service does not name the address. A Service
-// keeps an address that another load balancer gave it: the host may be that load balancer, with which
-// clients reach the Service at this address.
+// shouldFlee reports whether a Service that holds the address should exchange it for another one. It
+// should if speakers do not announce the address because of the host, unless the Service names the
+// address. A Service also keeps an address that another load balancer gave it. The host may be a part of
+// that load balancer, and clients may still reach the Service through it.
 func (f ForeignHost) shouldFlee(address netip.Addr, req *Request) bool {
 	given := req.GivenByOther && slices.Contains(req.Shows, address)
 	return !f.InUse && !f.ReportedOnly && !given && !slices.Contains(req.Addresses, address)
 }
 
-// isForeign reports whether an address is in p.Foreign: the pool would give the address if no foreign
-// host used it.
+// isForeign reports whether an address is in p.Foreign.
 func (p *pool) isForeign(address netip.Addr) bool {
 	_, foreign := p.Foreign[address]
 	return foreign
@@ -49,9 +48,9 @@ func (a *Allocator) ForeignHostOf(address netip.Addr) (ForeignHost, lb.PoolName,
 	return ForeignHost{}, "", false
 }
 
-// stayingAddresses returns the fleeing addresses that the Service keeps, because it got no other
-// addresses in their place. If the request was refused, these are all fleeing addresses, otherwise the
-// fleeing addresses of the missing family.
+// stayingAddresses returns the addresses in fleeing that the Service keeps because it got no other
+// address in their place. If the request was refused, these are all of them. If only one family is
+// missing, these are the addresses of that family.
 func stayingAddresses(fleeing []OutsideHolding, chosen []Holding, missing, refusal *Refusal) (staying []Holding) {
 	for _, f := range fleeing {
 		replaced := slices.ContainsFunc(chosen, func(h Holding) bool { return lb.FamilyOf(h.Address) == lb.FamilyOf(f.Address) })

@@ -8,8 +8,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// holders yields the accounts that hold an address, the first holder first. An address that is
-// reserved for no Service has no holders.
+// holders yields the accounts that hold an address, in the order in which they got it. An address that
+// Reserve has reserved has no holders.
 func (a *Allocator) holders(address netip.Addr) iter.Seq[*account] {
 	return func(yield func(*account) bool) {
 		first := a.firstHolder(address)
@@ -49,9 +49,9 @@ func (a *Allocator) namespaces(address netip.Addr) iter.Seq[string] {
 	}
 }
 
-// Hold records that a Service holds an address on these terms, as found in the cluster. It returns
-// false, and changes nothing, if the address is reserved for no Service, or if the Service cannot share
-// the address with its holders.
+// Hold records that a Service holds an address, as the caller found it in the cluster. terms are the
+// sharing terms of the Service. Hold returns false, and changes nothing, if Reserve has reserved the
+// address, or if the Service cannot share the address with its holders.
 func (a *Allocator) Hold(h Holding, terms lb.Sharing) bool {
 	switch first := a.firstHolder(h.Address); {
 	case first == a.nobody:
@@ -66,9 +66,10 @@ func (a *Allocator) Hold(h Holding, terms lb.Sharing) bool {
 	return true
 }
 
-// AdoptablePool returns the pool of an address that is in the status of a Service that does not hold the
-// address, and whether the Service may have the address. The rules are the same as for a request that
-// names the address, except that draining and unusable pools allow it too.
+// AdoptablePool returns the pool of an address that is in the status of a Service, and whether the
+// Service, which does not hold the address yet, may hold it. The rules are those for a request that
+// names the address, with two differences: draining pools allow it too, and unusable pools always allow
+// it.
 func (a *Allocator) AdoptablePool(request Request, address netip.Addr) (lb.PoolName, bool) {
 	req := &request
 	p, ok := a.givingPool(address)
@@ -106,7 +107,7 @@ func (a *Allocator) hold(h Holding, terms lb.Sharing) {
 	a.setTerms(h.Address, c, terms)
 }
 
-// hasOtherInNamespace reports whether another Service of the same namespace holds an address too.
+// hasOtherInNamespace reports whether another Service of the same namespace holds the address too.
 func (a *Allocator) hasOtherInNamespace(address netip.Addr, service lb.ServiceKey) bool {
 	for c := range a.holders(address) {
 		if c.key != service && c.key.Namespace == service.Namespace {
@@ -116,8 +117,8 @@ func (a *Allocator) hasOtherInNamespace(address netip.Addr, service lb.ServiceKe
 	return false
 }
 
-// hasOtherAccount reports whether another account holds an address for a Service of the same namespace as
-// the given account (except).
+// hasOtherAccount reports whether the account of another Service in the same namespace as the given
+// account (except) holds the address.
 func (a *Allocator) hasOtherAccount(address netip.Addr, except *account) bool {
 	for c := range a.holders(address) {
 		if c != except && c.key.Namespace == except.key.Namespace {

@@ -20,42 +20,40 @@ type Holding struct {
 	Address netip.Addr
 	// Pool that the address came from; it may have been deleted since.
 	Pool lb.PoolName
-	// Service that holds the address; the zero value if the address is reserved
-	// for no Service.
+	// Service that holds the address; the zero value if Reserve has reserved the address.
 	Service lb.ServiceKey
 }
 
-// Allocator has the pools and the holders of each address. It is not safe for
-// concurrent use. The cost of a request does not depend on the size of the
-// pools, nor on how many addresses are held. An address with a single holder
-// costs less than 200 bytes.
+// Allocator has the pools and the holders of each address. It is not safe for concurrent use. The cost
+// of a request does not depend on the size of the pools, nor on how many addresses are held. An address
+// with a single holder takes less than 200 bytes of memory.
 type Allocator struct {
 	pools map[lb.PoolName]*pool
 	order []*pool      // the pools that exist, in the order in which they are tried
-	both  []*pool      // the same pools, in the order for a request that can use two families
+	both  []*pool      // the same pools, in the order for a request that wants two families
 	given []givenRange // which pool gives which addresses
 
 	accounts    accountRegister
-	far         map[netip.Addr]*account      // the first holders of addresses that are in no slot
-	origin      map[netip.Addr]*pool         // of held or reserved addresses that no pool gives now: the pools that they came from
+	far         map[netip.Addr]*account      // the first holders of addresses that are not in the memory of familySlots
+	origin      map[netip.Addr]*pool         // the pools that addresses came from, for held or reserved addresses that no pool gives now
 	shared      map[netip.Addr][]*account    // the holders after the first holder
 	byKey       map[string][]netip.Addr      // addresses by sharing key, sorted
 	sharing     map[assignment]lb.Sharing    // the terms of holders with a sharing key
 	ports       map[netip.Addr]*portSet      // the ports of holders with a sharing key
-	reservedFor map[assignment]struct{}      // reserved for a Service that does not use it yet
+	reservedFor map[assignment]struct{}      // addresses that are reserved for a Service that does not use them yet
 	outside     map[assignment]outsideReason // addresses that Services keep although the pool no longer gives them, and why
-	dropped     map[assignment]struct{}      // in Decision.Drop, and not released yet
-	nobody      *account                     // the holder of addresses that are reserved for no Service
+	dropped     map[assignment]struct{}      // addresses that were in Decision.Drop and are not released yet
+	nobody      *account                     // the first holder of addresses that Reserve has reserved
 }
 
 // givenRange is a range of addresses that a pool gives. Lists of such ranges are sorted and disjoint.
 type givenRange struct {
 	lb.Range
 	pool  *pool
-	start uint64 // the number of the first address in the slots of the pool
+	start uint64 // the number of the first address in the familySlots of the pool
 }
 
-// assignment names an address and a Service.
+// assignment is a pair of an address and a Service.
 type assignment struct {
 	address netip.Addr
 	service lb.ServiceKey
@@ -70,10 +68,10 @@ func New() *Allocator {
 	}
 }
 
-// SetPools replaces the pools. The caller must have called Resolve with them. All holdings stay, also
-// if their pool was deleted or became smaller: SetPools takes no address away. If another pool now
-// gives a held address, for example because its pool was renamed, the holding belongs to that pool
-// from then on.
+// SetPools replaces the pools. The caller must have called Resolve with them. All holdings stay, even if
+// their pool was deleted or became smaller: SetPools takes no address away. If another pool now gives a
+// held address, for example because a user renamed the pool, the holding belongs to that pool from then
+// on.
 func (a *Allocator) SetPools(pools []Pool) {
 	entries := a.heldEntries()
 	for _, p := range a.pools {
@@ -135,7 +133,7 @@ func (a *Allocator) heldEntries() []heldEntry {
 	return list
 }
 
-// restoreEntries records the first holders of addresses again, with the current pools.
+// restoreEntries records the first holders of addresses again, in the current pools.
 func (a *Allocator) restoreEntries(entries []heldEntry) {
 	clear(a.far)
 	clear(a.origin)
@@ -149,8 +147,8 @@ func (a *Allocator) restoreEntries(entries []heldEntry) {
 	}
 }
 
-// poolOrNew returns the pool with a name. If there is no such pool, it adds a pool whose field exists
-// is false.
+// poolOrNew returns the pool with a name. If there is no such pool, it adds a pool whose field exists is
+// false.
 func (a *Allocator) poolOrNew(name lb.PoolName) *pool {
 	p, ok := a.pools[name]
 	if !ok {

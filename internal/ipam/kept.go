@@ -7,10 +7,10 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// findFormerAddress finds an address that the Service had before lbstack was removed (req.Kept). It returns the
-// first address of the preferred family, or else of the next family, that the Service would get by
-// naming it. Users who may write the Service can write that list, so findFormerAddress gives no address that a
-// request could not get.
+// findFormerAddress finds an address that the Service had before lbstack was removed. Such addresses are
+// in req.Kept. It tries the families in the given order, and returns the first address that the Service
+// could also get by naming it. Other addresses are not given, because everyone who may write the Service
+// can edit the annotation with these addresses.
 func (a *Allocator) findFormerAddress(req *Request, families []lb.Family, chosen []Holding) (Holding, bool) {
 	for _, family := range families {
 		for _, address := range req.Kept {
@@ -27,7 +27,7 @@ func (a *Allocator) findFormerAddress(req *Request, families []lb.Family, chosen
 
 // mayTake reports whether a Service may take an address that it does not hold from the pool that gives
 // it, in addition to the addresses in chosen. named means that the Service names the address, or had it
-// before a removal of lbstack.
+// before lbstack was removed.
 func (a *Allocator) mayTake(req *Request, address netip.Addr, p *pool, named bool, chosen []Holding) bool {
 	if p.whyBarred(req, lb.FamilyOf(address), named) != noBar {
 		return false
@@ -43,8 +43,8 @@ func (a *Allocator) mayTake(req *Request, address netip.Addr, p *pool, named boo
 	return !a.hasUsedQuota(p, req, chosen)
 }
 
-// CanGet reports whether the Service could get an address for its request now, alone or together with
-// other Services.
+// CanGet reports whether the Service could get an address for its request now, either as its only holder
+// or by sharing it.
 func (a *Allocator) CanGet(request Request, address netip.Addr) bool {
 	req := &request
 	p, ok := a.givingPool(address)

@@ -9,11 +9,12 @@ import (
 )
 
 const (
-	// LossPeriod is the period for which the losses of a pool are limited.
+	// LossPeriod is the period to which MaxLosses applies.
 	LossPeriod = time.Hour
-	// MaxLosses is how many addresses a pool may lose to foreign hosts within LossPeriod. A small
-	// pool may lose half of the addresses that it lists, but at least one. The limit keeps a host
-	// that answers for every address from using up the pool.
+	// MaxLosses is how many addresses a pool may lose to foreign hosts within LossPeriod: the pool no
+	// longer gives these addresses, because the hosts use them. A small pool may lose at most half of
+	// the addresses that it lists, but always one. The limit keeps a host that answers for every address
+	// from using up the pool.
 	MaxLosses = 8
 )
 
@@ -23,8 +24,8 @@ type Losses map[lb.PoolName][]time.Time
 // Restore adds a loss from the status of a pool.
 func (l Losses) Restore(pool lb.PoolName, at time.Time) { l[pool] = append(l[pool], at) }
 
-// TakeLoss reports whether a pool may lose one more address at the given time, and counts the
-// loss if so.
+// TakeLoss reports whether a pool may lose one more address at the given time. If so, it also records
+// the loss.
 func (l Losses) TakeLoss(pool lb.PoolName, listed []lb.Range, at time.Time) bool {
 	recent := l.Recent(pool, at)
 	if len(recent) >= lossLimit(listed) {

@@ -11,14 +11,14 @@ import (
 )
 
 // Limits of what one node can take from the pools. The kubelet and the speaker of a node write its
-// reports, so a compromised node can report any address as its own.
+// reports, so a compromised node can report that any address is its own.
 const (
-	// maxNodeAddresses is the largest number of addresses that count as a node's own addresses.
+	// maxNodeAddresses is how many addresses of each node NodeRanges considers.
 	maxNodeAddresses = 16
-	// maxNodeSubnets is the largest number of reported subnets that count for a node.
+	// maxNodeSubnets is how many subnets of each node NodeRanges considers.
 	maxNodeSubnets = 16
-	// podNetworkBits is how many bits the prefix of the cluster's pod network is shorter than the
-	// podCIDR of a node. With podCIDRs of /24, the podCIDRs of all nodes are expected in one /16.
+	// podNetworkBits is the difference in length between the podCIDR of a node and the prefix of the
+	// cluster's pod network. If podCIDRs are /24, the podCIDRs of all nodes are expected in one /16.
 	podNetworkBits = 8
 )
 
@@ -30,8 +30,8 @@ type Node struct {
 	Created time.Time
 	// Addresses of the node itself, as its kubelet reports them.
 	Addresses []netip.Addr
-	// Interfaces are further addresses of its interfaces, as its speaker reports them,
-	// such as a virtual IP of the control plane.
+	// Interfaces are further addresses of its network interfaces, as its speaker reports them, such as a
+	// virtual IP of the control plane.
 	Interfaces []netip.Addr
 	// PodCIDRs are the networks of its pods.
 	PodCIDRs []netip.Prefix
@@ -39,19 +39,22 @@ type Node struct {
 	Subnets []netip.Prefix
 }
 
-// NodeRanges returns the addresses that pools cannot give because of nodes. For each node these are:
+// NodeRanges returns the addresses that pools do not give because nodes or their networks use them. For
+// each node these are:
 //
-//   - its first 16 addresses. Addresses that its kubelet reports come before those that its speaker
-//     reports;
-//   - its first podCIDR of each family. The other nodes confirm a podCIDR if at least half of them have
-//     a podCIDR of the same length in the same prefix, 8 bits shorter, and none of them has an address
-//     in the podCIDR. Pools do not give the addresses of a confirmed podCIDR. Other podCIDRs are only
-//     reported. A pool that is older than the Node gives the addresses of its podCIDR all the same,
-//     unless the podCIDR of another node reaches into the pool too, or the node is the only node;
-//   - addresses of its first 16 subnets that no host can have: the network and broadcast address (IPv4,
-//     RFC 1122; not of /31 and /32, RFC 3021) or the subnet-router anycast address (IPv6, RFC 4291
-//     section 2.6.1; not of /127 and /128, RFC 6164). A subnet counts from /8 on, if a node of the
-//     cluster has an address in it, or if another node reports the subnet too.
+//   - The first 16 addresses of the node. Addresses that its kubelet reports come before those that its
+//     speaker reports.
+//   - Its first podCIDR of each family, if the other nodes confirm it. This means that none of them has
+//     an address in it, and that at least half of them have a podCIDR of the same length in the same
+//     prefix, which is 8 bits shorter. Pools give the addresses of a podCIDR that is not confirmed: its
+//     range has ReportedOnly set. A pool that is older than the Node also gives the addresses of a
+//     confirmed podCIDR, unless the podCIDR of another node overlaps with the pool too, or there is only
+//     one node.
+//   - In its first 16 subnets, the addresses that no host can have. In IPv4 these are the network and
+//     broadcast address (RFC 1122), but not in /31 and /32 (RFC 3021). In IPv6 it is the subnet-router
+//     anycast address (RFC 4291 section 2.6.1), but not in /127 and /128 (RFC 6164). Prefixes shorter
+//     than /8 are ignored. So are subnets that only one node reports, unless the kubelet of a node
+//     reports an address in the subnet.
 //
 // The order of the nodes does not matter.
 func NodeRanges(nodes []Node) []TakenRange {
@@ -79,7 +82,7 @@ func NodeRanges(nodes []Node) []TakenRange {
 	return append(list, known.subnetEdges(nodes)...)
 }
 
-// ownAddresses returns the addresses of a node that count, each once.
+// ownAddresses returns the first maxNodeAddresses addresses of a node, without duplicates.
 func (n *Node) ownAddresses() (list []netip.Addr) {
 	for _, a := range slices.Concat(n.Addresses, n.Interfaces) {
 		if len(list) < maxNodeAddresses && !slices.Contains(list, a) {
@@ -98,7 +101,7 @@ type nodeNetworks struct {
 	podCIDRs  map[podNetwork]int // how many nodes have a podCIDR in the pod network
 }
 
-// podNetwork identifies a pod network: podCIDRs of the same length in one shorter prefix.
+// podNetwork identifies a pod network: the prefix of the network, and the length of the podCIDRs in it.
 type podNetwork struct {
 	netip.Prefix
 	length int // of the podCIDRs
@@ -134,7 +137,7 @@ func newNodeNetworks(nodes []Node) nodeNetworks {
 	return k
 }
 
-// firstPodCIDRs returns the first podCIDR of each family; invalid: the node has none.
+// firstPodCIDRs returns the first podCIDR of each family. An item is invalid if there is none.
 func (n *Node) firstPodCIDRs() (first [2]netip.Prefix) {
 	for _, p := range n.PodCIDRs {
 		if f := familyIndex(lb.FamilyOf(p.Addr())); !first[f].IsValid() {
@@ -144,15 +147,15 @@ func (n *Node) firstPodCIDRs() (first [2]netip.Prefix) {
 	return first
 }
 
-// confirmsPodCIDR reports whether the other nodes confirm the podCIDR of a node: at least half of them
-// have a podCIDR in the same pod network, and none has an address in the podCIDR. A single node needs
-// no confirmation.
+// confirmsPodCIDR reports whether the other nodes confirm the podCIDR of a node. They do if at least
+// half of them have a podCIDR in the same pod network, and none of them has an address in the podCIDR. A
+// single node needs no confirmation.
 func (k *nodeNetworks) confirmsPodCIDR(p netip.Prefix, node lb.NodeName) bool {
 	others := k.podCIDRs[podNetworkOf(p)] - 1
 	return 2*others >= k.nodes-1 && !k.hasOtherNodeIn(p, node)
 }
 
-// hasOtherNodeIn reports whether a node other than this one has an address in a prefix.
+// hasOtherNodeIn reports whether a node other than the named one has an address in a prefix.
 func (k *nodeNetworks) hasOtherNodeIn(p netip.Prefix, node lb.NodeName) bool {
 	at, _ := slices.BinarySearchFunc(k.addresses, p.Addr(), func(a nodeAddress, first netip.Addr) int { return a.Compare(first) })
 	for ; at < len(k.addresses) && p.Contains(k.addresses[at].Addr); at++ {
@@ -163,7 +166,7 @@ func (k *nodeNetworks) hasOtherNodeIn(p netip.Prefix, node lb.NodeName) bool {
 	return false
 }
 
-// subnetsWithEdges returns the first maxNodeSubnets subnets of a node, each once. It leaves out
+// subnetsWithEdges returns the first maxNodeSubnets subnets of a node, without duplicates. It leaves out
 // prefixes shorter than /8. It also leaves out /31, /32, /127 and /128, where hosts can have all
 // addresses.
 func (n *Node) subnetsWithEdges() (list []netip.Prefix) {

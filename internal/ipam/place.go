@@ -23,18 +23,18 @@ func (a *Allocator) locate(address netip.Addr) addressPlace {
 	return addressPlace{pool: g.pool, number: numberIn(g.Range, g.start, address), gives: !(g.pool.AvoidBuggy && isMistakable(address))}
 }
 
-// slots returns the slots of the address's family.
+// slots returns the slots of the pool for the family of the address.
 func (at addressPlace) slots(address netip.Addr) *familySlots {
 	return at.pool.slots[familyIndex(lb.FamilyOf(address))]
 }
 
-// givingPool returns the pool that gives an address, held or free.
+// givingPool returns the pool that gives an address, whether the address is held or free.
 func (a *Allocator) givingPool(address netip.Addr) (*pool, bool) {
 	at := a.locate(address)
 	return at.pool, at.gives
 }
 
-// PoolOf returns the name of the pool that gives an address, held or free.
+// PoolOf returns the name of the pool that gives an address, whether the address is held or free.
 func (a *Allocator) PoolOf(address netip.Addr) (lb.PoolName, bool) {
 	if p, ok := a.givingPool(address); ok {
 		return p.Name, true
@@ -42,8 +42,8 @@ func (a *Allocator) PoolOf(address netip.Addr) (lb.PoolName, bool) {
 	return "", false
 }
 
-// sourcePool returns the pool of a held or reserved address: the pool that gives the address or, if no
-// pool gives it, the pool that it came from.
+// sourcePool returns the pool of a held or reserved address. This is the pool that gives the address. If
+// no pool gives it, it is the pool that the address came from.
 func (a *Allocator) sourcePool(address netip.Addr) *pool {
 	if p, ok := a.givingPool(address); ok {
 		return p
@@ -51,8 +51,8 @@ func (a *Allocator) sourcePool(address netip.Addr) *pool {
 	return a.origin[address]
 }
 
-// firstHolder returns the first holder of an address: a.nobody if the address is reserved for no
-// Service, nil if it is free.
+// firstHolder returns the first holder of an address. It returns a.nobody if Reserve has reserved the
+// address, and nil if the address is free.
 func (a *Allocator) firstHolder(address netip.Addr) *account {
 	return a.firstHolderAt(a.locate(address), address)
 }
@@ -93,9 +93,8 @@ func (a *Allocator) occupy(at addressPlace, address netip.Addr, name lb.PoolName
 	return p
 }
 
-// vacate makes an address free. If the IPAddressPool that the address came from is
-// deleted, and no other address in use or reserved came from it, vacate also
-// removes the pool from the Allocator.
+// vacate makes an address free. If the IPAddressPool that the address came from is deleted, and no other
+// held or reserved address came from it, vacate also removes the pool from the Allocator.
 func (a *Allocator) vacate(address netip.Addr) {
 	at := a.locate(address)
 	p := at.pool
@@ -119,7 +118,7 @@ func (p *pool) countAddress(address netip.Addr, gives bool, n int) {
 	}
 }
 
-// Reserve reserves an address for no Service, so that no Service gets it. It returns false, and changes
+// Reserve makes an address unavailable to all Services until Unreserve. It returns false, and changes
 // nothing, if a Service holds the address.
 func (a *Allocator) Reserve(address netip.Addr, pool lb.PoolName) bool {
 	at := a.locate(address)

@@ -11,7 +11,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Pool is a set of addresses, and which Services can get them.
+// Pool is a set of addresses with the rules for the Services that can get them.
 type Pool struct {
 	// Name of the pool, unique.
 	Name lb.PoolName
@@ -27,23 +27,23 @@ type Pool struct {
 	// Conflicts are the ranges that the pool lists but cannot give, or should not
 	// list, sorted by address. Set by Resolve.
 	Conflicts []Conflict
-	// OfNodes are the ranges that the pool does not give only because of reports of
-	// nodes, sorted and disjoint. Set by Resolve.
+	// OfNodes are the ranges that the pool would give if nodes did not report that they use them, sorted
+	// and disjoint. Set by Resolve.
 	OfNodes []lb.Range
-	// Foreign are the addresses that foreign hosts use, and that the pool would
-	// give otherwise. Set by Resolve.
+	// Foreign are the addresses that foreign hosts use, and that the pool would give otherwise. Set by
+	// Resolve.
 	Foreign map[netip.Addr]ForeignHost
 	// AvoidBuggy means that the pool does not give IPv4 addresses whose last
 	// octet is 0 or 255.
 	AvoidBuggy bool
-	// AutoAssign reports whether a request that names no pool can be met from
-	// this pool.
+	// AutoAssign means that a request can get addresses of this pool even if it names neither the pool
+	// nor the address.
 	AutoAssign bool
-	// Draining means that Services keep their addresses, and that the pool gives no new addresses.
+	// Draining means that the pool gives no new addresses. Services keep the addresses that they hold.
 	Draining bool
-	// Evict means that a Service loses an address that the pool no longer gives.
+	// Evict means that a Service loses an address that the pool no longer gives to it.
 	Evict bool
-	// Selection selects the Services that the pool is for; nil: all.
+	// Selection selects the Services that can get addresses of the pool; nil: all Services.
 	Selection *Selection
 	// ShareAcrossNamespaces lets Services of different namespaces share an
 	// address.
@@ -64,8 +64,8 @@ type Matcher interface {
 	Matches(labels map[string]string) bool
 }
 
-// Selection selects the Services that a pool is for. A Service must match both its namespace and its
-// labels.
+// Selection selects the Services that can get addresses of a pool. Both the namespace and the labels of
+// a Service must match.
 type Selection struct {
 	// Priority of the pool: pools with lower numbers are tried first, and pools
 	// with 0 last.
@@ -73,10 +73,11 @@ type Selection struct {
 	// Namespaces are the names of selected namespaces. If NamespaceSelectors is empty too, all
 	// namespaces are selected.
 	Namespaces []string
-	// NamespaceSelectors select further namespaces by label. One matching selector is enough.
+	// NamespaceSelectors select further namespaces by their labels. A namespace is selected if at least
+	// one of the selectors matches.
 	NamespaceSelectors []Matcher
-	// ServiceSelectors match the labels of the Service. One matching selector is enough; empty: any
-	// labels match.
+	// ServiceSelectors match the labels of the Service. At least one of them must match; if there are
+	// none, the labels do not matter.
 	ServiceSelectors []Matcher
 }
 
@@ -93,7 +94,7 @@ func anyMatches(list []Matcher, labels map[string]string) bool {
 	return slices.ContainsFunc(list, func(m Matcher) bool { return m.Matches(labels) })
 }
 
-// rank orders pools: pools with a selection come first, by priority.
+// rank returns the values by which pools are sorted: pools with a selection come first, by priority.
 func (p Pool) rank() (pinned, priority int64) {
 	if p.Selection == nil {
 		return 1, 0
@@ -111,27 +112,28 @@ func compareByUse(x, y *pool) int {
 	return cmp.Or(cmp.Compare(xPinned, yPinned), cmp.Compare(xPriority, yPriority), cmp.Compare(x.Name, y.Name))
 }
 
-// compareForBoth compares pools in the same way for a request that can use two families: within a
-// priority, pools that give both families come first.
+// compareForBoth compares pools for a request that wants two families. It is like compareByUse, but
+// among pools of the same priority, pools that give both families come first.
 func compareForBoth(x, y *pool) int {
 	xPinned, xPriority := x.rank()
 	yPinned, yPriority := y.rank()
 	return cmp.Or(cmp.Compare(xPinned, yPinned), cmp.Compare(xPriority, yPriority), cmp.Compare(y.countFamilies(), x.countFamilies()), cmp.Compare(x.Name, y.Name))
 }
 
-// GivesNothing reports whether the pool has no address to give, neither free nor held.
+// GivesNothing reports whether the pool gives no address at all, neither to Services that hold one nor
+// to others.
 func (p Pool) GivesNothing() bool {
 	return !slices.ContainsFunc(p.Gives, func(r lb.Range) bool {
 		return !p.AvoidBuggy || r.Family() != lb.IPv4 || r.Size().Cmp(big.NewInt(countMistakable(r))) > 0
 	})
 }
 
-// pool is a Pool with the holders of its addresses. A pool that was deleted stays, with exists false,
-// while Services hold addresses of the pool.
+// pool is a Pool with the holders of its addresses. A deleted pool stays in the Allocator, with exists
+// set to false, while Services hold addresses of the pool.
 type pool struct {
 	Pool
 	exists bool
-	slots  [2]*familySlots // by family; nil: none
+	slots  [2]*familySlots // by family; nil: the pool gives no address of the family
 	// used counts, by family, the addresses that the pool gives and that are held or reserved.
 	used [2]int64
 	// held counts all addresses of the pool that are held or reserved, including addresses that the
@@ -156,7 +158,7 @@ func (p *pool) isOfNodes(a netip.Addr) bool {
 	return ok
 }
 
-// conflictPhrase returns a clause that begins with "the address" and describes the conflict of an address.
+// conflictPhrase describes the conflict of an address in a clause that begins with "the address".
 func (p *pool) conflictPhrase(a netip.Addr) string {
 	for _, c := range p.Conflicts {
 		if c.Range.Contains(a) && !c.Foreign {
@@ -166,7 +168,7 @@ func (p *pool) conflictPhrase(a netip.Addr) string {
 	return "the address conflicts with something else (see the condition Conflict of the pool)"
 }
 
-// countFamilies returns of how many families the pool gives addresses.
+// countFamilies returns the number of families of which the pool gives addresses.
 func (p *pool) countFamilies() (n int) {
 	for _, s := range p.slots {
 		if s != nil {
@@ -176,14 +178,14 @@ func (p *pool) countFamilies() (n int) {
 	return n
 }
 
-// gives reports whether the pool gives an address, held or free.
+// gives reports whether the pool gives an address, whether the address is held or free.
 func (p *pool) gives(a netip.Addr) bool {
 	_, ok := lb.FindRange(p.Gives, a)
 	return ok && p.exists && !(p.AvoidBuggy && isMistakable(a))
 }
 
-// isMistakable reports whether old devices mistake an address for a network or
-// broadcast address: its last octet is 0 or 255.
+// isMistakable reports whether the last octet of an IPv4 address is 0 or 255. Old devices take such an
+// address for a network or broadcast address.
 func isMistakable(a netip.Addr) bool {
 	if !a.Is4() {
 		return false
@@ -198,7 +200,7 @@ func countMistakable(r lb.Range) int64 {
 		return 0
 	}
 	first, last := addressNumber(r.First), addressNumber(r.Last)
-	// Of the numbers below n, (n+255)/256 end in 0 and n/256 end in 255.
+	// Of the addresses with a number below n, (n+255)/256 have the last octet 0, and n/256 have 255.
 	below := func(n int64) int64 { return (n+255)/256 + n/256 }
 	return below(last+1) - below(first)
 }

@@ -2,9 +2,9 @@ package ipam
 
 import "github.com/lbstack/lbstack/internal/lb"
 
-// portSet is the set of the ports that the holders of a shared address use: bits in pages
-// of 4096 ports, by protocol. A look-up takes a few nanoseconds with any number of ports. For many
-// ports a portSet is smaller than the lists of the ports.
+// portSet is the set of the ports that the holders of a shared address use. Each port is a bit in a page
+// of 4096 ports of a protocol. A look-up takes a few nanoseconds with any number of ports. For many
+// ports, a portSet needs less memory than lists of the ports.
 type portSet struct {
 	count int
 	pages [3][16]*[64]uint64

@@ -7,9 +7,9 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// accountRegister finds the account of a Service. It is a map by the hash of the key, because the key
-// itself is in the account. It needs half the memory of a map by the key. It is also faster, since
-// access to memory takes most of the time.
+// accountRegister finds the account of a Service. It is a map from the hash of the key to the account,
+// which contains the key itself. It needs half the memory of a map from the key to the account. It is
+// also faster, since access to memory takes most of the time.
 type accountRegister struct {
 	seed  maphash.Seed
 	heads map[uint64]*account // accounts with the same hash are chained by next

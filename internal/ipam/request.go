@@ -6,7 +6,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// FamilyPolicy is spec.ipFamilyPolicy of a Service: of how many families the Service requests addresses.
+// FamilyPolicy is spec.ipFamilyPolicy of a Service: whether it requests addresses of one family or of
+// both.
 type FamilyPolicy uint8
 
 // The policies.
@@ -21,7 +22,7 @@ const (
 
 // Request is the request of a Service for addresses.
 type Request struct {
-	// Service that asks.
+	// Service that makes the request.
 	Service lb.ServiceKey
 	// Labels of the Service, for the Selection of a pool.
 	Labels map[string]string
@@ -46,8 +47,8 @@ type Request struct {
 	// balancer may still announce them, so that its nodes look like foreign hosts.
 	GivenByOther bool
 	// Kept are at most 32 addresses that the Service had before lbstack was removed. If the Service
-	// neither holds nor names an address of a family, it gets the first of these addresses that it would
-	// get by naming it.
+	// neither holds nor names an address of a family, it gets the first of them that it could also get
+	// by naming it.
 	Kept []netip.Addr
 }
 
@@ -55,8 +56,8 @@ type Request struct {
 // families.
 func (r *Request) wantsBoth() bool { return r.Policy != SingleStack && len(r.Families) > 1 }
 
-// otherNeeds returns which addresses the Service needs in addition to the addresses that it names: one
-// address for each non-empty item, of any family in the item.
+// otherNeeds returns which addresses the Service needs in addition to the addresses that it names. Each
+// non-empty item stands for one address, and contains the families that this address may have.
 func (r *Request) otherNeeds() (needs [2][]lb.Family) {
 	switch {
 	case r.wantsBoth():
@@ -86,18 +87,18 @@ func (r *Request) countNamed(f lb.Family) (n int) {
 
 // Decision is the result of a request.
 type Decision struct {
-	// Keep are the addresses that the Service has from now on: the addresses that meet the request or,
-	// if the request was refused, the addresses that the Service had and may keep. The Allocator has
-	// recorded them already.
+	// Keep are the addresses that the Service has from now on. If the request was met, these are the
+	// addresses that meet it; if it was refused, these are the addresses that the Service had and may
+	// keep. The Allocator has recorded them already.
 	Keep []Holding
-	// Drop are the addresses that the Service gives up. It holds them until the
-	// caller calls Release, once the claims of Keep are written.
+	// Drop are the addresses that the Service must release. It holds them until the caller calls
+	// Release, after it has written the claims of the addresses in Keep.
 	Drop []Holding
-	// Lost are the addresses in Drop that the Service may not keep even if it gets no other addresses
-	// in their place.
+	// Lost are those addresses in Drop that the Service must not keep, even if it gets no other address
+	// instead.
 	Lost []OutsideHolding
-	// Fled are the addresses in Drop that foreign hosts use, and that the Service has exchanged for
-	// other addresses.
+	// Fled are those addresses in Drop that the Service has exchanged for others because foreign hosts
+	// use them.
 	Fled []OutsideHolding
 	// Refusal is why the request was not met; nil: it was met.
 	Refusal *Refusal

@@ -28,7 +28,8 @@ func (a *Allocator) MarkInUse(address netip.Addr, service lb.ServiceKey) {
 }
 
 // sortByPreference sorts the holdings of a Service: first addresses that are reserved for the Service,
-// then addresses in its status, and last addresses that an earlier decision dropped.
+// then addresses in its status, then other addresses, and last addresses that an earlier decision
+// dropped. Within these groups, it keeps the order.
 func (a *Allocator) sortByPreference(held []Holding, shows []netip.Addr) {
 	if len(held) < 2 {
 		return

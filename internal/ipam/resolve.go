@@ -12,30 +12,31 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// TakenRange is a range of addresses that something outside of the pools has. Pools do not give these
-// addresses, unless ReportedOnly is set.
+// TakenRange is a range of addresses that is used by something other than Services, such as a node, or
+// that no host can have. Pools do not give these addresses, unless ReportedOnly is set.
 type TakenRange struct {
 	Range lb.Range
 	// By names the user of the addresses, as part of a sentence: `the node "node1"`.
 	By string
 	// Remedy is what to do about a foreign host, as part of a sentence.
 	Remedy string
-	// As is the role of the address, if it has one: "the broadcast address" (of By).
+	// As is the role of the address for By, if it has one: "the broadcast address".
 	As string
-	// Node means that only a node reports this. The pool then does not give the
-	// addresses, but a Service that has one keeps it.
+	// Node means that only nodes report this. The pool then does not give the addresses, but a Service
+	// that has one of them keeps it.
 	Node bool
 	// Foreign means that a foreign host uses the address: a host outside of the cluster, or
 	// the kernel of a node.
 	Foreign bool
-	// InUse means that a Service used the address before the foreign host, and still does.
+	// InUse means that a Service used the address before the foreign host did, and still uses it.
 	InUse bool
-	// ReportedOnly means that pools give the addresses although something else has them: the
-	// pool has lost too many addresses to foreign hosts (see Losses), or other nodes do not
-	// confirm a podCIDR.
+	// ReportedOnly means that pools give the addresses although something else has them. This is so if
+	// the pool has lost too many addresses to foreign hosts (see Losses), if other nodes do not confirm
+	// a podCIDR, or if the pool is older than the node of a podCIDR (see PodsOf).
 	ReportedOnly bool
-	// PodsOf is the node whose podCIDR this is. A pool that is older than the Node gives the addresses,
-	// unless the podCIDR of another node reaches into the pool too. Empty: this rule does not apply.
+	// PodsOf is the node whose podCIDR the range is. A pool that is older than the Node gives the
+	// addresses, unless the podCIDR of another node overlaps with the pool too. Empty: this rule does
+	// not apply.
 	PodsOf lb.NodeName
 	// Since is when the Node object of PodsOf was created.
 	Since time.Time
@@ -50,7 +51,7 @@ type Conflict struct {
 	As string
 	// Foreign means that a foreign host uses the address; see TakenRange.
 	Foreign bool
-	// InUse means that a Service used the address before the foreign host, and still does.
+	// InUse means that a Service used the address before the foreign host did, and still uses it.
 	InUse bool
 	// ReportedOnly means that the pool gives the addresses nevertheless; see TakenRange.
 	ReportedOnly bool
@@ -74,9 +75,9 @@ func (c Conflict) predicate() string {
 
 // Resolve computes which addresses each pool gives: all listed addresses, except excluded addresses,
 // taken addresses, and addresses that an older pool lists and does not exclude. The pools must be
-// sorted, the oldest pool first: a younger pool changes nothing for an older pool. Resolve sets Gives,
-// Conflicts, OfNodes and Foreign of the pools, and returns the conflicts by pool. A range that a pool
-// lists twice is a conflict of the pool with itself, but the pool gives the range.
+// sorted, the oldest pool first: a younger pool never changes what an older pool gives. Resolve sets
+// Gives, Conflicts, OfNodes and Foreign of the pools, and returns the conflicts by pool. A range that a
+// pool lists twice is a conflict of the pool with itself, but the pool gives the range.
 func Resolve(oldestFirst []Pool, taken []TakenRange) map[lb.PoolName][]Conflict {
 	found := map[lb.PoolName][]Conflict{}
 	var owned []ownedRange
@@ -107,9 +108,10 @@ func Resolve(oldestFirst []Pool, taken []TakenRange) map[lb.PoolName][]Conflict 
 	return found
 }
 
-// takenRanges returns the items of a list (all) that overlap with the addresses of a pool. If the pool
-// overlaps with podCIDRs of only one node, these podCIDRs count only if the Node is older than the
-// pool: a compromised node must not block an existing pool by the choice of its podCIDR.
+// takenRanges returns the taken ranges that overlap with the ranges that a pool would give. A
+// compromised node must not block an existing pool by the choice of its podCIDR. If podCIDRs of only one
+// node overlap with the pool, and the Node is younger than the pool, takenRanges therefore sets their
+// ReportedOnly.
 func (p *Pool) takenRanges(gives []lb.Range, all []TakenRange) (list []TakenRange) {
 	var nodes []lb.NodeName
 	for _, t := range all {
@@ -129,7 +131,8 @@ func (p *Pool) takenRanges(gives []lb.Range, all []TakenRange) (list []TakenRang
 	return list
 }
 
-// rangesTaken returns the ranges of the items for which counts is true, sorted and disjoint.
+// rangesTaken returns the ranges of the items for which the function counts returns true, sorted and
+// disjoint.
 func rangesTaken(taken []TakenRange, counts func(TakenRange) bool) []lb.Range {
 	var ranges []lb.Range
 	for _, t := range taken {
@@ -140,8 +143,8 @@ func rangesTaken(taken []TakenRange, counts func(TakenRange) bool) []lb.Range {
 	return lb.Union(ranges...)
 }
 
-// compareConflicts sorts conflicts independently of the order of the taken addresses, so that
-// messages do not change without a reason.
+// compareConflicts orders conflicts by their contents. So a different order of the taken ranges does not
+// change messages.
 func compareConflicts(x, y Conflict) int {
 	return cmp.Or(x.Range.First.Compare(y.Range.First), x.Range.Last.Compare(y.Range.Last), cmp.Compare(x.With, y.With), cmp.Compare(x.As, y.As))
 }
@@ -202,9 +205,9 @@ func takenConflicts(gives []lb.Range, taken []TakenRange) (conflicts []Conflict)
 	return conflicts
 }
 
-// foreignInRanges returns the addresses of the ranges that foreign hosts use; nil: there are no such
-// addresses. It leaves out addresses that something else has taken too, unless only a node reports that.
-// An address in the result is not announced, and a Service that has the address should exchange it.
+// foreignInRanges returns those addresses of the ranges that foreign hosts use; nil: there are none. It
+// leaves out an address that is also in a taken range of another kind, unless only nodes report that
+// range.
 func foreignInRanges(gives []lb.Range, taken []TakenRange) map[netip.Addr]ForeignHost {
 	var found map[netip.Addr]ForeignHost
 	for _, t := range taken {

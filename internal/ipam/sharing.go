@@ -13,20 +13,20 @@ const (
 	// maxHolders is how many Services can share an address: the limit of spec.holders of
 	// an IPAddressClaim.
 	maxHolders = 256
-	// maxSharedPorts is how many ports the Services that share an address can have together.
-	// The claim contains each port twice, in spec.holders and in metadata.managedFields, with
-	// some 32 bytes together; etcd accepts 1.5 MiB.
+	// maxSharedPorts is how many ports the Services that share an address can have together. The claim
+	// contains each port twice, in spec.holders and in metadata.managedFields. Both take about 32 bytes
+	// together; etcd accepts 1.5 MiB.
 	maxSharedPorts = 8192
-	// maxComparedAddresses is how many addresses with the sharing key of a Service are compared with the
-	// Service, port by port, before the Service gets an address of its own.
+	// maxComparedAddresses is how many addresses with the sharing key of a Service are checked, port by
+	// port. If the Service can share none of them, it gets an address of its own.
 	maxComparedAddresses = 64
 )
 
-// whyNotJoin returns why a Service cannot share an address with its holders on these terms; empty: the
-// Service can. The text is part of a sentence whose subject is the Service.
+// whyNotJoin returns why a Service cannot start to share an address with its holders on these terms;
+// empty: the Service can. The text is part of a sentence whose subject is the Service.
 func (a *Allocator) whyNotJoin(address netip.Addr, service lb.ServiceKey, terms lb.Sharing, p *pool) string {
-	// The scope is checked first: a message must not reveal the terms of a Service in another
-	// namespace to a Service that cannot share with it.
+	// The scope is checked first: a message must not reveal the terms of a Service in another namespace
+	// to a Service that cannot share with it.
 	if why := a.whyOutOfScope(address, service, p); why != "" {
 		return why
 	}
@@ -39,17 +39,17 @@ func (a *Allocator) whyNotJoin(address netip.Addr, service lb.ServiceKey, terms 
 	return ""
 }
 
-// whyNotStay returns why a Service that holds an address already cannot share the address any more on these
-// terms; empty: the Service can. It does not check the pool's sharing scope, which applies only to
-// Services that join.
+// whyNotStay returns why a Service cannot share an address with the other holders on these terms; empty:
+// the Service can, or there is no other holder. It does not check the sharing scope of the pool: see
+// whyOutOfScope.
 func (a *Allocator) whyNotStay(address netip.Addr, service lb.ServiceKey, terms lb.Sharing) string {
 	if why := a.whyNotShare(address, service, terms); why != "" {
 		return why
 	}
 	had := len(a.SharingTerms(address, service).Ports)
 	others := a.ports[address].len() - had
-	// Terms that are in a claim already are accepted, so that a restart of the
-	// controller takes no address away.
+	// A Service that has no more ports than in its claim is accepted, so that no Service loses its
+	// address when the controller restarts.
 	if others > 0 && len(terms.Ports) > had && others+len(terms.Ports) > maxSharedPorts {
 		return fmt.Sprintf("cannot share the address: with the %d ports of this Service, all Services that have the address would use more than %d ports, the limit of an IPAddressClaim", len(terms.Ports), maxSharedPorts)
 	}
@@ -57,8 +57,8 @@ func (a *Allocator) whyNotStay(address netip.Addr, service lb.ServiceKey, terms 
 }
 
 // whyNotShare returns why the terms of a Service conflict with the terms of the other holders; empty:
-// there is no conflict. It compares key and traffic with only one other holder, since these are equal
-// for all holders. No two holders use the same port.
+// there is no conflict. All holders have the same sharing key and the same Sharing.Traffic, so it
+// compares these with only one other holder. No two holders use the same port.
 func (a *Allocator) whyNotShare(address netip.Addr, service lb.ServiceKey, terms lb.Sharing) string {
 	for c := range a.holders(address) {
 		if c.key == service {
@@ -95,7 +95,8 @@ func (a *Allocator) userOf(address netip.Addr, port lb.Port) lb.ServiceKey {
 }
 
 // whyOutOfScope returns why the sharing scope of the pool does not allow a Service to have an address;
-// empty: the scope allows it. Holders that got the address before the Service must be in its namespace.
+// empty: the scope allows it. With sharingScope: Namespace, all holders that got the address before the
+// Service must be in the namespace of the Service.
 func (a *Allocator) whyOutOfScope(address netip.Addr, service lb.ServiceKey, p *pool) string {
 	if p.ShareAcrossNamespaces {
 		return ""
@@ -123,9 +124,9 @@ func whyNotShareable(holder string, has, terms lb.Sharing) string {
 	return ""
 }
 
-// findShared finds an address that the Service can share: the lowest address of the first possible pool
-// in the order of candidates. It compares the Service with at most maxComparedAddresses addresses. more means
-// that there are further addresses.
+// findShared finds an address that the Service can share. It tries the pools in the order of candidates,
+// and the addresses of a pool in ascending order. It checks at most maxComparedAddresses addresses. more
+// means that none of these can be shared, and that there are addresses that were not checked.
 func (a *Allocator) findShared(req *Request, family lb.Family, candidates []*pool, chosen []Holding) (h Holding, found, more bool) {
 	addresses := a.byKey[req.Terms.Key]
 	if len(addresses) == 0 {
@@ -145,7 +146,7 @@ func (a *Allocator) findShared(req *Request, family lb.Family, candidates []*poo
 	for _, address := range addresses {
 		p := a.sourcePool(address)
 		rank, ok := ranks[p]
-		// Addresses that are out of scope do not count for maxComparedAddresses.
+		// Addresses outside the sharing scope do not count toward maxComparedAddresses.
 		inScope := ok && (p.ShareAcrossNamespaces || a.firstHolder(address).key.Namespace == req.Service.Namespace)
 		if inScope && family == lb.FamilyOf(address) && p.gives(address) {
 			options = append(options, option{rank, address})

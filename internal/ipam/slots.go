@@ -12,19 +12,19 @@ import (
 )
 
 // familySlots are the addresses of one family that a pool gives, numbered in ascending order, each with
-// its first holder. Only the first addresses are in memory: at most about twice as many as were held at
-// any time. So the memory does not depend on the size of the pool.
+// its first holder. Only the first addresses are in memory: at most about twice as many as were ever
+// held at the same time. So the memory does not depend on the size of the pool.
 type familySlots struct {
 	ranges []lb.Range // sorted and disjoint
 	starts []uint64   // number of the first address of each range; MaxUint64: the number does not fit into 64 bits
-	avoid  bool       // buggy addresses have a number but are not given
+	avoid  bool       // addresses for which isMistakable is true have a number, but are not given
 	total  *big.Int
 
 	holders []*account // first holders by number; nil: free, or not given
 	free    bitset     // numbers of the free addresses among those in memory
 	held    int        // how many addresses are held or reserved, including addresses that are not in memory
 	at      int        // index of the range that contains next
-	next    netip.Addr // the first address that is not in memory; invalid: all addresses are
+	next    netip.Addr // the first address that is not in memory; invalid: all addresses are in memory
 }
 
 func newFamilySlots(avoid bool) *familySlots { return &familySlots{avoid: avoid, total: new(big.Int)} }
@@ -81,9 +81,9 @@ func (s *familySlots) address(i uint64) netip.Addr {
 	return netip.AddrFrom16(b)
 }
 
-// load extends the addresses in memory up to a number, unless the number is above about twice the held
-// addresses. It returns whether the number is in memory now. far has the holders of addresses that are
-// not in memory. load moves holders from far into slots.
+// load brings the addresses up to a number into memory, unless the number is greater than about twice
+// the number of held addresses. It returns whether the address with the number is in memory now. far has
+// the holders of addresses that are not in memory. load moves holders from far into slots.
 func (s *familySlots) load(i uint64, far map[netip.Addr]*account) bool {
 	if i < uint64(len(s.holders)) {
 		return true
@@ -97,7 +97,7 @@ func (s *familySlots) load(i uint64, far map[netip.Addr]*account) bool {
 	return i < uint64(len(s.holders))
 }
 
-// grow extends the addresses in memory by one.
+// grow brings one more address into memory.
 func (s *familySlots) grow(far map[netip.Addr]*account) {
 	c, held := far[s.next]
 	if held {

@@ -6,8 +6,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// SpecialRanges returns the addresses that no Service can use: no host can have them, or
-// routers do not forward to them.
+// SpecialRanges returns the addresses that no Service can use, because no host can have them or because
+// routers do not forward packets to them.
 func SpecialRanges() []TakenRange {
 	var list []TakenRange
 	for _, s := range []struct {

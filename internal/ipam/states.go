@@ -20,8 +20,8 @@ type Usage struct {
 // Free returns how many addresses are neither held nor reserved.
 func (u Usage) Free() *big.Int { return new(big.Int).Sub(u.Total, big.NewInt(u.Used)) }
 
-// OutsideHolding is an address that a Service holds although its pool no longer gives it,
-// or no longer gives it to this Service.
+// OutsideHolding is an address that a Service holds although the pool no longer gives the address, or no
+// longer gives it to this Service.
 type OutsideHolding struct {
 	Holding
 	// Why the pool does not give the address, as part of a sentence.
@@ -31,8 +31,8 @@ type OutsideHolding struct {
 // outsideReason is why the pool would not give an address that a Service keeps.
 type outsideReason struct {
 	why string
-	// ofService means that the pool gives the address, but not to this Service. Only the next Assign
-	// for the Service shows whether that is still true.
+	// ofService means that the pool gives the address, but not to this Service. Only the next Assign for
+	// the Service finds out whether that is still true.
 	ofService bool
 }
 

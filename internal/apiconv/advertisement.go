@@ -8,8 +8,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// ParseAdvertisement reads an L2Advertisement. The error names the invalid field. An invalid advertisement
-// announces nothing.
+// ParseAdvertisement reads an L2Advertisement. The error names the invalid field. Because of an invalid
+// advertisement, no address is announced.
 func ParseAdvertisement(object *v1beta1.L2Advertisement) (eligibility.Advertisement, *SpecError) {
 	spec := &object.Spec
 	scope, err := parseScope(object.Name, scopeFields{

@@ -22,8 +22,8 @@ type UnknownAnnotation struct {
 // pools of a Service.
 const allocatedFromPoolName = "ip-allocated-from-pool"
 
-// isGivenByMetalLB reports whether MetalLB has noted the pool from which it gave the Service its addresses. The
-// value does not matter: TrimService leaves it out.
+// isGivenByMetalLB reports whether a Service has the annotation in which MetalLB writes the pools of its
+// addresses. The value of the annotation does not matter, since TrimService removes it.
 func isGivenByMetalLB(svc *corev1.Service) bool {
 	return slices.ContainsFunc(annotationPrefixes[1:], func(prefix string) bool {
 		_, is := svc.Annotations[prefix+allocatedFromPoolName]

@@ -48,9 +48,9 @@ func ParseBGPAdvertisement(object *v1beta1.BGPAdvertisement, aliases CommunityAl
 	return ad, nil
 }
 
-// BGPAdvertisementScope returns which addresses a BGPAdvertisement may announce. For an invalid advertisement
-// it returns a scope with all addresses: speakers use the last valid configuration, which the object does not
-// contain.
+// BGPAdvertisementScope returns which addresses a BGPAdvertisement may announce. For an invalid
+// advertisement it returns a scope that matches all addresses: speakers use the last valid
+// configuration, which the object does not contain.
 func BGPAdvertisementScope(object *v1beta1.BGPAdvertisement, aliases CommunityAliases) eligibility.Scope {
 	ad, err := ParseBGPAdvertisement(object, aliases)
 	if err != nil {

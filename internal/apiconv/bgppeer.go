@@ -37,7 +37,7 @@ const (
 
 // BGPPeer has the fields of a BGPPeer object. The caller reads the objects that the BGPPeer names.
 type BGPPeer struct {
-	// Peer has all fields of the session but Password and BFD, which are in other objects.
+	// Peer has all fields of the session except Password and BFD, which are in other objects.
 	bgp.Peer
 	// NodeSelectors select the nodes that have a session with the router; empty: all nodes have one.
 	NodeSelectors []eligibility.Selector
@@ -178,8 +178,9 @@ func ParsePassword(secret *corev1.Secret) (bgp.Password, error) {
 	return bgp.Password(password), nil
 }
 
-// fieldReader reads fields, and stores the first error. The schema of the CRD has most of these checks as well,
-// but the API server does not apply it to objects that were stored before the schema had the check.
+// fieldReader reads fields, and stores the first error. The schema of the CRD has most of these checks
+// as well. But the API server does not apply a check to objects that were stored before the schema had
+// it.
 type fieldReader struct{ err error }
 
 func (r *fieldReader) check(ok bool, field, format string, args ...any) {

@@ -81,9 +81,9 @@ func parseNumbers(s string, parts []string, bits int) ([]uint32, error) {
 // CommunityAliases are the communities that Community objects define, by name.
 type CommunityAliases map[string]AnyCommunity
 
-// ParseCommunities reads all Community objects together. If two objects define the same name, the definition in
-// the older object counts. The errors are by the name of the object. If an object has an error, its valid names
-// can still be used.
+// ParseCommunities reads all Community objects together. If two objects define the same name, the
+// definition in the older object is used. The keys of the errors are the names of the objects. If an
+// object has an error, its valid definitions are used nevertheless.
 func ParseCommunities(objects []v1beta1.Community) (CommunityAliases, map[string]*SpecError) {
 	byAge := make([]*v1beta1.Community, 0, len(objects))
 	for i := range objects {

@@ -22,10 +22,11 @@ type endpointSets struct {
 	serving eligibility.Endpoints // endpoints that are not ready, and still serve while they terminate
 }
 
-// ParseEndpoints reads the EndpointSlices of Services, packed or not. Like kube-proxy, it counts the ready
-// endpoints of each family. If a Service has no ready endpoint of a family, it counts the endpoints that still
-// serve while they terminate. All endpoints of a slice on the same node count as one. An endpoint on a node
-// that is not in nodes counts in Serving, but not in Nodes.
+// ParseEndpoints reads the EndpointSlices of Services, in packed form (see PackEndpoints) or not. Like
+// kube-proxy, it counts the ready endpoints of each family. If a Service has no ready endpoint of a
+// family, it counts the endpoints that still serve while they terminate. All endpoints of a slice on the
+// same node count as one. If the list nodes does not contain the node of an endpoint, the endpoint
+// counts in Endpoints.Serving, but its node is not in Endpoints.Nodes.
 func ParseEndpoints(slices []discoveryv1.EndpointSlice, nodes NodeNames) ServiceEndpoints {
 	found := map[endpointsKey]*endpointSets{}
 	for i := range slices {

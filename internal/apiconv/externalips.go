@@ -34,8 +34,8 @@ func trimExternalIPs(items []string) []string {
 	return slices.Clone(items[:min(len(items), MaxExternalIPs+1)])
 }
 
-// TrimToExternalIPs returns the fields that lbstack reads of Services of other types than LoadBalancer:
-// spec.externalIPs, and the condition about these addresses.
+// TrimToExternalIPs returns a Service with only the fields that lbstack reads if the type is not
+// LoadBalancer: spec.externalIPs, and the condition about these addresses.
 func TrimToExternalIPs(svc *corev1.Service) *corev1.Service {
 	kept := &corev1.Service{ObjectMeta: metav1.ObjectMeta{
 		Namespace: svc.Namespace, Name: svc.Name, UID: svc.UID, ResourceVersion: svc.ResourceVersion, Generation: svc.Generation,

@@ -18,8 +18,8 @@ const (
 	messageShuttingDown   = "node is shutting down"
 )
 
-// DrainPolicy decides which nodes drain: nodes with a taint, a label or an annotation whose key is in one of
-// the lists. A label or annotation with the value "false" does not count.
+// DrainPolicy decides which nodes drain: nodes with a taint, a label or an annotation whose key is in
+// one of the lists. A label or annotation with the value "false" is ignored.
 type DrainPolicy struct {
 	// Taints, Labels and Annotations are lists of keys.
 	Taints, Labels, Annotations []string
@@ -43,8 +43,8 @@ func ParseDrainPolicy(stack *v1beta1.LoadBalancerStack) DrainPolicy {
 	}
 }
 
-// drainKeys reads a list of keys. A list that is not set has the default key. A list that is set and empty
-// drains no node.
+// drainKeys reads a list of keys. If the list is not set, it returns the default key. If the list is set
+// but empty, it returns no key, and no node drains because of the list.
 func drainKeys(keys []v1beta1.DrainKey) []string {
 	if keys == nil {
 		return []string{defaultDrainKey}
@@ -96,10 +96,10 @@ func addressesOf(node *corev1.Node, types ...corev1.NodeAddressType) []netip.Add
 	return list
 }
 
-// whyExcluded returns why a node is to announce nothing, as the part of a sentence that follows the name of
-// the node. keeps means that the node still announces an address while no other node may announce that
-// address. This is useful, since neither the label nor the condition of a network plugin stops traffic that
-// arrives at the node.
+// whyExcluded returns why a node must announce nothing, as the part of a sentence that follows the name
+// of the node. keeps means that the node still announces an address that no other node may announce.
+// This is useful, since the node still forwards traffic that arrives there, in spite of the label or the
+// condition of its network plugin.
 func whyExcluded(node *corev1.Node, policy DrainPolicy) (why string, keeps bool) {
 	if hasTaint(node, corev1.TaintNodeOutOfService) {
 		return "has the taint " + corev1.TaintNodeOutOfService, false

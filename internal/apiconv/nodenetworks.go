@@ -19,9 +19,10 @@ func NodeAddresses(node *corev1.Node) []netip.Addr {
 	return addressesOf(node, corev1.NodeInternalIP, corev1.NodeExternalIP)
 }
 
-// NodeNetworks returns the addresses and networks of a node that pools must not give: the addresses of the
-// node, the networks of its pods, and the addresses and subnets that its speaker reports. state is nil if the
-// node has no SpeakerState. NodeNetworks leaves out invalid addresses and prefixes.
+// NodeNetworks returns the addresses and networks of a node that pools must not give. These are the
+// addresses of the node, the networks of its pods, and the addresses and subnets that its speaker
+// reports. state is nil if the node has no SpeakerState. NodeNetworks leaves out invalid addresses and
+// prefixes.
 func NodeNetworks(node *corev1.Node, state *v1beta1.SpeakerState) ipam.Node {
 	n := ipam.Node{
 		Name: lb.NodeName(node.Name), Created: node.CreationTimestamp.Time,

@@ -13,13 +13,13 @@ import (
 )
 
 // Tenants can write any number of EndpointSlices, and most of these belong to no Service of type
-// LoadBalancer. Caches therefore store an EndpointSlice in a packed form. The packed form has one entry of
-// packedSize bytes for all ready or serving endpoints on a node: a hash of the node's name, and the flags. An
-// endpoint thus costs at most 9 bytes, however long its names are. The slice need not be read again when its
-// Service or its node becomes known later.
+// LoadBalancer. Caches therefore store an EndpointSlice in a packed form. The packed form has one entry
+// of packedSize bytes for all ready or serving endpoints on a node: a hash of the node's name, and the
+// flags. An endpoint thus costs at most 9 bytes, however long its names are. The slice does not have to
+// be read again when its Service or its node becomes known later.
 //
-// The 64-bit hash need not resist attacks: a tenant who finds a name with the same hash as a node's name gains
-// nothing over writing the name of that node.
+// A tenant who finds another name with the same 64-bit hash as the name of a node gains nothing: the
+// tenant could write the name of the node instead. The hash therefore does not have to be cryptographic.
 const (
 	packedSize = 9
 	// packedMark is the first byte of the packed form. No address of an endpoint begins with this byte.

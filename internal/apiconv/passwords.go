@@ -13,9 +13,9 @@ import (
 // comes.
 const PasswordsSecretName = "lbstack-bgp-passwords"
 
-// PasswordEntries returns the entries of the Secret PasswordsSecretName. The function secret returns the
-// Secret of a name; nil: it does not exist. A Secret that does not exist or has no valid password gets no
-// entry.
+// PasswordEntries returns the entries of the Secret PasswordsSecretName. The parameter secret is a
+// function that returns the Secret with the given name, or nil if there is none. A Secret that does not
+// exist or has no valid password gets no entry.
 func PasswordEntries(peers []v1beta1.BGPPeer, secret func(name string) *corev1.Secret) map[string][]byte {
 	entries := map[string][]byte{}
 	for i := range peers {
@@ -33,8 +33,9 @@ func PasswordEntries(peers []v1beta1.BGPPeer, secret func(name string) *corev1.S
 	return entries
 }
 
-// CopiedPassword returns the password that was copied from the Secret of a name; false: there is no valid
-// one. The parameter passwords is the Secret PasswordsSecretName, or nil if it does not exist.
+// CopiedPassword returns the password that the controller copied from the Secret with the given name;
+// false: there is no valid one. The parameter passwords is the Secret PasswordsSecretName, or nil if it
+// does not exist.
 func CopiedPassword(passwords *corev1.Secret, name string) (bgp.Password, bool) {
 	if passwords == nil {
 		return "", false

@@ -102,7 +102,7 @@ func parseSelectors(list []metav1.LabelSelector, field string) ([]ipam.Matcher, 
 	return parsed, nil
 }
 
-// selectorMatcher implements ipam.Matcher by a label selector.
+// selectorMatcher implements ipam.Matcher with a label selector.
 type selectorMatcher struct{ selector labels.Selector }
 
 // Matches implements ipam.Matcher.

@@ -78,8 +78,8 @@ const maxMissingSpeakers = 256
 // maxInterfaces is the maximum number of interfaces in a SpeakerState.
 const maxInterfaces = 256
 
-// SpeakerLinks reads the interfaces of a speaker. bounded means that the list is full, so that the node may
-// have further interfaces.
+// SpeakerLinks reads the interfaces in a SpeakerState. bounded means that the list has the maximum
+// length, so that the node may have further interfaces.
 func SpeakerLinks(state *v1beta1.SpeakerState) (parsed []reports.Link, bounded bool) {
 	list := state.Status.Interfaces
 	for i := range list {

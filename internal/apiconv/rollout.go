@@ -76,7 +76,7 @@ func ParseRolloutStatus(status *v1beta1.RolloutStatus) rollout.Stored {
 	return s
 }
 
-// RolloutStatus returns status.rollout, from which ParseRolloutStatus reads s again.
+// RolloutStatus writes s and p into status.rollout. ParseRolloutStatus reads s from there again.
 func RolloutStatus(s rollout.Stored, p rollout.Progress, message string) *v1beta1.RolloutStatus {
 	status := &v1beta1.RolloutStatus{
 		Phase: v1beta1.RolloutPhase(s.Phase), Revision: v1beta1.RolloutRevision(s.Revision.String()), GoodRevision: v1beta1.RolloutRevision(s.Good.String()),

@@ -11,10 +11,12 @@ import (
 	"github.com/lbstack/lbstack/internal/preflight"
 )
 
-// SchemasPath returns the path at which the API server publishes the schemas of lbstack's kinds. Every account may read them.
+// SchemasPath returns the path at which the API server publishes the schemas of lbstack's kinds. Every
+// authenticated account may read them.
 func SchemasPath() string { return "/openapi/v3/apis/" + v1beta1.GroupVersion.String() }
 
-// NeededSchemas returns the fields that this version uses in lbstack's kinds, by kind. The scheme has lbstack's kinds.
+// NeededSchemas returns a schema for each of lbstack's kinds, with the fields that this version uses.
+// The kinds must be registered in the scheme.
 func NeededSchemas(scheme *runtime.Scheme) map[string]*preflight.Schema {
 	kinds := map[string]*preflight.Schema{}
 	for kind, is := range scheme.KnownTypes(v1beta1.GroupVersion) {
@@ -22,7 +24,7 @@ func NeededSchemas(scheme *runtime.Scheme) map[string]*preflight.Schema {
 			continue // a list, or options of a request
 		}
 		kinds[kind] = preflight.SchemaOf(is)
-		delete(kinds[kind].Properties, "metadata") // the API server publishes another schema for it
+		delete(kinds[kind].Properties, "metadata") // the API server publishes a different schema for it
 	}
 	return kinds
 }

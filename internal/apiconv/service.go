@@ -19,7 +19,7 @@ import (
 // maxRequestedAddresses is how many addresses a Service can request.
 const maxRequestedAddresses = 32
 
-// If a Service has several annotations of one list, the first one in the list counts.
+// If a Service has several annotations of one list, the first one in the list is used.
 var (
 	// poolAnnotations are the annotations that request a pool.
 	poolAnnotations = []string{
@@ -36,8 +36,8 @@ var (
 )
 
 // ParseRequest reads the request of a Service from its spec and its annotations. namespaceLabels are the
-// labels of its namespace. The text of an error is for the owner of the Service; the request then has the
-// valid fields.
+// labels of its namespace. The text of an error is for the owner of the Service. With an error, the
+// request has the fields that are valid.
 func ParseRequest(svc *corev1.Service, namespaceLabels map[string]string) (ipam.Request, error) {
 	req := ipam.Request{
 		Service: KeyOf(svc), Labels: svc.Labels, NamespaceLabels: namespaceLabels,
@@ -161,8 +161,9 @@ func keptAddresses(svc *corev1.Service) []netip.Addr {
 	return addresses
 }
 
-// SetKeptAddresses sets the annotation with the addresses that the next installation reads. An empty list leaves the
-// annotation unchanged, since an earlier attempt of the removal may have set it.
+// SetKeptAddresses sets the annotation from which the next installation of lbstack reads the addresses
+// that the Service had. An empty list leaves the annotation unchanged, since an earlier attempt to
+// remove lbstack may have set it.
 func SetKeptAddresses(svc *corev1.Service, addresses []netip.Addr) {
 	var texts []string
 	for _, a := range addresses {
@@ -173,9 +174,9 @@ func SetKeptAddresses(svc *corev1.Service, addresses []netip.Addr) {
 	}
 }
 
-// WithoutOwnData returns a copy of the Service without the data of lbstack: the addresses in the status for
-// which own returns true, the annotation with the pools, and the conditions AddressAllocated and Announced.
-// Data of other writers stays.
+// WithoutOwnData returns a copy of the Service without the data of lbstack. It removes the addresses in
+// the status for which own returns true, the annotation with the pools, and the conditions
+// AddressAllocated and Announced. Data of other writers stays.
 func WithoutOwnData(svc *corev1.Service, own func(netip.Addr) bool) *corev1.Service {
 	next := svc.DeepCopy()
 	next.Status.LoadBalancer.Ingress = slices.DeleteFunc(next.Status.LoadBalancer.Ingress, func(in corev1.LoadBalancerIngress) bool {

@@ -21,7 +21,7 @@ const (
 	maxTrafficBytes    = 1024 // bytes of the traffic policy
 )
 
-// sharingAnnotations are the annotations with a sharing key. The first one that is set counts.
+// sharingAnnotations are the annotations with a sharing key. The first one that is set is used.
 var sharingAnnotations = []string{
 	v1beta1.AnnotationAllowSharedIP,
 	v1beta1.AnnotationAllowSharedIPMetalLB,

@@ -53,8 +53,8 @@ func AdvertisedHolder(h v1beta1.ClaimHolder) eligibility.ClaimHolder {
 	return eligibility.ClaimHolder{Key: HolderKey(h), UID: string(h.UID)}
 }
 
-// AdvertisedService returns the fields of a Service that decide how its addresses are announced. The parameter
-// namespace has the labels of its namespace.
+// AdvertisedService returns the fields of a Service that decide how its addresses are announced. The
+// parameter namespace has the labels of the Service's namespace.
 func AdvertisedService(svc *corev1.Service, namespace map[string]string, endpoints ServiceEndpoints) eligibility.Service {
 	key := KeyOf(svc)
 	return eligibility.Service{

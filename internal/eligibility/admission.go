@@ -16,21 +16,21 @@ type Refusal struct {
 	Why string
 }
 
-// admission decides which held addresses may be announced at all: addresses that the pool of
-// their claim lists. An address stays admitted while a Service holds it. So neither an edit of a
-// pool nor the report of a node takes away an address that is in use.
+// admission decides which held addresses may be announced at all: addresses that the pool of their claim
+// lists and that neither are special nor belong to a node. An address stays admitted while its claim
+// names a Service. So neither an edit of a pool nor the report of a node takes away an address that is
+// in use.
 //
-// A claim alone admits no address. The controller writes claims, but administrators write pools:
+// A claim alone does not admit an address. The controller writes claims, but administrators write pools,
 // so a compromised controller cannot have arbitrary addresses announced.
 type admission struct {
 	pools map[lb.PoolName]*Pool
-	nodes map[netip.Addr]lb.NodeName // by the nodes' own addresses
+	nodes map[netip.Addr]lb.NodeName // nodes by their own addresses
 	// admitted are the held addresses that may be announced.
 	admitted map[netip.Addr]struct{}
 	// refused are the other held addresses, with the reason.
 	refused map[netip.Addr]string
-	// before are the addresses that were admitted before the process started; nil once all existing
-	// claims are set.
+	// before are the addresses that were admitted before the process started; nil after EndRestore.
 	before map[netip.Addr]struct{}
 }
 
@@ -56,7 +56,7 @@ func nodesByAddress(nodes []Node) map[netip.Addr]lb.NodeName {
 	return of
 }
 
-// check admits or refuses an address with this claim; nil: the address has no claim.
+// check admits or refuses an address with the claim c. If c is nil, the address has no claim.
 func (a *admission) check(address netip.Addr, c *Claim) {
 	if c == nil || len(c.Holders) == 0 {
 		delete(a.admitted, address)
@@ -80,7 +80,7 @@ func (a *admission) admits(address netip.Addr) bool {
 	return is
 }
 
-// whyRefused returns why an address of the pool must not be announced; empty: it may be.
+// whyRefused returns why an address of the pool must not be announced; empty: it may be announced.
 func whyRefused(address netip.Addr, pool lb.PoolName, pools map[lb.PoolName]*Pool, nodes map[netip.Addr]lb.NodeName) string {
 	if why := whySpecial(address); why != "" {
 		return why
@@ -122,7 +122,7 @@ func whySpecial(address netip.Addr) string {
 }
 
 // RestoreAdmitted sets the addresses that were admitted before the process started. Such an address is
-// admitted again if its claim is set before the restoration ends, and a Service holds it.
+// admitted again if a claim that names a Service is set for it before EndRestore.
 func (h *Holdings) RestoreAdmitted(addresses []netip.Addr) {
 	h.before = make(map[netip.Addr]struct{}, len(addresses))
 	for _, address := range addresses {

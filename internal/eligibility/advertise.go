@@ -68,8 +68,8 @@ type Node struct {
 	// Name and labels of the node.
 	Name   lb.NodeName
 	Labels map[string]string
-	// Excluded is why the node may not announce, as the part of a sentence that follows
-	// its name, such as "has the label x"; empty: the node may announce.
+	// Excluded is why the node must not announce, as the part of a sentence that follows its name, such
+	// as "has the label x"; empty: the node may announce.
 	Excluded string
 	// KeepsAnnounced means that the node, though excluded, keeps announcing an address while no
 	// other node may. It is handled like a draining node.
@@ -113,8 +113,8 @@ type Service struct {
 
 // Endpoints are the endpoints of a Service that serve.
 type Endpoints struct {
-	// Serving counts endpoints, also those that are on no node. It may be too low, but it
-	// is 0 only if there is no endpoint.
+	// Serving counts endpoints, even those that are on no node. It may be lower than the real number,
+	// but it is 0 only if there is no endpoint.
 	Serving int
 	// Nodes are the nodes with at least one of the endpoints.
 	Nodes map[lb.NodeName]bool
@@ -148,8 +148,8 @@ type Input struct {
 // Candidate is a node that may announce an address, and may therefore own it.
 type Candidate = ownership.Candidate
 
-// Reason is why no node may announce an address. The condition lbstack.io/Announced of
-// Services has the same words.
+// Reason is why no node may announce an address. The condition lbstack.io/Announced of Services uses the
+// same words as reasons.
 type Reason string
 
 // The reasons, in the order in which they are checked.
@@ -170,8 +170,8 @@ func (n *Node) IsOnStandby() bool { return n.Draining || n.Excluded != "" && n.K
 // isBarred reports whether the node announces nothing at all.
 func (n *Node) isBarred() bool { return n.Excluded != "" && !n.KeepsAnnounced }
 
-// HasSameCandidacy reports whether a node is a candidate for the same addresses in both
-// states.
+// HasSameCandidacy reports whether a node is a candidate for the same addresses in two of its states, x
+// and y.
 func HasSameCandidacy(x, y Node) bool {
 	return x.Name == y.Name && x.isBarred() == y.isBarred() && maps.Equal(x.Labels, y.Labels) && slices.Equal(x.Addresses, y.Addresses)
 }
@@ -180,8 +180,8 @@ func HasSameCandidacy(x, y Node) bool {
 type Result struct {
 	// Address of the input.
 	Address netip.Addr
-	// Candidates sorted by node. Excluded nodes that only keep the address are not
-	// among them. Results share slices: never change one.
+	// Candidates sorted by node. Excluded nodes that only keep the address are not among them. Several
+	// Results share the slice: never change it.
 	Candidates []Candidate
 	// Reason why there are no candidates; empty if there are candidates.
 	Reason Reason

@@ -10,7 +10,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// maxNamedObjects is how many objects a sentence names. The sentence has only the number of further objects.
+// maxNamedObjects is how many objects a sentence names. Further objects are only counted.
 const maxNamedObjects = 3
 
 // reasonMessage returns the reason of a decision in a sentence; empty if a node may announce.
@@ -79,8 +79,8 @@ func whyNoEndpoints(a Address) string {
 		servicesPhrase(a), verbFor(a.Holders, "has", "have"), lb.FamilyOf(a.Address))
 }
 
-// whyNoNode returns which condition leaves no candidate: the node selectors, the exclusions of
-// nodes, or the endpoints.
+// whyNoNode returns why there is no candidate: because of the node selectors, the exclusions of nodes,
+// or the endpoints.
 func (r *resolver) whyNoNode(a Address, ads []int, local *localHolder) string {
 	covered := r.coveredNodes(ads)
 	if len(r.nodes) == 0 {

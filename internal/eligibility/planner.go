@@ -25,7 +25,7 @@ type Change struct {
 type Planner struct {
 	holdings *Holdings
 	resolver *resolver
-	reported map[netip.Addr][]Candidate // the wanted addresses, as Changes has returned them
+	reported map[netip.Addr][]Candidate // the candidates of the wanted addresses, as Changes has returned them
 	touched  map[netip.Addr]struct{}    // addresses that Changes has to decide about again
 }
 
@@ -37,7 +37,7 @@ func NewPlanner() *Planner {
 	}
 }
 
-// SetConfig replaces what applies to all addresses. Changes will decide about all addresses again.
+// SetConfig replaces the configuration of all addresses. Changes will decide about all of them again.
 func (p *Planner) SetConfig(advertisements []Advertisement, pools []Pool, nodes []Node) {
 	lists := p.resolver.lists
 	p.resolver = newResolver(Input{Advertisements: advertisements, Pools: pools, Nodes: nodes})
@@ -73,7 +73,7 @@ func (p *Planner) RemoveAll() {
 }
 
 // RestoreAdmitted sets the addresses that were announced before the process started. Such an address is
-// admitted if a Service holds it when Changes is first called.
+// admitted again if its claim names a Service when Changes is first called.
 func (p *Planner) RestoreAdmitted(addresses []netip.Addr) { p.holdings.RestoreAdmitted(addresses) }
 
 // Changes returns what has changed since the last call.
@@ -83,7 +83,7 @@ func (p *Planner) Changes() Change {
 	for address := range p.touched {
 		p.update(address, &c)
 	}
-	p.touched = map[netip.Addr]struct{}{} // clearing a map that was large once would take long each time
+	p.touched = map[netip.Addr]struct{}{} // clearing a map that was once large would always take long
 	p.trimCaches()
 	slices.SortFunc(c.Addresses, func(x, y ownership.Address) int { return x.Address.Compare(y.Address) })
 	slices.SortFunc(c.Gone, netip.Addr.Compare)
@@ -108,9 +108,9 @@ func (p *Planner) update(address netip.Addr, c *Change) {
 	}
 }
 
-// trimCaches empties the caches of the resolver, except for lists in use, once the caches have more
-// than about twice as many entries as there are addresses. With more addresses this happens less
-// often, so the average cost of a change does not depend on the number of addresses.
+// trimCaches empties the caches of the resolver, except for lists that are in use. It does so once a
+// cache has more than about twice as many entries as there are addresses. With more addresses this
+// happens less often, so the average cost of a change does not depend on the number of addresses.
 func (p *Planner) trimCaches() {
 	const few = 64
 	r, most := p.resolver, few+2*len(p.reported)
@@ -119,8 +119,8 @@ func (p *Planner) trimCaches() {
 	}
 }
 
-// isSameList reports whether two lists of a resolver are equal. Equal lists are one slice,
-// see sharedList.
+// isSameList reports whether two lists of a resolver are equal. Equal lists are the same slice, see
+// sharedList.
 func isSameList(x, y []Candidate) bool {
 	return len(x) == len(y) && (len(x) == 0 || &x[0] == &y[0])
 }

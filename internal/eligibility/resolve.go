@@ -24,7 +24,7 @@ func Resolve(in Input) []Result {
 	return results
 }
 
-// withRequested returns the candidates, with Requested set for a node if that node is a candidate.
+// withRequested returns the candidates. If the given node is one of them, its Requested is set.
 func (r *resolver) withRequested(candidates []Candidate, node lb.NodeName) []Candidate {
 	if node == "" {
 		return candidates

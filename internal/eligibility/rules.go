@@ -50,8 +50,8 @@ func HasServingEndpoint(holders []*Service, family lb.Family) bool {
 	return slices.ContainsFunc(holders, func(s *Service) bool { return s.Endpoints[family].Serving > 0 })
 }
 
-// IsServedAt reports whether traffic of the family to the address that these Services share
-// may arrive at the node. It does not check whether there are endpoints at all, see HasServingEndpoint.
+// IsServedAt reports whether the node may receive traffic to an address of the family that these
+// Services share. It does not check whether there are endpoints at all, see HasServingEndpoint.
 func IsServedAt(holders []*Service, family lb.Family, node lb.NodeName) bool {
 	return localHolderOf(holders, family).serves(node)
 }
@@ -79,6 +79,5 @@ type localHolder struct {
 	nodes map[lb.NodeName]bool
 }
 
-// serves reports whether the node may receive the traffic. With a nil localHolder every
-// node may.
+// serves reports whether the node may receive the traffic. If the localHolder is nil, every node may.
 func (h *localHolder) serves(node lb.NodeName) bool { return h == nil || h.nodes[node] }

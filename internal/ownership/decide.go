@@ -41,7 +41,7 @@ type ownershipDecision struct {
 	*Index
 	DecisionTerms
 	out    Output
-	loads  []int // number of addresses of each node, including what was decided so far
+	loads  []int // number of addresses of each node, including the decisions so far
 	share  int
 	moving bool // an address has no owner, or must get another one
 	able   []election.Candidate
@@ -68,7 +68,7 @@ func (d *ownershipDecision) candidates(e *addressEntry) []election.Candidate {
 	return d.able
 }
 
-// holderPhase returns the phase of the node that has an address; Isolated: no node has it.
+// holderPhase returns the phase of the node that has an address. If no node has it, it returns Isolated.
 func (d *ownershipDecision) holderPhase(e *addressEntry) Phase {
 	if !e.holder.exists() {
 		return Isolated
@@ -95,9 +95,9 @@ func (d *ownershipDecision) decideAddress(e *addressEntry) {
 	}
 }
 
-// expectOwner counts a released address for the node that would be elected. While an address moves,
-// this node may receive the report of the old owner before the report of the new owner. In between,
-// the address has no owner.
+// expectOwner counts a released address as an address of the node that would be elected. While an
+// address moves to that node, the report of the old owner may arrive before the report of the new owner.
+// In between, the address seems to have no owner.
 func (d *ownershipDecision) expectOwner(e *addressEntry, able []election.Candidate) {
 	if elected, ok := d.elect(e.Address.Address, able); ok {
 		d.loads[d.index[elected]]++
@@ -127,14 +127,14 @@ func (d *ownershipDecision) assignOrphan(e *addressEntry, able []election.Candid
 	d.out.Own[e.Address.Address] = Claim{Epoch: epoch, Cause: cause}
 }
 
-// reportUnclaimed reports that another node was elected.
+// reportUnclaimed reports that another node was elected for the address.
 func (d *ownershipDecision) reportUnclaimed(e *addressEntry, elected lb.NodeName) {
 	d.out.Unclaimed = append(d.out.Unclaimed, UnclaimedAddress{Address: e.Address.Address, Elected: elected})
 }
 
 // elect chooses among the nodes that can be given an address. It leaves out nodes that were elected
-// before and did not claim the address in time (DecisionTerms.Passed), unless there are no other
-// nodes. It changes able.
+// before and did not claim the address in time (DecisionTerms.Passed), unless there are no other nodes.
+// It modifies the slice able.
 func (d *ownershipDecision) elect(address netip.Addr, able []election.Candidate) (lb.NodeName, bool) {
 	if d.Overdue[address] {
 		able = d.withoutStarting(able)
@@ -159,7 +159,7 @@ func withoutSome(able []election.Candidate, some func(election.Candidate) bool) 
 }
 
 // coverRestarting makes one node cover for an owner that restarts: the first one in the order of
-// election. The number of addresses that nodes have does not matter.
+// election. It ignores how many addresses the nodes have.
 func (d *ownershipDecision) coverRestarting(e *addressEntry, able []election.Candidate) {
 	for i := range able {
 		able[i].Load = 0
@@ -183,25 +183,26 @@ func (d *ownershipDecision) keepAddress(e *addressEntry) {
 	}
 }
 
-// takeRequested makes the requested node take an address from an owner that may own it. The owner keeps the
-// address until then, even if that takes long.
+// takeRequested makes the requested node take an address from an owner that could keep it. The owner
+// keeps the address until the requested node takes it, even if that takes long.
 func (d *ownershipDecision) takeRequested(e *addressEntry) {
 	address, to := e.Address.Address, &d.nodes[d.requestedNode(e)]
 	_, had := to.Claims[address]
 	switch {
 	case to.Name != d.self || !to.Settled || d.Unripe[e.Address.Address] || e.epoch >= MaxEpoch:
 		d.keepAddress(e)
-	case had: // the holder took it from this node: it may have received another request
+	case had: // the holder took it from this node: it may have received a different request
 		d.out.Yielded = append(d.out.Yielded, address)
 	case !d.Hold[address]:
 		d.out.Own[address] = Claim{Epoch: max(e.holder.epoch, e.epoch) + 1, Cause: CauseRequest}
 	}
 }
 
-// isDisputed reports whether another, active node has an address that, as far as this node knows, it
-// may not own: the two nodes have received different advertisements. There is no dispute with an owner
-// that may use any interface. Such an owner took the address while no candidate had a link in the
-// subnet of the address, and hands it over to such a candidate.
+// isDisputed reports whether the owner of an address is another, active node which, according to the
+// information of this node, must not own the address. The two nodes have then received different
+// advertisements. There is no dispute with an owner that may use any interface. Such an owner took the
+// address while no candidate had a link in the subnet of the address. It hands the address over as soon
+// as a candidate has such a link.
 func (d *ownershipDecision) isDisputed(e *addressEntry) bool {
 	n := &d.nodes[e.holder.node]
 	if n.Name == d.self || n.Phase != Active || e.canTake(n) {
@@ -217,13 +218,13 @@ func (d *ownershipDecision) hasYielded(e *addressEntry) bool {
 	return had && d.isDisputed(e)
 }
 
-// handOver makes the elected node take an address from a holder that is alive and may
-// not own it. The holder keeps it until then, if it can.
+// handOver makes the elected node take an address from a holder that is alive but must not own the
+// address. The holder keeps it until the elected node takes it.
 func (d *ownershipDecision) handOver(e *addressEntry, able []election.Candidate) {
 	address := e.Address.Address
 	elected, ok := d.elect(address, able)
 	if !ok {
-		// No node can take it: a drained holder keeps it.
+		// If no node can take the address, a draining holder keeps it.
 		if n := &d.nodes[e.holder.node]; n.Phase != Isolated && e.canTake(n) {
 			d.keepAddress(e)
 		}
@@ -233,7 +234,7 @@ func (d *ownershipDecision) handOver(e *addressEntry, able []election.Candidate)
 	d.loads[d.index[elected]]++
 	d.loads[e.holder.node]--
 	switch {
-	// No higher epoch is left for a new owner: the holder gives the address up first.
+	// There is no higher epoch for a new owner: the holder must stop claiming the address first.
 	case e.epoch >= MaxEpoch && (elected == d.self || d.nameOf(e.holder) == d.self):
 	case elected == d.self && d.hasYielded(e):
 		d.out.Yielded = append(d.out.Yielded, address)

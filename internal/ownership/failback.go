@@ -7,10 +7,9 @@ import (
 	"github.com/lbstack/lbstack/internal/election"
 )
 
-// moveOneAddress moves the first address, in order, for which a settled node is better than the owner. A
-// better node has a higher preference, or the same preference and at least two addresses less. All
-// nodes with the same information find the same address and node; only that node takes the
-// address.
+// moveOneAddress moves the lowest address for which a settled node (Node.Settled) is better than the
+// owner. A better node has a higher preference, or the same preference and at least two addresses fewer.
+// All nodes with the same information find the same address and node; only that node takes the address.
 func (d *ownershipDecision) moveOneAddress() {
 	for _, e := range d.inOrder() {
 		if !e.holder.exists() || !d.mayKeep(e) || d.movesToRequested(e) {
@@ -47,7 +46,7 @@ func (d *ownershipDecision) betterNodes(e *addressEntry) []election.Candidate {
 	return better
 }
 
-// noteLooked adds an address to Looked.
+// noteLooked adds an address to Output.Looked.
 func (d *ownershipDecision) noteLooked(e *addressEntry) {
 	at, was := slices.BinarySearchFunc(d.out.Looked, e.Address.Address, netip.Addr.Compare)
 	if !was {

@@ -10,8 +10,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Index is what one node knows of addresses and their owners. The cost of changing one address,
-// and of deciding again, does not depend on the number of addresses, except when nodes change
+// Index has the addresses and their owners, as one node has received them. The cost of changing one
+// address, and of deciding again, does not depend on the number of addresses, except when nodes change
 // or an address may move (DecisionTerms.MoveOne). Make it with NewIndex; it is not safe for concurrent
 // use.
 type Index struct {
@@ -19,34 +19,34 @@ type Index struct {
 	nodes   []Node // ordered by name
 	index   map[lb.NodeName]int
 	entries map[netip.Addr]*addressEntry // of addresses that are wanted, or claimed by a node
-	ordered []*addressEntry              // wanted entries, sorted by address; nil: to be made again
+	ordered []*addressEntry              // wanted entries, sorted by address; nil: inOrder makes the list again
 
 	loads       []int                      // how many wanted addresses each node has
 	groups      map[string]*candidateGroup // groups of nodes that can be given the same addresses, by key
 	memberships []int                      // in how many groups each node is
-	shared      int                        // number of wanted addresses that some node has or can be given
+	shared      int                        // number of wanted addresses that a node has, or that can be given to a node
 
-	open    map[netip.Addr]*addressEntry // entries that are not settled: each decision examines them
+	open    map[netip.Addr]*addressEntry // entries that are not settled (see isSettled): each decision examines them
 	touched map[netip.Addr]struct{}      // addresses that changed since the last decision
 }
 
-// addressEntry is what is known of an address.
+// addressEntry is the state of an address.
 type addressEntry struct {
 	Address
 	wanted bool
-	// epoch is the highest epoch that is known since the address became wanted. Once epoch is MaxEpoch,
-	// addToSums sets it to the epoch of the present holder: the owner after MaxEpoch has epoch 1.
+	// epoch is the highest epoch that the address has had since it became wanted. Epochs start again at
+	// 1 after MaxEpoch: once epoch is MaxEpoch, addToSums sets it to the epoch of the present holder.
 	epoch  Epoch
 	holder addressHolder
 	able   *candidateGroup // the nodes that can be given the address; nil: none
 }
 
-// noNode is the index of no node.
+// noNode is the index that stands for no node.
 const noNode = -1
 
 // addressHolder is the node that has an address: the one with the best claim (see betterHolder).
 type addressHolder struct {
-	node      int // index in nodes; noNode: it is not claimed
+	node      int // index in nodes; noNode: no node claims the address
 	epoch     Epoch
 	contested bool // another node claims it as well
 }
@@ -82,7 +82,7 @@ func (b *Index) Want(a Address) {
 	b.touch(e)
 }
 
-// Unwant records that an address is not wanted any more, and drops its epoch.
+// Unwant records that an address is not wanted any more, and resets its epoch.
 func (b *Index) Unwant(address netip.Addr) {
 	e := b.entries[address]
 	if e == nil || !e.wanted {
@@ -110,8 +110,8 @@ func (b *Index) WantedAddresses() []Address {
 	return list
 }
 
-// RaiseEpoch records an epoch that a wanted address had before. Only an epoch above the known epoch has
-// an effect.
+// RaiseEpoch records an epoch that a wanted address had before. It has an effect only if that epoch is
+// higher than the recorded one.
 func (b *Index) RaiseEpoch(address netip.Addr, epoch Epoch) {
 	if e := b.entries[address]; e != nil && e.wanted && epoch > e.epoch {
 		b.removeFromSums(e)
@@ -160,7 +160,7 @@ func hasSameAbilities(x, y Node) bool {
 	return x.Name == y.Name && x.Phase == y.Phase && x.Drained == y.Drained && x.Links == y.Links
 }
 
-// noteDifference adds the addresses in which two sets of claims differ.
+// noteDifference adds to the set changed all addresses in which two sets of claims differ.
 func noteDifference(before, now Claims, changed map[netip.Addr]struct{}) {
 	if reflect.ValueOf(before).UnsafePointer() == reflect.ValueOf(now).UnsafePointer() {
 		return

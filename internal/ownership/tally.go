@@ -9,7 +9,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// candidateGroup is a set of nodes that some addresses can be given to.
+// candidateGroup is a set of nodes to which the same addresses can be given.
 type candidateGroup struct {
 	key   string // the indices in nodes, encoded
 	nodes []int  // sorted indices in Index.nodes
@@ -43,8 +43,8 @@ func (b *Index) removeFromSums(e *addressEntry) {
 	}
 }
 
-// addToSums adds an entry to the sums, and finds the nodes that can be given it. It must be called after
-// the entry has changed.
+// addToSums adds an entry to the sums, and finds the nodes to which its address can be given. It must be
+// called after the entry has changed.
 func (b *Index) addToSums(e *addressEntry) {
 	if !e.wanted {
 		return
@@ -98,7 +98,7 @@ func (b *Index) addMemberships(g *candidateGroup, n int) {
 	}
 }
 
-// fairShare returns the fair share of addresses for each node that can be given any.
+// fairShare returns the fair share of addresses for each node to which addresses can be given.
 func (b *Index) fairShare() int {
 	nodes := 0
 	for _, groups := range b.memberships {
@@ -124,7 +124,7 @@ func (b *Index) mayKeep(e *addressEntry) bool {
 	return n.takesAddresses() && e.canTake(n)
 }
 
-// movesToRequested reports whether an address is to move from its owner to the requested node.
+// movesToRequested reports whether an address must move from its owner to the requested node.
 func (b *Index) movesToRequested(e *addressEntry) bool {
 	asked := b.requestedNode(e)
 	return asked != noNode && asked != e.holder.node

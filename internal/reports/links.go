@@ -37,7 +37,7 @@ func (l Link) reaches(address netip.Addr) bool {
 }
 
 // HasNearLink reports whether the node has a link that can announce the address and that has a subnet
-// with the address. It is false for a candidate for which interfaces are named.
+// with the address. It is false for a candidate with a list of interfaces.
 func (r Report) HasNearLink(c *ownership.Candidate, address netip.Addr) bool {
 	return len(c.Interfaces) == 0 && slices.ContainsFunc(r.Links, func(l Link) bool {
 		return slices.Contains(l.Families, lb.FamilyOf(address)) && l.reaches(address)
@@ -46,8 +46,8 @@ func (r Report) HasNearLink(c *ownership.Candidate, address netip.Addr) bool {
 
 // WhyUnable returns why no link of the node can announce an address, as the part of a sentence that
 // follows the node's name. The result is empty if a link can announce the address, or if not all links
-// are known (LinksBounded). speaker/layer2 chooses links by the same rules. near: HasNearLink is true for
-// some candidate of the address.
+// are known (LinksBounded). speaker/layer2 chooses links by the same rules. near means that HasNearLink
+// is true for at least one candidate of the address.
 func (r Report) WhyUnable(c *ownership.Candidate, address netip.Addr, near bool) string {
 	if r.LinksBounded {
 		return ""

@@ -16,19 +16,21 @@ type SpeakerGroup struct {
 	Size int
 }
 
-// PartitionedNodes returns the nodes whose speakers are in a minority and are cut off from a larger group
-// of running speakers. The value is the larger group. A group counts for a speaker only if the speaker
-// and a member of the group report that they miss each other: a member that died does not do so, since
-// its last report does not name speakers from which it still received. If a group counts, its size is the
-// number of all members that the speaker misses. This includes members that do not report the speaker as
-// missing. They receive from a running member, so they run as well, and their reports may be old because
-// their nodes do not reach the API server. Of two groups of the same size, the group with the first name
-// counts as the larger one, so that the result never has speakers of the largest group.
+// PartitionedNodes returns the nodes whose speakers are in a minority and are cut off from a larger
+// group of running speakers. The value is the larger group.
 //
-// Stale reports do not count, and reports of isolated speakers do not count. The process of an unready
-// speaker may stand still: the speaker then announces nothing, and its report is out of date. Such a
-// speaker is in no group, and every group that it is cut off from counts as the larger one, since other
-// speakers announce its addresses meanwhile. When the process goes on, the speaker reads this result
+// A speaker misses another one if its Report.Missing contains the node of the other one. A speaker is
+// cut off from a group only if it misses a member that misses it too. A member that died before does
+// not: its last report does not name the speaker, from which it still received. The size of the group is
+// then the number of all members that the speaker misses. This includes members that do not miss the
+// speaker. They receive from a running member, so they run as well, and their reports may be old because
+// their nodes do not reach the API server. Of two groups of the same size, the one with the first
+// node by name counts as larger, so that the result never has speakers of the largest group.
+//
+// PartitionedNodes ignores stale reports and reports of isolated speakers. The process of an unready
+// speaker (Report.Unready) may hang: the speaker then announces nothing, and its report is out of date.
+// Such a speaker is in no group, and every group from which it is cut off counts as larger, since other
+// speakers announce its addresses meanwhile. When the process continues, the speaker reads this result
 // before it has a majority again.
 func PartitionedNodes(all map[lb.NodeName]Report, stale map[lb.NodeName]Staleness) map[lb.NodeName]SpeakerGroup {
 	p, minority := partition{missing: missedNodes(all), lists: map[lb.NodeName]lb.NodeName{}}, false
@@ -70,7 +72,7 @@ func PartitionedNodes(all map[lb.NodeName]Report, stale map[lb.NodeName]Stalenes
 type partition struct {
 	nodes   []*Report // by name
 	missing map[lb.NodeName]map[lb.NodeName]bool
-	lists   map[lb.NodeName]lb.NodeName // by node with a full list: the first node that has the same list
+	lists   map[lb.NodeName]lb.NodeName // by node with a full list of missing nodes: the first node that has the same list
 }
 
 // compareLists finds which speakers with a full list of missing nodes have the same list.
@@ -117,15 +119,15 @@ func (p *partition) groups() (groups [][]*Report) {
 	return groups
 }
 
-// areConnected reports whether neither of two speakers misses the other. A full list may leave out nodes.
-// If one of the two has a full list, they are therefore connected only if both have the same list: all
-// speakers on one side of a partition miss the same nodes.
+// areConnected reports whether neither of two speakers misses the other. A full list may leave out
+// nodes. If one of the two has a full list, they are therefore connected only if both have the same
+// list. All speakers on one side of a partition miss the same nodes.
 func (p *partition) areConnected(x, y *Report) bool {
 	return p.lists[x.Node] == p.lists[y.Node] && !p.missing[x.Node][y.Node] && !p.missing[y.Node][x.Node]
 }
 
-// speakersWithFullList returns which speakers of the group other have a full list that names a member of the group
-// own. Such a speaker may miss more members of own than the list names.
+// speakersWithFullList returns which of the speakers in other have a full list of missing nodes that
+// names one of the speakers in own. Such a speaker may miss more speakers in own than the list names.
 func (p *partition) speakersWithFullList(own, other []*Report) map[lb.NodeName]bool {
 	full := map[lb.NodeName]bool{}
 	for _, o := range other {
@@ -134,8 +136,8 @@ func (p *partition) speakersWithFullList(own, other []*Report) map[lb.NodeName]b
 	return full
 }
 
-// missedMembers returns, as a group, the members of another group that the speaker misses. The result is
-// empty if none of these members misses the speaker, or if none of them takes addresses.
+// missedMembers returns those members of another group that the speaker misses. The result is empty if
+// none of these members misses the speaker, or if none of them takes addresses.
 func (p *partition) missedMembers(r *Report, other []*Report, full map[lb.NodeName]bool) (g SpeakerGroup) {
 	takes, mutual, missing := false, false, p.missing[r.Node]
 	for _, o := range other {

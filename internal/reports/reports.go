@@ -30,7 +30,7 @@ type Report struct {
 	Missing []lb.NodeName
 	// Stopped means that the speaker has ended as intended.
 	Stopped bool
-	// MissingBounded: Missing is full, and the speaker may miss further nodes.
+	// MissingBounded: Missing has the maximum length, so further nodes may be missing.
 	MissingBounded bool
 	// MinoritySince is when the speaker came into a minority: it receives from at most half of the
 	// speakers that should be there. Zero: it is in no minority.
@@ -40,20 +40,19 @@ type Report struct {
 	Isolated bool
 	// Ended means that no speaker runs on the node, and that no speaker is about to start there.
 	Ended bool
-	// Confirmed: the kubelet of the node is a second witness if only one speaker misses this speaker. See
-	// Confirm.
+	// Confirmed: the kubelet of the node does not answer. If only one other speaker misses this speaker,
+	// that confirms that this speaker does not run. See Confirm.
 	Confirmed bool
-	// Unready: the kubelet of the node has reported for a while that the process of the speaker runs and
+	// Unready: the kubelet of the node has reported for a while that the process of the speaker runs but
 	// does not answer. See PartitionedNodes.
 	Unready bool
-	// Dead: the node is not ready, and its kubelet does not answer. One speaker that misses this speaker
-	// is then enough, whatever other speakers report. See Confirm.
+	// Dead: the node is not ready, and its kubelet does not answer. If one speaker misses this speaker,
+	// this speaker then counts as silent, whatever other speakers report. See Confirm and SilentNodes.
 	Dead bool
-	// Standby is a sentence with the reason why the node takes no address; empty: the node takes
-	// addresses.
+	// Standby is why the node takes no address, as a clause; empty: the node takes addresses.
 	Standby string
-	// Links that the node can announce on. LinksBounded: Links is full, and the node may have
-	// more.
+	// Links that the node can announce on. LinksBounded: Links has the maximum length, so the node may
+	// have more.
 	Links        []Link
 	LinksBounded bool
 }
@@ -66,16 +65,16 @@ type Session struct {
 	Established bool
 	// State of the session, as RFC 4271 names it.
 	State string
-	// LastError is the reason why the session ended last, or does not begin; it may be empty.
+	// LastError is the reason why the session last ended, or why it does not begin; it may be empty.
 	LastError string
 	// Problem is the problem of the peer on the node; zero: there is none.
 	Problem bgp.Problem
-	// Flaps is how often the session has ended since it was stable last.
+	// Flaps is how often the session has ended since it was last stable.
 	Flaps int
-	// IPv4 and IPv6: routes of the family go over the session.
+	// IPv4 and IPv6: the session carries routes of the family.
 	IPv4, IPv6 bool
-	// Retry bounds the time to the next attempt to connect; 0: no attempt has failed, or the
-	// router is the one that connects.
+	// Retry is the longest time until the next attempt to connect; 0: no attempt has failed, or only the
+	// router connects.
 	Retry time.Duration
 }
 
@@ -90,7 +89,7 @@ func SameSession(x, y Session) bool {
 	return x == y
 }
 
-// IsFlapping reports whether the session is established and ends again and again.
+// IsFlapping reports whether the session ends again and again after it was established.
 func (s Session) IsFlapping() bool { return s.Flaps >= bgp.FlappingThreshold }
 
 // WhyDown returns why the session is not established, as far as it is known.
@@ -101,7 +100,7 @@ type Route struct {
 	Prefix netip.Prefix
 	// Peers that the prefix was announced to, in order; there is at least one.
 	Peers []bgp.PeerName
-	// Since when a router has had the prefix from the node; zero: not known.
+	// Since is the time since which a router has had the prefix from the node; zero: not known.
 	Since time.Time
 }
 
@@ -118,13 +117,13 @@ type BGPPath struct {
 	Route
 }
 
-// OwnedAddress is an address that a node reports to have.
+// OwnedAddress is an address that a node reports as its own.
 type OwnedAddress struct {
 	Address netip.Addr
 	Node    lb.NodeName
 	// Interfaces on which the address is announced.
 	Interfaces []string
-	// Since when the node has the address.
+	// Since is the time since which the node has had the address.
 	Since time.Time
 	// Epoch of the ownership: it grows with every change of the owner.
 	Epoch int64
@@ -134,21 +133,21 @@ type OwnedAddress struct {
 // Service.
 type ForeignHost struct {
 	Address netip.Addr
-	// Node and Interface that received from the host.
+	// Node and Interface that received messages from the host.
 	Node      lb.NodeName
 	Interface string
 	// MAC of the host.
 	MAC string
-	// HostNode is the node whose kernel the host is; empty: the host is no node.
+	// HostNode is the node whose kernel uses the address; empty: the host is not a node.
 	HostNode lb.NodeName
-	// InUse means that the node announces the address all the same.
+	// InUse means that the node announces the address nevertheless.
 	InUse bool
-	// Since when messages of the host arrive.
+	// Since is when the first message of the host arrived.
 	Since time.Time
 }
 
-// Describe returns a part of a sentence that names the host and the node that reports it. last: the host
-// is not reported any more.
+// Describe returns a part of a sentence that names the host and the node that reports it. last means
+// that the host is no longer reported.
 func (f ForeignHost) Describe(last bool) string {
 	when := "reported"
 	if last {
@@ -171,8 +170,9 @@ func (f ForeignHost) Remedy() string {
 	return fmt.Sprintf("if another load balancer, such as MetalLB, announces the address from there, turn that off; otherwise remove the address from the interfaces of the node %q, or exclude the address in the pool (if kube-proxy has added the address to an interface, set ipvs.strictARP of kube-proxy)", f.HostNode)
 }
 
-// OwnerOf returns the owner of an address, given all claims to it: the claim with the highest epoch, of
-// equal epochs the latest claim, of equally late claims the one of the first node by name.
+// OwnerOf returns the owner of an address, given all claims to it: the claim with the highest epoch. If
+// several claims have that epoch, it returns the latest of them, and if several are equally late, the
+// claim of the first node by name.
 func OwnerOf(claims []OwnedAddress) (OwnedAddress, bool) {
 	if len(claims) == 0 {
 		return OwnedAddress{}, false
@@ -183,9 +183,9 @@ func OwnerOf(claims []OwnedAddress) (OwnedAddress, bool) {
 }
 
 // HostOf returns the foreign host that uses an address, given all reports about the address. If the
-// address has an owner, a report that another node made before the owner had the address does not count:
-// if the host were still there, the owner would report it too. Of the reports that count, the owner's
-// comes first, then the latest one.
+// address has an owner, HostOf ignores reports that other nodes made before the owner had the address.
+// If the host were still there, the owner would report it too. HostOf prefers the report of the owner,
+// then the latest report.
 func HostOf(reported []ForeignHost, owner OwnedAddress, owned bool) (ForeignHost, bool) {
 	var valid []ForeignHost
 	for _, f := range reported {
@@ -207,7 +207,7 @@ func HostOf(reported []ForeignHost, owner OwnedAddress, owned bool) (ForeignHost
 	}), true
 }
 
-// MergedReports has the owner and the foreign host of each address, as all reports together show them.
+// MergedReports has the owner and the foreign host of each address, derived from all reports.
 type MergedReports struct {
 	Owners map[netip.Addr]OwnedAddress
 	Hosts  map[netip.Addr]ForeignHost

@@ -8,17 +8,18 @@ import (
 )
 
 // SilentNodes returns the nodes whose speakers died without reporting that they end, so that their last
-// reports are out of date. A speaker is silent if all other running speakers miss it. Two speakers that
-// miss each other do not count against each other, since the network between them may be cut. At least
-// one other speaker must count.
+// reports are out of date. A speaker misses another one if its Report.Missing contains the node of the
+// other one. A speaker is silent if all other running speakers miss it, and at least one does. If two
+// speakers miss each other, SilentNodes does not use the report of either about the other, since the
+// network between them may be cut.
 //
 // A speaker whose report is Ended is silent as well.
 //
-// A report can be wrong or forged, so two witnesses are required: two speakers that miss the silent
-// speaker, or one speaker if the report of the silent speaker is Confirmed. A speaker against which there
-// are two witnesses need not miss the silent speaker. If the report is Dead, one speaker that misses the
-// silent speaker is enough: a report to the contrary may be forged, or may be old because its speaker
-// cannot write.
+// A report can be wrong or forged, so two witnesses are required. These are two speakers that miss the
+// silent speaker, or one speaker if the report of the silent speaker is Confirmed. Speakers that are
+// themselves missed by such witnesses are ignored. If the report is Dead, one speaker that misses the
+// silent speaker is enough. A report of another speaker that still receives from the silent one may then
+// be forged, or may be old because that speaker cannot write.
 func SilentNodes(all map[lb.NodeName]Report) map[lb.NodeName]bool {
 	missing, silent := missedNodes(all), map[lb.NodeName]bool{}
 	for node, r := range all {
@@ -35,7 +36,7 @@ func SilentNodes(all map[lb.NodeName]Report) map[lb.NodeName]bool {
 	}
 }
 
-// moreSilentNodes returns further silent nodes, if the nodes in known are silent.
+// moreSilentNodes returns the nodes that are silent in addition to the nodes in known.
 func moreSilentNodes(all map[lb.NodeName]Report, missing map[lb.NodeName]map[lb.NodeName]bool, known map[lb.NodeName]bool) map[lb.NodeName]bool {
 	running, suspected, full := map[lb.NodeName]bool{}, map[lb.NodeName]bool{}, false
 	for node, r := range all {
@@ -52,8 +53,8 @@ func moreSilentNodes(all map[lb.NodeName]Report, missing map[lb.NodeName]map[lb.
 		}
 		agree, witnesses := 0, 0
 		for witness, w := range all {
-			// If so many speakers died that lists are full, a speaker whose list is not full may be dead
-			// too, and the full lists may leave it out.
+			// If lists of missing nodes are full, a speaker whose list is not full may be dead too: the
+			// full lists may leave it out.
 			if witness == node || !running[witness] || suspected[witness] || full && !w.MissingBounded {
 				continue
 			}
@@ -82,10 +83,10 @@ func countMissing(missing map[lb.NodeName]map[lb.NodeName]bool, running map[lb.N
 	return count
 }
 
-// NodesToConfirm returns the nodes whose kubelets are to be asked for Confirm: nodes that only one
-// speaker misses, and nodes that are not ready (down) and that any speaker misses. Nodes that are silent
-// already (SilentNodes) are left out. The value is a witness: the node of a running speaker that misses
-// the node in the key. The kubelet of the witness is asked as well.
+// NodesToConfirm returns the nodes whose kubelets the caller has to ask before it calls Confirm. These
+// are nodes that only one speaker misses, and nodes that are not ready (down) and that any speaker
+// misses. It leaves out nodes that are silent already (SilentNodes). The value is a witness: the node of
+// a running speaker that misses the node in the key. The caller also asks the kubelet of the witness.
 func NodesToConfirm(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[lb.NodeName]lb.NodeName {
 	silent, missing, running := SilentNodes(all), missedNodes(all), map[lb.NodeName]bool{}
 	for node, r := range all {
@@ -114,10 +115,10 @@ func isBetterWitness(node, other lb.NodeName, down func(lb.NodeName) bool) bool 
 	return node < other
 }
 
-// Confirm returns the reports, with Confirmed set for each node in doubts whose kubelet does not answer
-// while the kubelet of the witness answers. If neither kubelet answers, the caller may be unable to reach
-// any kubelet. Dead is set as well if the node is not ready (down). answers has an entry for each kubelet
-// that was asked.
+// Confirm returns the reports, with Confirmed set for each node in doubts (see NodesToConfirm) whose
+// kubelet does not answer while the kubelet of the witness answers. If neither kubelet answers, the
+// caller may be unable to reach any kubelet. Dead is set as well if the node is not ready (down).
+// answers has an entry for each kubelet that was asked.
 func Confirm(all map[lb.NodeName]Report, doubts map[lb.NodeName]lb.NodeName, answers map[lb.NodeName]bool, down func(lb.NodeName) bool) map[lb.NodeName]Report {
 	confirmed := maps.Clone(all)
 	for node, witness := range doubts {
@@ -185,9 +186,9 @@ func StaleReports(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[l
 	return stale
 }
 
-// NodesWithoutSpeaker returns the nodes whose speakers were stopped and that no running speaker misses. On such a
-// node no speaker should run any more, or the next speaker is about to start. Without a running speaker
-// the result is nil, since nothing is known.
+// NodesWithoutSpeaker returns the nodes whose speakers were stopped and that no running speaker misses.
+// Either no speaker should run any more on such a node, or the next speaker is about to start. Without a
+// running speaker the result is nil, since no report shows which speakers are missed.
 func NodesWithoutSpeaker(all map[lb.NodeName]Report) map[lb.NodeName]bool {
 	missed, left, running := map[lb.NodeName]bool{}, map[lb.NodeName]bool{}, 0
 	for _, list := range missedNodes(all) {

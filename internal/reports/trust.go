@@ -8,11 +8,11 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// maxEpoch bounds the epochs that count. An epoch grows by one with each change of the owner, so no true
-// epoch gets that high. A false epoch would outrank every true one for ever.
+// maxEpoch is the highest epoch that is plausible. An epoch grows by one with each change of the owner,
+// so no true epoch gets that high. A false epoch would take precedence over every true one for ever.
 const maxEpoch = 1 << 40
 
-// TrustRules limits which parts of reports count: a speaker can be wrong, or its node compromised.
+// TrustRules decides which parts of reports to use: a speaker can be wrong, or its node compromised.
 type TrustRules struct {
 	// Now is the present time of the caller.
 	Now time.Time
@@ -26,9 +26,9 @@ type TrustRules struct {
 	Claimed func(netip.Addr) bool
 }
 
-// TrustedParts returns the parts of the reports that count. It leaves out the reports of nodes that do
-// not exist, parts that are not plausible, and parts about addresses that the node may not announce. The
-// given reports are not changed.
+// TrustedParts returns the parts of the reports that can be trusted. It leaves out the reports of nodes
+// that do not exist, parts that are not plausible, and parts about addresses that the node must not
+// announce. The given reports are not changed.
 func (t TrustRules) TrustedParts(list []Report) []Report {
 	var trusted []Report
 	for _, r := range list {
@@ -43,8 +43,9 @@ func (t TrustRules) TrustedParts(list []Report) []Report {
 	return trusted
 }
 
-// PlausibleParts returns the report as far as it can be true: times after now become now, and
-// addresses with an epoch out of bounds are left out. The lists of addresses are copies.
+// PlausibleParts returns the report without parts that cannot be true: it replaces times after now by
+// now, and leaves out addresses with an epoch below 0 or above maxEpoch. The lists of addresses are
+// copies.
 func (r Report) PlausibleParts(now time.Time) Report {
 	r.Owned = slices.DeleteFunc(slices.Clone(r.Owned), func(o OwnedAddress) bool { return o.Epoch < 0 || o.Epoch > maxEpoch })
 	for i := range r.Owned {

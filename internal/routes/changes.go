@@ -23,7 +23,7 @@ type prefixEntry struct {
 	dirty    bool
 }
 
-// groupMember is a group, with the number of addresses in the prefix that it announces.
+// groupMember is a group that announces the prefix, with the number of addresses for which it does so.
 type groupMember struct {
 	group *advertisementGroup
 	count int
@@ -52,7 +52,7 @@ func (p *Planner) addCount(prefix netip.Prefix, g *advertisementGroup, n int) {
 	}
 }
 
-// unionGroup returns the group of the advertisements of all members.
+// unionGroup returns the group with the advertisements of all members.
 func (p *preparedConfig) unionGroup(members []groupMember) *advertisementGroup {
 	switch len(members) {
 	case 0:
@@ -68,8 +68,8 @@ func (p *preparedConfig) unionGroup(members []groupMember) *advertisementGroup {
 	return p.groupOf(slices.Compact(ads))
 }
 
-// markDirty marks a prefix dirty, since its routes may have changed. It also records whether the prefix has
-// conflicts.
+// markDirty makes Changes compare the routes of a prefix, since they may have changed. It also records
+// whether the prefix has conflicts.
 func (p *Planner) markDirty(prefix netip.Prefix, e *prefixEntry) {
 	if e.now != nil && len(e.now.conflicts) > 0 {
 		p.disputed[prefix] = struct{}{}
@@ -82,8 +82,8 @@ func (p *Planner) markDirty(prefix netip.Prefix, e *prefixEntry) {
 	}
 }
 
-// Changes returns the changes since the last call, for the peers that have any. A peer that was not in
-// the configuration at the last call gets all its routes. A peer that is not in the configuration any
+// Changes returns the changes since the last call, for each peer that has changes. A peer that was not
+// in the configuration at the last call gets all its routes. A peer that is not in the configuration any
 // more is left out.
 func (p *Planner) Changes() map[bgp.PeerName]Change {
 	changes := map[bgp.PeerName]Change{}

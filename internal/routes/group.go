@@ -15,7 +15,7 @@ type advertisementGroup struct {
 	ads []int
 	// routes has the attributes of the route for each peer. A peer that gets no route is missing.
 	routes map[bgp.PeerName]*Attributes
-	// conflicts are without the prefix, which differs between the uses of the group.
+	// conflicts have no Prefix, since several prefixes use the group.
 	conflicts []Conflict
 }
 
@@ -49,8 +49,8 @@ func (p *preparedConfig) groupOf(ads []int) *advertisementGroup {
 	return g
 }
 
-// mergeAttributes returns the combined attributes of advertisements: all communities, the highest LOCAL_PREF,
-// the lowest MED, and the longest AS_PATH. Numbers that are not set do not count.
+// mergeAttributes returns the combined attributes of advertisements: all communities, the highest
+// LOCAL_PREF, the lowest MED, and the longest AS_PATH. It ignores numbers that are not set.
 func mergeAttributes(ads []*Advertisement) Attributes {
 	var m Attributes
 	for _, ad := range ads {

@@ -32,7 +32,7 @@ type preparedConfig struct {
 	outcomes   map[string]*addressRoutes
 	groups     map[string]*advertisementGroup
 	attributes map[string]*Attributes // see intern
-	before     map[string]*Attributes // attributes of the configuration before this one: equal attributes stay the same pointer
+	before     map[string]*Attributes // attributes of the previous configuration, for intern: equal attributes keep their pointer
 }
 
 // addressRoutes are the routes of an address: one for each prefix length that the advertisements define.
@@ -135,8 +135,8 @@ func (p *preparedConfig) routesOf(pool lb.PoolName, address netip.Addr, ads []in
 }
 
 // prefixLength returns the prefix length of the route that an advertisement announces for an address. An
-// aggregate may contain addresses that the pool does not list, or excludes, and would draw the traffic
-// of other hosts: the address then gets a route of its own.
+// aggregate with addresses that the pool excludes or does not list would attract the traffic of other
+// hosts. In that case the address gets a route of its own.
 func (p *preparedConfig) prefixLength(ad int, pool lb.PoolName, address netip.Addr) int {
 	prefix, _ := address.Prefix(p.ads[ad].prefixLength(lb.FamilyOf(address))) // never fails: the length is valid for the family
 	if prefix.IsSingleIP() {

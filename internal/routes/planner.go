@@ -15,7 +15,7 @@ type Config struct {
 	Node eligibility.Node
 	// Nodes of the cluster. Their own addresses are announced for no Service.
 	Nodes []eligibility.Node
-	// Others are the nodes that can announce in place of this node. They count only if this node is
+	// Others are the nodes that can announce in place of this node. They matter only if this node is
 	// excluded and keeps announcing addresses that no other node may announce.
 	Others []eligibility.Node
 	// Advertisements of the cluster, including those that do not select this node.
@@ -62,15 +62,16 @@ func (p *Planner) SetConfig(c Config) {
 	}
 }
 
-// Remember admits addresses that could be announced before the process started. After Settle, it has an
-// effect only for addresses that Services held at that time.
+// Remember admits addresses that could be announced before the process started, even if they would be
+// refused now. After Settle, this applies only to addresses with a claim that named a Service before
+// Settle.
 func (p *Planner) Remember(addresses []netip.Addr) { p.holdings.RestoreAdmitted(addresses) }
 
-// Settle ends the effect of Remember for addresses that no Service holds. Call it when all claims and
-// pools have been set.
+// Settle ends the effect of Remember for all other addresses. Call it when all claims and pools have
+// been set.
 func (p *Planner) Settle() { p.holdings.EndRestore() }
 
-// RefusedAddresses returns how many addresses are held by Services and may not be announced. first has
+// RefusedAddresses returns how many addresses are held by Services but must not be announced. first has
 // the first of these addresses, at most as many as limit.
 func (p *Planner) RefusedAddresses(limit int) (count int, first []eligibility.Refusal) {
 	return p.holdings.RefusedAddresses(limit)
@@ -97,8 +98,8 @@ func (p *Planner) SetClaim(address netip.Addr, c *eligibility.Claim) {
 // update recomputes what is announced for an address.
 func (p *Planner) update(address netip.Addr) { p.recompute(address, p.outcomes[address] != nil) }
 
-// recompute recomputes what is announced for an address. announced: the address has been announced
-// before.
+// recompute recomputes what is announced for an address. announced means that the address has been
+// announced before.
 func (p *Planner) recompute(address netip.Addr, announced bool) {
 	before, is := p.outcomes[address], p.decideRoutes(address, announced)
 	if before == is {

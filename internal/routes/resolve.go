@@ -16,7 +16,8 @@ type View struct {
 	Nodes          []eligibility.Node
 	Services       []eligibility.Service
 	Addresses      []eligibility.Address
-	// Peers that each node has; nil: the peers are not known, and each node counts as having all peers.
+	// Peers that each node has. If Peers is nil, they are not known, and each node is assumed to have
+	// all peers.
 	Peers map[lb.NodeName][]bgp.PeerName
 }
 
@@ -49,8 +50,9 @@ func Resolve(in View) []Result {
 	input := eligibility.Input{Kind: eligibility.KindBGP, Pools: in.Pools, Nodes: in.Nodes, Services: in.Services, Addresses: in.Addresses}
 	for i := range in.Advertisements {
 		ad := eligibility.Advertisement{Scope: in.Advertisements[i].Scope}
-		// Peers are passed as interfaces: package eligibility handles both alike. An empty list
-		// means all, and the lists of several advertisements of an address are united.
+		// Peers are passed in the field Interfaces, since package eligibility handles both in the same
+		// way. An empty list means all, and the lists of several advertisements of an address are
+		// united.
 		for _, peer := range in.Advertisements[i].Peers {
 			ad.Interfaces = append(ad.Interfaces, string(peer))
 		}

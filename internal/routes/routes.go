@@ -15,7 +15,7 @@ import (
 // 16.
 type Community uint32
 
-// GracefulShutdown is the community by which routers prefer any other path (RFC 8326).
+// GracefulShutdown marks routes to which routers prefer any other route (RFC 8326).
 const GracefulShutdown Community = 0xFFFF0000
 
 // LargeCommunity is a large community (RFC 8092).

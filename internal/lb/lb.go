@@ -1,6 +1,5 @@
-// Package lb has the types that all packages share which decide about addresses
-// of load balancers: names, address families, ranges and terms of sharing. It
-// uses no Kubernetes types, sockets, clock or logger.
+// Package lb has the types that several packages use to decide about addresses of load balancers: names,
+// address families, ranges and terms of sharing. It uses no Kubernetes types, sockets, clock or logger.
 package lb
 
 import (
@@ -17,8 +16,8 @@ type ServiceKey struct {
 func (k ServiceKey) String() string { return k.Namespace + "/" + k.Name }
 
 // DescribeTo returns the words for the Service in a message to users of a namespace. They contain the
-// name of the Service only if the Service is in that namespace: users of other namespaces must not
-// learn its name.
+// name of the Service only if the Service is in that namespace. Users of other namespaces must not learn
+// its name.
 func (k ServiceKey) DescribeTo(namespace string) string {
 	if k.Namespace != namespace {
 		return "a Service of another namespace"

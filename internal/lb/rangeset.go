@@ -73,7 +73,7 @@ func Subtract(ranges, minus []Range) []Range {
 	return rest
 }
 
-// firstNotBefore returns the index of the first range that does not end before r starts.
+// firstNotBefore returns the index of the first range that ends in r or after it.
 func firstNotBefore(ranges []Range, r Range) int {
 	return sort.Search(len(ranges), func(i int) bool { return !ranges[i].Last.Less(r.First) })
 }

@@ -1,6 +1,6 @@
-// Package preflight decides whether a version of lbstack can work in a cluster, from facts about the cluster
-// before anything in it is changed. It reads nothing itself. The operator calls it, and kubectl lbstack
-// doctor for the version of Kubernetes and the schemas.
+// Package preflight decides whether a version of lbstack can work in a cluster. Its callers collect the
+// facts about the cluster, and change nothing in the cluster before the decision. The operator calls
+// this package. So does kubectl lbstack doctor, for the version of Kubernetes and the schemas.
 package preflight
 
 import (
@@ -42,7 +42,7 @@ type Facts struct {
 	Version string
 	// AllowedDowngrade is the version that an administrator permits although a newer version ran.
 	AllowedDowngrade string
-	// Permit is the key of the annotation that has AllowedDowngrade.
+	// Permit is the key of the annotation whose value is AllowedDowngrade.
 	Permit string
 }
 
@@ -51,8 +51,8 @@ type Facts struct {
 // the API version v1.
 const OldestKubernetesMinor = 31
 
-// Check returns the first check that fails, and a sentence with what to do. The checks are in the order in
-// which an administrator can solve their problems.
+// Check returns the first problem, and a sentence with what to do. The checks are in the order in which
+// an administrator can solve their problems.
 func Check(f Facts) (Problem, string) {
 	if f.Kubernetes > 0 && f.Kubernetes < OldestKubernetesMinor {
 		return OldKubernetes, fmt.Sprintf("the API server runs Kubernetes %s: lbstack needs 1.%d or newer, and changes nothing in this cluster: upgrade Kubernetes", f.KubernetesVersion, OldestKubernetesMinor)
@@ -72,8 +72,8 @@ func Check(f Facts) (Problem, string) {
 	return None, ""
 }
 
-// NewerVersion returns the newest of the versions that ran if it is newer than version; empty: none is newer.
-// Versions that are no releases are not compared.
+// NewerVersion returns the newest of the versions in ran that are newer than version; empty: there is
+// none. It ignores versions that are not releases.
 func NewerVersion(ran []string, version string) (newest string) {
 	for _, other := range ran {
 		if isOlder(version, other) && (newest == "" || isOlder(newest, other)) {
@@ -83,8 +83,8 @@ func NewerVersion(ran []string, version string) (newest string) {
 	return newest
 }
 
-// isOlder reports whether a version precedes another one. A version that is no release, such as that of a
-// development build, precedes none.
+// isOlder reports whether a version precedes another one. A version that is not a release, such as that
+// of a development build, does not precede any version.
 func isOlder(version, other string) bool {
 	a, err1 := parseRelease(version)
 	b, err2 := parseRelease(other)

@@ -31,8 +31,8 @@ func (s *Schema) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*plain)(s))
 }
 
-// MissingFields lists the fields that need has and s lacks, in order, each with its path from the root. It does not
-// list the fields below a missing field.
+// MissingFields lists the fields of need that s does not have, in order, each with its path from the
+// root. It does not list the fields below a missing field.
 func (s *Schema) MissingFields(need *Schema) (paths []string) { return s.missingFieldsBelow("", need) }
 
 func (s *Schema) missingFieldsBelow(path string, need *Schema) (paths []string) {

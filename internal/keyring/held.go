@@ -9,11 +9,12 @@ import (
 // enough for the kubelets of all nodes to update their folders.
 const RetentionTime = 10 * time.Minute
 
-// AcceptedKeys has the keys that a running speaker accepts: the keys of its folder and, for the time
-// RetentionTime after the Secret was replaced, the former keys of the folder. A Secret counts as replaced
-// when the folder has none of the former keys any more. The former keys let speakers with a new key reach
-// speakers whose kubelets have not updated their folders yet. Each former key expires at its own time: a
-// kubelet can be two Secrets behind. The zero value has no keys. One goroutine at a time may use it.
+// AcceptedKeys has the keys that a running speaker accepts. These are the keys of its folder and, for
+// the time RetentionTime after the Secret was replaced, the former keys of the folder. A Secret counts
+// as replaced when the folder has none of the former keys any more. The former keys let speakers with a
+// new key reach speakers whose kubelets have not updated their folders yet. Each former key expires at
+// its own time: a kubelet can be two Secrets behind. The zero value has no keys. One goroutine at a time
+// may use it.
 type AcceptedKeys struct {
 	folder []Entry
 	former []retainedKey // the newest first

@@ -1,7 +1,7 @@
-// Package keyring parses the keys that encrypt the messages between speakers: the entries of the Secret
-// that the operator writes and that the kubelet mounts as a folder into each speaker. It opens no file.
-// The operator and the speakers call it. It also decides when keys are added and removed (PlanRotation), and
-// how long a speaker accepts a removed key (AcceptedKeys).
+// Package keyring parses the keys that encrypt the messages between speakers. The keys are the entries
+// of a Secret that the operator writes and that the kubelet mounts as a folder into each speaker. The
+// package opens no file. The operator and the speakers call it. It also decides when keys are added and
+// removed (PlanRotation), and how long a speaker accepts a removed key (AcceptedKeys).
 //
 // An entry has the name key-N, where N is a decimal number from 1 on, and 32 bytes. The entry with the
 // highest number is the newest key.

@@ -18,8 +18,8 @@ const (
 	// ExpectedDelay is the longest time until speakers report a new key, if nothing is wrong: a kubelet
 	// updates the folder within about two minutes.
 	ExpectedDelay = 5 * time.Minute
-	// MaxOverlap is how long the older key stays for speakers that do not report the newer key, for
-	// example on nodes that are down or whose kubelet does not reach the API server.
+	// MaxOverlap is how long the older key stays for speakers that do not report the newer key. Such
+	// speakers can be on nodes that are down, or whose kubelet does not reach the API server.
 	MaxOverlap = time.Hour
 )
 
@@ -49,26 +49,26 @@ type SpeakerKeys struct {
 type RotationPlan struct {
 	// Keys of the Secret, the newest first: one, or more during a rotation.
 	Keys []Entry
-	// Since and Done are to be stored together with the keys.
+	// The caller must store Since and Done together with the keys.
 	Since time.Time
 	Done  string
-	// Waiting are the nodes whose speakers do not accept the newest key, in order. Outside of a rotation,
-	// speakers that are down and speakers that have not reported their keys do not count.
+	// Waiting are the nodes whose speakers do not accept the newest key, in order. Outside of a
+	// rotation, it leaves out speakers that are down and speakers that have not reported their keys.
 	Waiting []lb.NodeName
 	// Late means that the rotation has waited for these speakers for longer than ExpectedDelay.
 	Late bool
 	// Until is when the older keys are removed even if speakers do not accept the newest key; zero: there
 	// are no older keys.
 	Until time.Time
-	// Again is how long to wait before PlanRotation is called again although nothing has changed; 0: it need
-	// not be.
+	// Again is how long to wait before PlanRotation is called again although nothing has changed; 0: no
+	// further call is needed.
 	Again time.Duration
 }
 
-// PlanRotation returns the keys that the Secret should have. fresh makes a random key, and is called at most
-// once. Invariants: The Secret has a key. Its newest valid key stays. Older valid keys stay until every
-// speaker accepts the newest key, at least MinOverlap and at most MaxOverlap after it was added. A key is
-// added only if there is none, or if a rotation is requested and none is under way.
+// PlanRotation returns the keys that the Secret should have. fresh makes a random key, and is called at
+// most once. Invariants: The Secret has a key. Its newest valid key stays. Older valid keys stay until
+// every speaker accepts the newest key, at least MinOverlap and at most MaxOverlap after it was added. A
+// key is added only if the Secret has none, or if a rotation is requested and no rotation is under way.
 func PlanRotation(s RotationState, fresh func() [KeySize]byte) RotationPlan {
 	keys, _ := Parse(s.Files)
 	p := RotationPlan{Keys: keys, Since: s.Since, Done: s.Done}

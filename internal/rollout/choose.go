@@ -19,7 +19,8 @@ func (d *decision) startSteps() {
 		if d.isBusy() || d.isProven() {
 			return
 		}
-		// A working speaker is better evidence. If none can be replaced, replacing a broken one costs nothing.
+		// The replacement of a working speaker shows more about the revision. If none can be replaced,
+		// the replacement of a broken one does no harm.
 		_ = slices.ContainsFunc(working, d.startStep) || slices.ContainsFunc(broken, d.startStep)
 		return
 	}
@@ -31,8 +32,8 @@ func (d *decision) startSteps() {
 	}
 }
 
-// startStep begins a step on a node, unless too many nodes are unavailable or the speaker must stay for
-// now.
+// startStep begins a step on a node, and reports whether it did. It begins no step if too many nodes are
+// unavailable, or if the speaker must not be replaced yet.
 func (d *decision) startStep(name lb.NodeName) bool {
 	node, steps := d.Nodes[name], d.next.Steps
 	broken := !node.isWorking()
@@ -44,7 +45,7 @@ func (d *decision) startStep(name lb.NodeName) bool {
 	case d.awaitsReport(node):
 		return false
 	case !broken && slices.ContainsFunc(steps, func(s Step) bool { return s.CoveredBy == name && !d.isLate(s) }):
-		return false // the speaker on this node is to report whether the speaker of that step announces
+		return false // the speaker on this node must first report whether the speaker of that step announces
 	case !broken || d.next.Phase != PhaseInstalling:
 		if d.countUnderWay(steps) >= d.maxUnavailable() {
 			return false
@@ -63,8 +64,9 @@ func (d *decision) startStep(name lb.NodeName) bool {
 	return true
 }
 
-// recordEdit records that the spec has changed. The last edit may be from another process, whose clock is
-// ahead: a time in the future becomes now, so that no step waits longer than after an edit.
+// recordEdit records that the spec has changed. The time of the last edit may come from another process,
+// whose clock is ahead. recordEdit replaces a time in the future by now, so that no step waits longer
+// than after an edit that happens now.
 func (d *decision) recordEdit() {
 	e := &d.next.Edits
 	if e.Last.After(d.now) {
@@ -84,22 +86,22 @@ func (d *decision) recordEdit() {
 	}
 }
 
-// recordUnapplied moves the last edit to now while not all objects of the edit are applied: speakers follow
-// an edit only after that. An object that the API server refuses for good delays steps no longer than a
-// series of edits does. If the last edit is from before SeenSince, it is not known how long the object has
-// been refused, and the series begins again.
+// recordUnapplied sets the time of the last edit to now while not all objects of the edit are applied,
+// since speakers follow an edit only after that. If the API server always refuses an object, steps are
+// delayed no longer than by a series of edits. If the last edit was before SeenSince, it is not known
+// how long the object has been refused, and a new series begins.
 func (d *decision) recordUnapplied(e *Edits) {
 	switch {
 	case e.Last.Before(d.SeenSince):
 		e.First, e.Last = d.now, d.now
 	case d.now.Before(e.First.Add(maxEditDelay)) && !d.now.Before(e.Last.Add(reportDelay/2)):
-		e.Last = d.now // not in each pass: all speakers watch the status
+		e.Last = d.now // not in each pass, since all speakers watch the status
 	}
 }
 
-// editWaitEnd returns until when steps wait for reports that follow the last edit of the spec. A series of
-// edits delays steps by at most maxEditDelay. A step that begins then is not compared with what the node
-// announced before, see isEdited.
+// editWaitEnd returns the time until which steps wait for reports that were made after the last edit of
+// the spec. A series of edits delays steps by at most maxEditDelay. If a step begins before the series
+// ends, its node is not compared with what it announced before, see isEdited.
 func (d *decision) editWaitEnd() time.Time {
 	e := d.next.Edits
 	if last := e.First.Add(maxEditDelay); last.Before(e.Last.Add(reportDelay)) {
@@ -108,26 +110,30 @@ func (d *decision) editWaitEnd() time.Time {
 	return e.Last.Add(reportDelay)
 }
 
-// awaitsReport reports whether the replacement of a speaker must wait for a new report of what it announces:
-// the spec has just changed, and may have removed the node from an advertisement. A canary that announces
-// nothing also waits if another speaker announces addresses, since the replacement would prove nothing. While
-// a Service is not announced, no step waits: the change may be the correction.
+// awaitsReport reports whether the replacement of a speaker must wait for a new report of what it
+// announces. It must if the spec has just changed, since the change may have removed the node from an
+// advertisement. A canary that announces nothing also waits if another speaker announces addresses,
+// since the replacement would prove nothing. While a Service is not announced, no step waits: the change
+// may be the correction.
 func (d *decision) awaitsReport(node Node) bool {
 	shows := node.Report.countAddresses() > 0 || d.next.Phase == PhaseCanary && d.announces
 	return shows && d.next.canFail() && len(d.Outages) == 0 && d.now.Before(d.editWaitEnd())
 }
 
-// isAnyAnnouncing reports whether any speaker announces an address in any way.
+// isAnyAnnouncing reports whether any speaker announces an address, on the local network or to routers.
 func (d *decision) isAnyAnnouncing() bool {
 	return slices.ContainsFunc(d.order, func(name lb.NodeName) bool { return d.isUp(name) && d.Nodes[name].Report.countAddresses() > 0 })
 }
 
-// splitCandidates returns the nodes to change whose speaker works (working), and those whose speaker does not
-// work (broken), in the order in which they are changed. Nodes that announce the fewest addresses come first;
-// in a rollback they come last, since a failed revision does the most harm on the other nodes. The canary is
-// a node that announces addresses, if there is one: only such a node shows whether the revision announces. If
-// a Service is not announced, or a node has another revision than the good one, the new revision may be a
-// correction: it is then tried where the fewest addresses depend on it.
+// splitCandidates returns the candidates whose speaker works (working), and those whose speaker does not
+// work (broken), in the order in which they are changed. Nodes that announce the fewest addresses come
+// first. In a rollback they come last, since a failed revision does more harm on nodes with more
+// addresses.
+//
+// The canary is a node that announces addresses, if there is one: only such a node shows whether the
+// speakers of the revision announce. But if a Service is not announced, or a node does not have the good
+// revision, the new revision may be a correction. It is then tried on the node that announces the fewest
+// addresses.
 func (d *decision) splitCandidates() (working, broken []lb.NodeName) {
 	for _, name := range d.candidates() {
 		pod := d.Nodes[name].Pod
@@ -155,7 +161,8 @@ func (d *decision) splitCandidates() (working, broken []lb.NodeName) {
 	return working, broken
 }
 
-// countAddresses returns how many addresses a speaker announces in any way; without a report it is 0.
+// countAddresses returns how many addresses a speaker announces on the local network and to routers;
+// without a report it is 0.
 func (r *Report) countAddresses() int {
 	if r == nil {
 		return 0
@@ -175,7 +182,7 @@ func (r *Report) evidenceRank() int {
 	return 2
 }
 
-// candidates returns the nodes that are up, do not have the target, and have no step.
+// candidates returns the nodes that are up, have a pod that is not of the target, and have no step.
 func (d *decision) candidates() []lb.NodeName {
 	var list []lb.NodeName
 	for _, name := range d.order {
@@ -203,8 +210,8 @@ func (d *decision) countNodes() int {
 	return total
 }
 
-// countUnavailable counts the nodes that are up and that have no ready speaker, or a step that is not late.
-// It leaves out one node.
+// countUnavailable counts the nodes that are up and that have no ready speaker, or a step that is not
+// late. It leaves out the given node (but).
 func (d *decision) countUnavailable(but lb.NodeName, steps []Step) int {
 	count := 0
 	for _, name := range d.order {

@@ -16,16 +16,17 @@ type decision struct {
 	next  Stored
 	order []lb.NodeName // the nodes, by name
 	now   time.Time     // in full seconds
-	// coveredBy has, for each node that does not announce its addresses, a node that covers for it.
+	// coveredBy has, for each node that does not announce its addresses, a node whose speaker covers for
+	// it.
 	coveredBy map[lb.NodeName]lb.NodeName
 	announces bool // some speaker announces an address
 }
 
-// Decide returns what to do next. It is a function of its input, which it does not change.
+// Decide returns what to do next. The result depends only on the input, which Decide does not change.
 //
-// Invariants: a pod is deleted only in a step that is stored; at most MaxUnavailable steps are under way and
-// not late; a ready pod is deleted only if afterwards at most MaxUnavailable nodes that are up have no ready
-// pod.
+// Invariants: A pod is deleted only in a step that is stored. At most MaxUnavailable steps are under way
+// and not late. A ready pod is deleted only if afterwards at most MaxUnavailable nodes that are up have
+// no ready pod.
 func Decide(s State) Plan {
 	d := &decision{State: s, next: s.Stored, now: s.Now.Truncate(time.Second)}
 	d.order = slices.Sorted(maps.Keys(s.Nodes))
@@ -68,10 +69,11 @@ func (d *decision) followWanted() {
 	}
 }
 
-// isRetryRequested reports whether a failed revision is to be tried again: because the token for another try
-// has changed, or because the announcements of the failed revision were not received, and those of the good
-// revision are not received either. Before that, the rollback must be complete or stuck: a node that still
-// has the failed revision would be no evidence.
+// isRetryRequested reports whether a failed revision must be tried again. One reason is a new token in
+// State.Retry. The other reason is that other speakers did not receive the announcements of the failed
+// revision, and do not receive those of the good revision either. Before a new try, the rollback must be
+// complete or stuck: the speakers that still have the failed revision would show nothing about the good
+// one.
 func (d *decision) isRetryRequested() bool {
 	n := &d.next
 	back := n.Phase != PhaseRollingBack || !d.isBusy() && d.isPhaseStuck()
@@ -85,8 +87,8 @@ func (d *decision) beginRollout(p Phase) {
 	d.setPhase(p)
 }
 
-// setPhase begins a phase with another target. It drops the steps: the facts still show which speakers do not
-// work because of these steps.
+// setPhase begins a phase with another target. It drops the steps: the pods still show which speakers do
+// not work because of these steps.
 func (d *decision) setPhase(p Phase) {
 	d.next.Phase, d.next.Since, d.next.Steps = p, d.now, nil
 }
@@ -145,8 +147,8 @@ func (d *decision) advancePhase() {
 	}
 }
 
-// isPhaseDone reports whether the target runs on all nodes on which it can run. It does not wait for late
-// steps and, once the phase is stuck, for pods without a step.
+// isPhaseDone reports whether the target runs on all nodes on which it can run. It does not wait for
+// late steps. Once the phase is stuck, it does not wait for pods without a step either.
 func (d *decision) isPhaseDone() bool {
 	if d.isBusy() || len(d.candidates()) > 0 || !d.isControllerReady() {
 		return false
@@ -168,9 +170,9 @@ func (d *decision) maxPhaseTime() time.Duration {
 	return time.Duration(d.countNodes()+1) * d.Settings.StepTimeout
 }
 
-// lastProgress returns when the phase last made progress: when it began, or when a speaker last became ready
-// on the target. A node that came up during the phase, or a container that was started again, does not count:
-// such events could prolong the phase for ever.
+// lastProgress returns when the phase last made progress: when it began, or when a speaker last became
+// ready on the target. It ignores nodes that came up during the phase, and containers that were started
+// again, since such events could prolong the phase for ever.
 func (d *decision) lastProgress() time.Time {
 	last := d.next.Since
 	for _, name := range d.order {
@@ -195,9 +197,9 @@ func (d *decision) isProven() bool {
 	return len(d.order) == 0 || slices.ContainsFunc(d.order, works)
 }
 
-// announcesNothing reports whether addresses should be announced, but no speaker with the target announces
-// any: only former speakers on skipped nodes do, or no speaker does. Such a revision does not become the good
-// one, even if the outages began before it.
+// announcesNothing reports whether addresses should be announced, but no speaker of the target announces
+// any: only speakers of other revisions do, or no speaker does. A revision with such speakers does not
+// become the good one, even if the outages began before its rollout.
 func (d *decision) announcesNothing() bool {
 	if d.next.targetRevision().Speaker == d.next.Good.Speaker {
 		return false
@@ -216,8 +218,9 @@ func (d *decision) announcesNothing() bool {
 	return wanted
 }
 
-// hasUntriedNodes reports whether there are nodes on which the target can be tried now, or when the nodes are
-// up again. A skipped node that is not down and has no speaker does not count: it may never have one.
+// hasUntriedNodes reports whether there are nodes on which the target can be tried now, or when the
+// nodes are up again. It ignores a skipped node that is not down and has no speaker: it may never have
+// one.
 func (d *decision) hasUntriedNodes() bool {
 	skipped := func(name lb.NodeName) bool {
 		node := d.Nodes[name]
@@ -226,7 +229,8 @@ func (d *decision) hasUntriedNodes() bool {
 	return len(d.candidates()) > 0 || slices.ContainsFunc(d.order, skipped)
 }
 
-// availableRevision returns the revision if its templates are available and may be used, and otherwise none.
+// availableRevision returns the revision if its templates are available and may be used, and otherwise
+// the zero value.
 func (d *decision) availableRevision(r Revision) Revision {
 	if d.next.Phase != PhaseHalted && (r == d.Wanted || r == d.next.Good && d.GoodStored) {
 		return r
@@ -248,8 +252,8 @@ func (d *decision) speakerRevision() Revision {
 	return d.next.targetRevision()
 }
 
-// observedDuration returns the time since then. The time before SeenSince does not count: it is not known what
-// happened while the operator did not observe the cluster.
+// observedDuration returns how long ago a time was. It leaves out the time before SeenSince: it is not
+// known what happened while the operator did not observe the cluster.
 func (d *decision) observedDuration(since time.Time) time.Duration {
 	if d.SeenSince.After(since) {
 		since = d.SeenSince

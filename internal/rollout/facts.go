@@ -7,15 +7,16 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// State is what a decision depends on. Facts may be late, except Pod.Ending. Times are of the clock of the
-// operator, except those of Outage, Node.UpSince and Report.Started.
+// State is the input of a decision. All facts except Pod.Ending may be out of date. Times are those of
+// the clock of the operator, except in Outage, Node.UpSince and Report.Started.
 type State struct {
 	Stored Stored
 	// Wanted is the revision that follows from the spec and the operator's version.
 	Wanted Revision
-	// Generation is that of the spec: a new generation is an edit.
+	// Generation is the generation of the spec. A new generation means that the spec was edited.
 	Generation int64
-	// Unapplied means that some objects of this generation that speakers read may not be applied yet.
+	// Unapplied means that objects which speakers read may still be in the state of an earlier
+	// generation.
 	Unapplied bool
 	// Retry is a token: a new value requests another try of a failed revision.
 	Retry    string
@@ -28,9 +29,9 @@ type State struct {
 	Template Hash
 	// Nodes that run a speaker, or should.
 	Nodes map[lb.NodeName]Node
-	// Outages are the Services that have endpoints and that no node announces although nodes may.
+	// Outages are the Services that have endpoints and that no node announces, although some node may.
 	Outages []Outage
-	// SeenSince is since when the operator has observed the cluster without a break.
+	// SeenSince is the time since which the operator has observed the cluster without a break.
 	SeenSince time.Time
 	Now       time.Time
 }
@@ -44,12 +45,12 @@ type Settings struct {
 	Halt bool
 }
 
-// MaxUnavailable bounds how many nodes that are up have no working speaker at a time: it is a number or a
-// percentage.
+// MaxUnavailable is how many of the nodes that are up may have no working speaker at the same time, as a
+// number or a percentage.
 type MaxUnavailable struct{ Count, Percent int }
 
-// countOf returns how many of so many nodes may be unavailable: at least one. A percentage is rounded up, as
-// that of a DaemonSet.
+// countOf returns how many nodes may be unavailable at the same time if there are this many nodes: at
+// least one. A percentage is rounded up, as it is for a DaemonSet.
 func (m MaxUnavailable) countOf(nodes int) int {
 	share := (min(max(m.Percent, 0), 100)*nodes + 99) / 100
 	return min(max(1, m.Count, share), MaxSteps)
@@ -69,7 +70,8 @@ type Workload struct {
 type Node struct {
 	// Skip is why no speaker can work on the node, in a few words; empty: a speaker can.
 	Skip string
-	// Down means that Skip is set because the node is down. A node with a silent speaker is not down.
+	// Down means that Skip is set because the node is down. A silent speaker does not make its node
+	// down.
 	Down bool
 	// UpSince is when the condition Ready of the node last changed.
 	UpSince time.Time
@@ -90,12 +92,12 @@ type Pod struct {
 	// other.
 	Mesh  int
 	Ready bool
-	// Since is since when the operator has observed the present values of Ready and Restarts.
+	// Since is when the operator first observed the present values of Ready and Restarts.
 	Since time.Time
 	// Restarts is how often the container has been started again.
 	Restarts int
-	// Ending means that the pod is being deleted. The operator sets it when it requests the deletion, before
-	// the cache shows it: therefore steps can be dropped at any time.
+	// Ending means that the pod is being deleted. The operator sets it when it requests the deletion,
+	// before the cache shows it. So a step can be dropped at any time without a second deletion.
 	Ending bool
 	// Unauthorized means that the ServiceAccount was created again after the pod. The API server refuses the
 	// token of such a pod, so that the speaker works but cannot report.
@@ -108,11 +110,12 @@ type Pod struct {
 type Report struct {
 	// Started is when the process started, in full seconds.
 	Started time.Time
-	// Isolated means that the speaker receives nothing from the network, and covers for no other.
+	// Isolated means that the speaker receives nothing from the network, and covers for no other
+	// speaker.
 	Isolated bool
 	// Draining means that the node hands its addresses over, and gets none.
 	Draining bool
-	// Misses are the nodes whose speakers this speaker misses.
+	// Misses are the nodes whose speakers should run, and from which this speaker receives nothing.
 	Misses []lb.NodeName
 	// Sessions are the sessions that the speaker should have with routers; true: established.
 	Sessions map[bgp.PeerName]bool
@@ -128,9 +131,9 @@ type Report struct {
 // Outage is a Service that is not announced although nodes may announce it.
 type Outage struct {
 	Service lb.ServiceKey
-	// Since is since when it is not announced, in full seconds of the clock of the controller.
+	// Since is when the outage began, in full seconds of the clock of the controller.
 	Since time.Time
-	// Changed is when the owner last changed the Service, as far as is known. An outage that begins within
-	// maxOutageTime after that does not count against a revision.
+	// Changed is when the owner last changed the Service, as far as is known. If an outage begins within
+	// maxOutageTime after that, the revision is not taken as its cause.
 	Changed time.Time
 }

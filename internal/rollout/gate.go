@@ -65,8 +65,9 @@ func (d *decision) readyEnoughAt(pod *Pod) time.Time {
 	return pod.Since.Add(min(long, d.Settings.StepTimeout/2))
 }
 
-// countGap counts the other speakers that miss the speaker of a node, or that this speaker misses. Speakers
-// that are being replaced, that do not work, or that are in another mesh do not count.
+// countGap counts the other speakers that receive nothing from the speaker of a node, or from which it
+// receives nothing (Report.Misses). It ignores speakers that are being replaced, that do not work, or
+// that are in another mesh.
 func (d *decision) countGap(name lb.NodeName, steps []Step) int {
 	node, count := d.Nodes[name], 0
 	for _, other := range d.order {
@@ -83,8 +84,9 @@ func (d *decision) countGap(name lb.NodeName, steps []Step) int {
 	return count
 }
 
-// muteReason returns a sentence if other nodes receive no announcements of a step's speaker. It is empty if no
-// speaker reports that, or if the report is no evidence.
+// muteReason returns a sentence if other nodes receive no announcements of a step's speaker. It is empty
+// if no speaker reports that, or if such a report is not evidence against the revision
+// (isAnnouncingTested).
 func (d *decision) muteReason(step Step) string {
 	switch by := d.coveredBy[step.Node]; {
 	case !d.isAnnouncingTested():
@@ -97,9 +99,10 @@ func (d *decision) muteReason(step Step) string {
 	return ""
 }
 
-// setUnverified sets Unverified if a speaker of the good revision receives no announcements of another such
-// speaker. Speakers of other revisions are no evidence. It does so in any phase: a speaker that restarts, as
-// in a rollout, no longer reports for which nodes it covered.
+// setUnverified sets Stored.Unverified if a speaker of the good revision receives no announcements of
+// another speaker of the good revision. It ignores speakers of other revisions. It does so in all
+// phases: a speaker that restarts, for example in a rollout, no longer reports for which nodes it
+// covered.
 func (d *decision) setUnverified() {
 	good := func(name lb.NodeName) bool {
 		return d.next.Good != Revision{} && d.Nodes[name].Pod.Revision == d.next.Good.Speaker
@@ -141,7 +144,7 @@ func (d *decision) recordCovered(step Step) Step {
 func (d *decision) isWitness(name lb.NodeName) bool { return d.isUp(name) && d.hasEvidence(name) }
 
 // hasEvidence reports whether a report of the speaker on a node is evidence that other speakers do not
-// announce. A taint that keeps new pods away does not matter.
+// announce. The node may have a taint that keeps new pods away.
 func (d *decision) hasEvidence(name lb.NodeName) bool {
 	node := d.Nodes[name]
 	return !node.Down && node.isWorking() && node.Report != nil && !node.Report.Isolated
@@ -170,9 +173,9 @@ func (d *decision) coveringNodes() map[lb.NodeName]lb.NodeName {
 	return by
 }
 
-// lostSession returns a router with which the node has no session now, although it had one before and should
-// have one; empty: there is none. If no other node has a session with a router either, the router is down and
-// does not count.
+// lostSession returns a router with which the node has no session now, although it had one before and
+// should have one; empty: there is none. It ignores a router with which no other node has a session
+// either, since that router is down.
 func (d *decision) lostSession(step Step, node Node) bgp.PeerName {
 	for _, peer := range step.Sessions {
 		if established, wanted := node.Report.Sessions[peer]; wanted && !established && !d.isRouterLost(peer) {
@@ -182,8 +185,8 @@ func (d *decision) lostSession(step Step, node Node) bgp.PeerName {
 	return ""
 }
 
-// isRouterLost reports whether nodes without a step should have a session with a router, and none of them has
-// one. Speakers of a revision that is not proven are no evidence.
+// isRouterLost reports whether nodes without a step should have a session with a router, and none of
+// them has one. It ignores speakers of a revision that is not proven.
 func (d *decision) isRouterLost(peer bgp.PeerName) bool {
 	wanted := false
 	for _, name := range d.order {
@@ -200,10 +203,11 @@ func (d *decision) isRouterLost(peer bgp.PeerName) bool {
 	return wanted
 }
 
-// hasLostRoutes reports whether a speaker announces nothing to routers although it did before, and former
-// speakers still announce something. Without this gate, a revision that announces no routes would remove the
-// routes of one node after the other, until no node announces a Service. A speaker that should have no
-// session with any router is right to announce nothing. After an edit, any speaker may be right.
+// hasLostRoutes reports whether a speaker announces nothing to routers although it did before, and
+// former speakers still announce something. Without this gate, a revision that announces no routes would
+// remove the routes of one node after the other, until no node announces a Service. It is correct that a
+// speaker announces nothing if it should have no session with any router. After an edit, this may be
+// correct for any speaker.
 func (d *decision) hasLostRoutes(step Step, node Node) bool {
 	if !d.next.canFail() || d.isEdited(step) || step.Routes == 0 || node.Report.Routes > 0 || node.Report.Draining || len(node.Report.Sessions) == 0 {
 		return false
@@ -220,8 +224,8 @@ func (d *decision) isEdited(step Step) bool {
 	return d.next.Edits.Last.After(step.Since.Add(-reportDelay))
 }
 
-// harmReason returns a sentence about a Service that is not announced since the rollout began; empty: there
-// is none.
+// harmReason returns a sentence about a Service that is no longer announced, perhaps because of the rollout
+// (see countedOutages); empty: there is none.
 func (d *decision) harmReason() string {
 	for _, o := range d.countedOutages() {
 		return fmt.Sprintf("the Service %s was announced before and is not announced now", o.Service)
@@ -229,10 +233,10 @@ func (d *decision) harmReason() string {
 	return ""
 }
 
-// countedOutages returns the outages that count against the revision: those that began in this rollout, and
-// not soon after the owner changed the Service. No outage counts while a speaker of a former revision does
-// not work: that speaker can be the cause. No outage counts either while a speaker works and cannot report:
-// it may announce the Service.
+// countedOutages returns the outages of which the revision can be the cause: those that began in this
+// rollout, and not soon after the owner changed the Service. While a speaker of a former revision does
+// not work, there are none, since that speaker can be the cause. While a speaker works but cannot
+// report, there are none either, since it may announce the Service.
 func (d *decision) countedOutages() []Outage {
 	var list []Outage
 	for _, name := range d.order {
@@ -251,8 +255,9 @@ func (d *decision) countedOutages() []Outage {
 	return list
 }
 
-// cannotReport reports whether the speaker of a node works but its reports do not reach the API server: the
-// API server refuses its token, or Kubernetes shows the node as down while another speaker receives from it.
+// cannotReport reports whether the speaker of a node works but its reports do not reach the API server.
+// This is so if the API server refuses its token, or if Kubernetes shows the node as down while another
+// speaker receives from it.
 func (d *decision) cannotReport(name lb.NodeName) bool {
 	node := d.Nodes[name]
 	if node.Pod == nil || node.Silent {
@@ -270,8 +275,8 @@ func (d *decision) isHarmful() bool {
 	return ready && d.observedDuration(since) >= maxOutageTime
 }
 
-// harmSince returns since when a Service is not announced and all replaced speakers are ready. ready is false
-// if a replaced speaker is not ready, or if there is no replaced speaker.
+// harmSince returns the time since which a Service has not been announced and all replaced speakers have
+// been ready. ready is false if a replaced speaker is not ready, or if there is no replaced speaker.
 func (d *decision) harmSince() (since time.Time, ready bool) {
 	for _, o := range d.countedOutages() {
 		if since.IsZero() || o.Since.Before(since) {

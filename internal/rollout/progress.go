@@ -55,7 +55,8 @@ func (d *decision) unprovenNodes() (list []lb.NodeName) {
 	return list
 }
 
-// blockedReason returns why no step begins although nodes are to be changed; empty: the reason is not known.
+// blockedReason returns why no step begins although there are nodes to change; empty: the reason is not
+// known.
 func (d *decision) blockedReason() string {
 	var dark lb.NodeName
 	for _, name := range d.order {
@@ -89,8 +90,8 @@ func (d *decision) nodeProblemMessage(name lb.NodeName) string {
 	return ""
 }
 
-// untilNextDecision returns how long until the decision can change although nothing else happens; 0: it cannot
-// change.
+// untilNextDecision returns after which time the decision can change even if nothing happens until then;
+// 0: it cannot change.
 func (d *decision) untilNextDecision() time.Duration {
 	var soonest time.Duration
 	within := func(left time.Duration) {

@@ -12,14 +12,14 @@ const (
 	// resumeTimeout is how long a ready speaker may take to report that it announces the addresses of its
 	// node again: reports are at most 5 s old.
 	resumeTimeout = 30 * time.Second
-	// takeoverDelay is the time after which other speakers may have taken over the addresses of a node whose
-	// speaker is replaced. The operator observes the replacement late, so the time is shorter than the one for
-	// which other speakers leave the addresses on the node.
+	// takeoverDelay is the time after which other speakers may have taken over the addresses of a node
+	// whose speaker is replaced. Other speakers leave the addresses to the node for longer than this.
+	// But the operator observes the replacement late, so this time is shorter.
 	takeoverDelay = 20 * time.Second
 )
 
-// countOtherAddresses returns how many addresses the speakers of all nodes but one announce on the local network.
-// A speaker on a node with a taint that keeps new pods away announces as well.
+// countOtherAddresses returns how many addresses the speakers of all nodes except the given one (but)
+// announce on the local network. It includes speakers on nodes with a taint that keeps new pods away.
 func (d *decision) countOtherAddresses(but lb.NodeName) int {
 	addresses := 0
 	for _, name := range d.order {
@@ -30,10 +30,10 @@ func (d *decision) countOtherAddresses(but lb.NodeName) int {
 	return addresses
 }
 
-// recordMoved records whether other speakers may have taken the addresses of a step before its new speaker
-// ran: because the new speaker started late, or because the others could not find out that the node is up. A
-// new speaker without addresses is then no evidence against the revision. recordMoved assumes the same if the
-// operator did not observe the cluster for the whole step.
+// recordMoved records whether other speakers may have taken the addresses of a step before its new
+// speaker reported. This is so if they announce more addresses than before, or if takeoverDelay has
+// passed. A new speaker without addresses is then no evidence against the revision. recordMoved assumes
+// the same if the operator did not observe the cluster for the whole step.
 func (d *decision) recordMoved(step Step) Step {
 	node := d.Nodes[step.Node]
 	if step.Moved || d.isToDelete(step, node) {
@@ -44,9 +44,10 @@ func (d *decision) recordMoved(step Step) Step {
 	return step
 }
 
-// isQuiet reports whether a speaker announced addresses on the local network before it was replaced,
-// announces none since, and other speakers have taken them. It is no proof: the endpoints of the Services may
-// have moved to other nodes at the same time. For routes there is another gate, see hasLostRoutes.
+// isQuiet reports whether a speaker announced addresses on the local network before it was replaced, has
+// announced none since then, and other speakers have taken them. This does not prove that the revision
+// is the cause: the endpoints of the Services may have moved to other nodes at the same time. For routes
+// there is another gate, see hasLostRoutes.
 func (d *decision) isQuiet(step Step, node Node) bool {
 	switch {
 	case node.Report == nil || node.Report.Isolated || node.Report.Draining || d.next.targetRevision().Speaker == d.next.Good.Speaker:
@@ -57,8 +58,8 @@ func (d *decision) isQuiet(step Step, node Node) bool {
 	return d.countOtherAddresses(step.Node)-step.Others >= step.Addresses
 }
 
-// quietReason returns what the step of a canary waits for while its speaker may still begin to announce again;
-// empty: it waits for nothing.
+// quietReason returns what the step of a canary waits for while its speaker may still begin to announce
+// again; empty: the step does not wait for that.
 func (d *decision) quietReason(step Step, node Node) string {
 	if !d.isQuiet(step, node) || d.next.Proven || !d.next.canFail() || d.observedDuration(node.Pod.Since) >= d.resumeLimit() {
 		return ""
@@ -69,10 +70,11 @@ func (d *decision) quietReason(step Step, node Node) string {
 // resumeLimit returns resumeTimeout, but at most half of StepTimeout.
 func (d *decision) resumeLimit() time.Duration { return min(resumeTimeout, d.Settings.StepTimeout/2) }
 
-// recordPassed records what a step that has passed its gate shows about the revision. why is set if the step
-// fails the revision. A speaker that announces nothing any more does not prove the revision: another node is
-// tried. A second such speaker fails the revision. The first one fails it if too few former speakers are left
-// to take over the addresses that a second one would lose.
+// recordPassed records what a step that has passed its gate shows about the revision. why is set if the
+// revision fails because of the step. A speaker that no longer announces anything does not prove that
+// the revision works: another node is tried. If a second speaker does the same, the revision fails. It
+// fails even because of the first one if too few former speakers are left to take over the addresses
+// that a second one would lose.
 func (d *decision) recordPassed(step Step, node Node) (why string) {
 	switch {
 	case d.next.Proven:
@@ -89,10 +91,11 @@ func (d *decision) recordPassed(step Step, node Node) (why string) {
 	return why
 }
 
-// isProof reports whether a step proves the revision: a speaker of the revision announces in the same way
-// as the speaker of the step did before, on the local network or else to routers. It can be the speaker of
-// another node: if addresses move at each restart, other speakers of the revision get them. If the speaker
-// announced nothing before, its step is a proof, unless another canary announces nothing any more.
+// isProof reports whether a step proves that the revision works. It does if a speaker of the revision
+// announces in the same way as the speaker of the step did before: on the local network, or else to
+// routers. It can be the speaker of another node: if addresses move at each restart, other speakers of
+// the revision get them. If the speaker announced nothing before, its step is a proof, unless another
+// canary no longer announces anything.
 func (d *decision) isProof(step Step) bool {
 	announced := func(r *Report) int { return r.Routes }
 	switch {

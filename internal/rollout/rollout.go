@@ -1,7 +1,10 @@
-// Package rollout decides how a change of the pod templates reaches the controller and then
-// the speakers, node by node, and how it is rolled back if it fails. It uses neither Kubernetes nor
-// a clock: the operator calls Decide in each pass, stores the state that it returns, and acts on
-// its plan.
+// Package rollout decides how a change of the pod templates reaches the controller and then the
+// speakers, node by node, and how it is rolled back if it fails. It uses neither Kubernetes nor a clock:
+// the operator calls Decide in each pass, stores the state that it returns, and acts on its plan.
+//
+// A step replaces the speaker of one node. A step passes its gate once the new speaker works at least as
+// well as the former one. The target is the revision that the components should have: the wanted
+// revision or, in a rollback, the good one.
 package rollout
 
 import (
@@ -38,8 +41,8 @@ const (
 	PhaseController Phase = "Controller"
 	// PhaseCanary: the speaker of one node is replaced.
 	PhaseCanary Phase = "Canary"
-	// PhaseSpeakers: the other speakers are replaced. After a rollout, these are the speakers of nodes that
-	// came back.
+	// PhaseSpeakers: the other speakers are replaced. After a rollout, these are the speakers of nodes
+	// that were down before.
 	PhaseSpeakers Phase = "Speakers"
 	// PhaseComplete: the wanted revision runs on all nodes that are up, and is the good revision.
 	PhaseComplete Phase = "Complete"
@@ -59,18 +62,19 @@ type Stored struct {
 	Revision Revision
 	// Good is the revision of the last completed rollout; zero: no rollout was completed.
 	Good Revision
-	// Retry is the last token for another try that a rollout followed.
+	// Retry is the value of State.Retry because of which a revision was last tried again.
 	Retry string
 	// Since is when the rollout or the rollback began. It is in full seconds, like all stored times.
 	Since time.Time
 	// Proven means that a working speaker was replaced in this rollout, and that the new speaker works.
 	Proven bool
-	// Unverified means that, after Good became the good revision, one of its speakers received no
-	// announcements of another of its speakers. Missing announcements are then no evidence against a
+	// Unverified means that a speaker of Good received no announcements of another speaker of Good,
+	// after Good became the good revision. Missing announcements are then no evidence against a
 	// revision.
 	Unverified bool
-	// Quiet is the node of a canary whose speaker announced something before it was replaced, and announces
-	// nothing since, so that another canary is tried; empty: there was no such canary.
+	// Quiet is the node of a canary whose speaker announced something before it was replaced, and has
+	// announced nothing since then; empty: there was no such canary. Because of it another canary is
+	// tried.
 	Quiet lb.NodeName
 	// Lost is how many nodes went down while their speaker was replaced.
 	Lost int
@@ -93,34 +97,35 @@ type Failure struct {
 	Unreceived bool
 }
 
-// Edits are the last changes of the spec. For a while after an edit, the reports of speakers are about what
-// they announced before it.
+// Edits are the last changes of the spec. For a while after an edit, speakers still report what they
+// announced before it.
 type Edits struct {
 	// Generation is the last generation of the spec that was observed.
 	Generation int64
-	// Last is when that generation was first observed, or when a rollout last had objects to apply that were not
-	// applied before.
+	// Last is when that generation was first observed, or when objects of that generation were last
+	// observed not to be applied yet during a rollout.
 	Last time.Time
-	// First is what Last was after the first edit of a series. In a series, less than 2*reportDelay passes
-	// between two edits.
+	// First is the value that Last had after the first edit of a series. In a series, less than
+	// 2*reportDelay passes between two edits.
 	First time.Time
 }
 
 // Step is the replacement of the speaker of a node.
 type Step struct {
 	Node lb.NodeName
-	// Pod is the pod that is to be deleted; empty: none is, since somebody else replaced it.
+	// Pod is the ID of the pod to delete; empty: there is none, since the pod was replaced without a
+	// step.
 	Pod string
 	// Since is when the step was decided.
 	Since time.Time
-	// Tries is how many more pods were deleted, since they had a former revision as well.
+	// Tries is how many further pods were deleted, since they had a former revision as well.
 	Tries int
 	// Broken means that the speaker did not work before the step either, so that the step shows nothing about
 	// the revision.
 	Broken bool
 	// Sessions are the routers with which the node had an established session before the step.
 	Sessions []bgp.PeerName
-	// Gap is how many other speakers missed this speaker, or were missed by it, before the step.
+	// Gap is the result of countGap before the step.
 	Gap int
 	// Addresses is how many addresses the speaker announced on the local network before the step.
 	Addresses int
@@ -130,15 +135,15 @@ type Step struct {
 	Others int
 	// Moved means that other speakers may have taken the addresses before the new speaker ran.
 	Moved bool
-	// CoveredBy is the node whose speaker reported that the speaker of this step does not announce its addresses,
-	// and has not withdrawn that.
+	// CoveredBy is the node whose speaker has reported that the speaker of this step does not announce
+	// its addresses, and has not withdrawn that report.
 	CoveredBy lb.NodeName
 	// CoveredByStarted is when the process of that speaker started; zero: the speaker may have stopped covering
 	// for another reason, so that the end of its report shows nothing.
 	CoveredByStarted time.Time
 }
 
-// FailedRevision returns the revision that failed; zero: none did.
+// FailedRevision returns the revision that failed; zero: no revision failed.
 func (s Stored) FailedRevision() Revision {
 	switch s.Phase {
 	case PhaseRollingBack, PhaseRolledBack, PhaseHalted:
@@ -167,7 +172,7 @@ func (s Step) Equal(o Step) bool {
 		s.CoveredBy == o.CoveredBy && s.CoveredByStarted.Equal(o.CoveredByStarted)
 }
 
-// targetRevision returns the revision that the components are to have.
+// targetRevision returns the revision that the components should have.
 func (s Stored) targetRevision() Revision {
 	if s.Phase == PhaseRollingBack || s.Phase == PhaseRolledBack {
 		return s.Good
@@ -175,7 +180,7 @@ func (s Stored) targetRevision() Revision {
 	return s.Revision
 }
 
-// canFail reports whether the revision that is rolled out is not known to be good: only such a rollout can
+// canFail reports whether a revision is rolled out that is not known to be good. Only such a rollout can
 // fail.
 func (s Stored) canFail() bool {
 	return s.Revision != s.Good && (s.Phase == PhaseController || s.Phase == PhaseCanary || s.Phase == PhaseSpeakers)

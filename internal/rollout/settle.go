@@ -72,12 +72,13 @@ func (d *decision) countLost(step Step, node Node) {
 	}
 }
 
-// isToDelete reports whether the pod of a step is still to be deleted.
+// isToDelete reports whether the pod of a step must still be deleted.
 func (d *decision) isToDelete(step Step, node Node) bool {
 	return node.Pod != nil && step.Pod != "" && node.Pod.ID == step.Pod && !node.Pod.Ending
 }
 
-// nextTry returns the step with another pod to delete if the new pod has another revision.
+// nextTry returns the step. If the new pod does not have the target either, it is the next pod that the
+// step deletes.
 func (d *decision) nextTry(step Step, node Node) Step {
 	if pod := node.Pod; pod != nil && !pod.Ending && !d.hasTarget(node) && step.Pod != "" && step.Tries < maxTries && d.mayReplace() && !d.isLate(step) {
 		step.Pod = pod.ID
@@ -86,11 +87,11 @@ func (d *decision) nextTry(step Step, node Node) Step {
 	return step
 }
 
-// adoptSteps adds a step for each node without a step whose pod is missing or ending, or whose speaker has
-// the new revision and is not ready or has not reported: somebody else replaced the speaker, or it is older
-// than the rollout. What the node announced before is not known, so the gates of such a step do not compare
-// it with the present state. A speaker that has passed its step and then does not announce an address that it
-// has taken gets another step.
+// adoptSteps adds a step for each node without a step whose pod is missing or ending. It does so too if
+// the speaker has the new revision and is not ready or has not reported. Something else replaced such a
+// speaker, or it is older than the rollout. What the node announced before is not known, so the gates of
+// such a step do not compare it with the present state. A speaker that has passed its step and then does
+// not announce an address that it has taken gets another step.
 func (d *decision) adoptSteps() {
 	if d.next.Phase == PhaseController {
 		return

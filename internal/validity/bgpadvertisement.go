@@ -38,7 +38,7 @@ func newBGPInput(o *Objects) (*bgpInput, map[string]*apiconv.SpecError) {
 		}
 	}
 	for i := range o.Pools {
-		read, _ := apiconv.ParsePool(&o.Pools[i]) // the addresses of a pool count even if other fields are invalid
+		read, _ := apiconv.ParsePool(&o.Pools[i]) // the addresses of a pool are used even if other fields are invalid
 		in.pools = append(in.pools, apiconv.AdvertisedPool(&o.Pools[i]))
 		in.listed[read.Name] = read.Listed
 	}
@@ -57,7 +57,7 @@ type bgpInput struct {
 	// ads are the advertisements whose own fields are valid.
 	ads   []routes.Advertisement
 	pools []eligibility.Pool
-	// listed has the ranges that each pool lists, also the ranges that the pool does not give.
+	// listed has the ranges that each pool lists, including ranges that the pool does not give.
 	listed map[lb.PoolName][]lb.Range
 	// peers has all BGPPeers; the entry of an invalid BGPPeer is nil.
 	peers map[bgp.PeerName]*bgp.Peer
@@ -109,10 +109,10 @@ func (in *bgpInput) checkReferences(ad *routes.Advertisement) Result {
 	return Result{}
 }
 
-// ignoredAttributesMessage returns a sentence if an attribute of the advertisement is sent to none of its peers;
-// empty: each attribute is sent to at least one peer. LOCAL_PREF is sent only to routers of the own
-// autonomous system (RFC 4271 section 5.1.5). The own ASN is only in the AS_PATH for routers of other
-// autonomous systems (section 5.1.2).
+// ignoredAttributesMessage returns a sentence if an attribute of the advertisement is sent to none of
+// its peers; empty: each attribute is sent to at least one peer. LOCAL_PREF is sent only to routers in
+// the autonomous system of the nodes (RFC 4271 section 5.1.5). Only routers in other autonomous systems
+// get an AS_PATH with the ASN of the nodes (section 5.1.2).
 func (in *bgpInput) ignoredAttributesMessage(ad *routes.Advertisement) string {
 	names := ad.Peers
 	if len(names) == 0 {
@@ -133,8 +133,8 @@ func (in *bgpInput) ignoredAttributesMessage(ad *routes.Advertisement) string {
 	return fmt.Sprintf(what, eligibility.Enumerate("BGPPeer", names))
 }
 
-// overhangWarning returns a warning for the end of the message if the advertisement announces an aggregate with
-// addresses that no Service may have; empty: it announces no such aggregate.
+// overhangWarning returns a warning for the end of the message if the advertisement announces an
+// aggregate, in which some addresses may have no Service; empty: it announces no aggregate.
 func (in *bgpInput) overhangWarning(ad *routes.Advertisement) string {
 	for i := range in.pools {
 		p := &in.pools[i]

@@ -9,8 +9,8 @@ import (
 	"github.com/lbstack/lbstack/internal/eligibility"
 )
 
-// BGPPeerResults returns the result for each peer, by name. The result of a peer without a problem has no reason. The
-// controller itself checks Secrets and sessions.
+// BGPPeerResults returns the result for each peer, by name. The result of a peer without a problem has
+// no reason. BGPPeerResults does not check Secrets and sessions, which the controller checks itself.
 func BGPPeerResults(o *Objects) map[string]Result {
 	profiles, results := map[string]*v1beta1.BFDProfile{}, map[string]Result{}
 	for i := range o.Profiles {

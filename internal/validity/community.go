@@ -5,8 +5,8 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// CommunityResults returns the result for each Community, by name. If two objects define the same alias, the older
-// object wins. Each result therefore depends on all objects.
+// CommunityResults returns the result for each Community, by name. If two objects define the same alias,
+// only the definition in the older object is used. Each result therefore depends on all objects.
 func CommunityResults(objects []v1beta1.Community) map[string]Result {
 	_, wrong := apiconv.ParseCommunities(objects)
 	results := map[string]Result{}

@@ -84,10 +84,11 @@ func (s *l2Input) check(ad *eligibility.Advertisement) Result {
 	return Result{Ready: true, Reason: v1beta1.ReasonAdvertisementValid, Message: "the advertisement is in effect"}
 }
 
-// poolWithoutSubnet returns the first pool, by name, that an advertisement with requireSubnet cannot announce: no
-// address of the pool is in a subnet of the checked nodes. It also returns the checked nodes; no nodes: there
-// is no such pool. An advertisement that names and selects no pools applies to all pools, of which some may
-// be meant for BGP only. For such an advertisement one pool that it can announce is enough.
+// poolWithoutSubnet returns the first pool, by name, that an advertisement with requireSubnet cannot
+// announce: no address of the pool is in a subnet of the checked nodes. It also returns the checked
+// nodes. If there is no such pool, it returns no nodes. An advertisement that neither names nor selects
+// pools applies to all pools, and some of these may be for BGP only. For such an advertisement it is
+// enough if it can announce one pool.
 func (s *l2Input) poolWithoutSubnet(ad *eligibility.Advertisement) (lb.PoolName, []lb.NodeName) {
 	if !ad.RequireSubnet {
 		return "", nil

@@ -76,9 +76,9 @@ func newPoolResult(p *ipam.Pool) PoolResult {
 }
 
 // whyNotReady returns the reason why a pool with conflicts is not Ready: a foreign host uses one of its
-// addresses, or the pool lists addresses that belong to something else. It returns an empty reason for a pool
-// that is Ready. A conflict with ReportedOnly does not count, since the pool gives these addresses. The
-// network and broadcast addresses of a node's subnet do not count either, since every CIDR contains such
+// addresses, or the pool lists addresses that belong to something else. It returns an empty reason for a
+// pool that is Ready. It ignores conflicts with ReportedOnly, since the pool gives these addresses. It
+// also ignores the network and broadcast addresses of a node's subnet, since every CIDR contains such
 // addresses.
 func whyNotReady(p *ipam.Pool) string {
 	reason := ""

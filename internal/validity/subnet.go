@@ -22,7 +22,7 @@ type Network struct {
 type networkNode struct {
 	labels  map[string]string
 	subnets []lb.Range
-	more    bool // the list in the SpeakerState is full, and the node may have further interfaces
+	more    bool // the list in the SpeakerState has the maximum length, so the node may have further interfaces
 }
 
 // NewNetwork returns the Network for these objects.
@@ -73,10 +73,11 @@ func hasPeer(ad *v1beta1.BGPAdvertisement, peers []v1beta1.BGPPeer) bool {
 	})
 }
 
-// UnreachedFamilies returns the families of a pool whose addresses hosts on the local network may not reach:
-// L2Advertisements announce the pool, but no address of the family is in a subnet of the selected nodes. It
-// returns no family if the subnets of these nodes are not known. It also returns none if a BGPAdvertisement
-// with a peer selects the pool, since hosts then reach the addresses through routers.
+// UnreachedFamilies returns the families of a pool whose addresses hosts on the local network probably
+// cannot reach. L2Advertisements announce the pool, but no address of the family is in a subnet of the
+// selected nodes. It returns no family if the subnets of these nodes are not known. It also returns none
+// if a BGPAdvertisement with a peer selects the pool, since hosts then reach the addresses through
+// routers.
 func (n *Network) UnreachedFamilies(p *eligibility.Pool) (families []lb.Family) {
 	if slices.ContainsFunc(n.bgp, func(s eligibility.Scope) bool { return s.CoversPool(p.Name, p) }) {
 		return nil
@@ -110,8 +111,8 @@ func (n *Network) UnreachedFamilies(p *eligibility.Pool) (families []lb.Family) 
 	return families
 }
 
-// WithSubnetWarning returns the result with a warning: hosts on the local network may not reach addresses of the
-// given families. It adds the warning only for a pool that is Ready.
+// WithSubnetWarning returns the result with a warning that hosts on the local network probably cannot
+// reach addresses of the given families. It adds the warning only for a pool that is Ready.
 func (v PoolResult) WithSubnetWarning(unreached []lb.Family) PoolResult {
 	if v.Reason != v1beta1.ReasonPoolReady || len(unreached) == 0 {
 		return v

@@ -13,9 +13,10 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Reserve returns the claim that reserves an address of a pool: for a Service, which need not exist, or for no Service (the
-// zero key). existing is the present claim of the address; nil: there is none. Reserve returns existing if that claim
-// already reserves the address in that way, and otherwise an error.
+// Reserve returns a claim that reserves an address of a pool. If service is the zero key, no Service can
+// get the address. Otherwise only that Service can get it, which does not have to exist yet. existing is
+// the present claim of the address; nil: there is none. Reserve returns the existing claim if there is
+// one, with an error unless that claim already reserves the address in this way.
 func Reserve(address netip.Addr, pool lb.PoolName, service lb.ServiceKey, existing *v1beta1.IPAddressClaim) (*v1beta1.IPAddressClaim, error) {
 	if existing != nil {
 		return existing, checkReserved(existing, service)
@@ -31,7 +32,8 @@ func Reserve(address netip.Addr, pool lb.PoolName, service lb.ServiceKey, existi
 	return claim, nil
 }
 
-// checkReserved returns an error unless a claim reserves its address for a service, or for no Service if service is the zero key.
+// checkReserved returns an error unless a claim reserves its address for the given Service alone. If
+// service is the zero key, the claim must name no Service.
 func checkReserved(claim *v1beta1.IPAddressClaim, service lb.ServiceKey) error {
 	var want []lb.ServiceKey
 	if service != (lb.ServiceKey{}) {

@@ -21,10 +21,10 @@ import (
 // drainKey is the default key of spec.drain. If spec.drain lists it, it is the one that Drain sets.
 const drainKey = "lbstack.io/drain"
 
-// Drain returns the node with a mark that drains it. Of the kinds of marks for which spec.drain has keys, it sets the first:
-// an annotation, a label, a taint. It sets no keys of Kubernetes, since Undrain does not remove these. It returns the same
-// node if a mark drains it already. The shutdown of a node does not count as a mark: the node would take part again
-// afterwards.
+// Drain returns the node with a mark that drains it. The mark is an annotation if spec.drain has a key
+// for annotations, or else a label, or else a taint. Drain sets no keys of Kubernetes, since Undrain
+// does not remove these. It returns the same node if a mark drains it already. The shutdown of a node
+// does not count as a mark, since the node gets addresses again after its restart.
 func Drain(node *corev1.Node, stack *v1beta1.LoadBalancerStack) (*corev1.Node, error) {
 	policy := apiconv.ParseDrainPolicy(stack)
 	if apiconv.ParseNode(&corev1.Node{ObjectMeta: node.ObjectMeta, Spec: node.Spec}, policy).Draining {
@@ -48,9 +48,11 @@ func Drain(node *corev1.Node, stack *v1beta1.LoadBalancerStack) (*corev1.Node, e
 	return marked, nil
 }
 
-// Undrain returns the node without the marks that drain it, except those with keys of Kubernetes, which other programs set and
-// remove. still is why the node gets no addresses even without these marks, and what to do: a mark of Kubernetes, its shutdown, or its
-// exclusion from load balancers. still continues a sentence that begins with the name of the node; empty: the node takes part.
+// Undrain returns the node without the marks that drain it, except those with keys of Kubernetes, which
+// other programs set and remove. still is why the node gets no addresses even without these marks, and
+// what to do. Possible reasons are a mark of Kubernetes, the shutdown of the node, and its exclusion
+// from load balancers. still continues a sentence that begins with the name of the node. It is empty if
+// the node can get addresses.
 func Undrain(node *corev1.Node, stack *v1beta1.LoadBalancerStack) (free *corev1.Node, still string) {
 	policy := apiconv.ParseDrainPolicy(stack)
 	free = node.DeepCopy()
@@ -128,8 +130,8 @@ func withKey(m map[string]string, key string) map[string]string {
 // mostNamed is the largest number of addresses that DrainProgress names.
 const mostNamed = 5
 
-// DrainProgress returns whether a node that drains announces nothing any more, and what is left as
-// a phrase. state is that of its speaker; nil if the node has none.
+// DrainProgress returns whether a node that drains announces nothing any more, and a phrase with the
+// addresses that it still announces. state is the SpeakerState of the node; nil: there is none.
 func DrainProgress(state *v1beta1.SpeakerState) (done bool, words string) {
 	if state == nil {
 		return true, "no speaker runs on the node, which announces nothing"

@@ -38,7 +38,8 @@ func ProbePod(speakers *appsv1.DaemonSet, node string, request lanprobe.Request)
 		Spec: corev1.PodSpec{
 			NodeName: node, HostNetwork: true, RestartPolicy: corev1.RestartPolicyNever,
 			ActiveDeadlineSeconds: new(int64(ProbeDeadline)), TerminationGracePeriodSeconds: new(int64(1)),
-			// OpenShift lets the account of the speakers run pods in the network of the node. The pod gets no token of it.
+			// OpenShift lets the account of the speakers run pods in the network of the node. The pod
+			// gets no token of this account.
 			ServiceAccountName: template.ServiceAccountName, AutomountServiceAccountToken: new(false), EnableServiceLinks: new(false),
 			ImagePullSecrets: template.ImagePullSecrets,
 			Tolerations:      []corev1.Toleration{{Operator: corev1.TolerationOpExists}},

@@ -72,7 +72,7 @@ func customObject(kind string, name v1beta1.ObjectName, spec any) (*unstructured
 		return nil, fmt.Errorf("making the %s %s: %w", kind, name, err)
 	}
 	object := newObject(v1beta1.GroupVersion.String(), kind, string(name))
-	// The API server turns an empty spec that is applied into null, and refuses that.
+	// If an empty spec is applied, the API server turns it into null, and then refuses it.
 	if len(content) > 0 {
 		object.Object["spec"] = content
 	}

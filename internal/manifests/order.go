@@ -26,8 +26,8 @@ type Kind struct {
 // order in which their objects are installed: workloads come last, after all objects that they need.
 func Kinds() []Kind {
 	return []Kind{
-		// Policies restrict the rights of the speakers, and protect objects that the operator needs for
-		// the removal. They are therefore installed first and deleted last.
+		// Policies restrict the rights of the speakers, and protect objects that the operator needs in
+		// order to remove lbstack. They are therefore installed first and deleted last.
 		{admissionv1.SchemeGroupVersion.WithKind("ValidatingAdmissionPolicy"), false},
 		{admissionv1.SchemeGroupVersion.WithKind("ValidatingAdmissionPolicyBinding"), false},
 		{corev1.SchemeGroupVersion.WithKind("Secret"), true},

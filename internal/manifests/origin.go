@@ -26,7 +26,7 @@ func FieldOrigin(spec v1beta1.LoadBalancerStackSpec, kind, name, field string) s
 	return item
 }
 
-// fieldPathPattern matches a field path that begins with spec in a sentence.
+// fieldPathPattern finds a field path in a sentence. The path must begin with spec.
 var fieldPathPattern = regexp.MustCompile(`\bspec\.[a-z][A-Za-z0-9]*(\[[0-9]+\])?(\.[a-z][A-Za-z0-9]*(\[[0-9]+\])?)*`)
 
 // FieldInSentence returns the field that a sentence about a rendered object names; empty: it names none. It

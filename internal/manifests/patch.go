@@ -115,7 +115,8 @@ func applyOperations(before, patch []byte) ([]byte, error) {
 	return operations.ApplyWithOptions(before, &jsonpatch.ApplyOptions{AccumulatedCopySizeLimit: maxCopiedBytes})
 }
 
-// fixedFields are the fields that a patch must not change. The field because has the reason for the error.
+// fixedFields are the fields that a patch must not change. The struct field because is the reason that
+// the error gives.
 var fixedFields = []struct{ path, because string }{
 	{"apiVersion", "the object would become another one"},
 	{"kind", "the object would become another one"},

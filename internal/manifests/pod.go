@@ -43,8 +43,8 @@ func adjustPodMetadata(object *unstructured.Unstructured, component v1beta1.Comp
 }
 
 // checkKeys returns an error for each label or annotation in the spec whose key is invalid or is used by
-// lbstack itself. The schema of the CRD cannot check this: it cannot limit the length of the keys in a map,
-// and a rule about keys of any length exceeds the cost limit of rules.
+// lbstack itself. The schema of the CRD cannot check this. It cannot limit the length of the keys in a
+// map, and a rule about keys of any length exceeds the cost limit of rules.
 func checkKeys(spec v1beta1.LoadBalancerStackSpec) (invalid []*FieldError) {
 	for _, component := range []struct {
 		name string

@@ -71,9 +71,9 @@ func Render(o Options) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
-// builtObjects returns the result of buildObjects, and calls buildObjects only once. The result is always the
-// same. Further calls would be slow, and not safe at the same time, since kustomize has global state without
-// a lock (kubernetes-sigs/kustomize#3659).
+// builtObjects returns the result of buildObjects, and calls buildObjects only once. The result is
+// always the same. Further calls would be slow. Concurrent calls would not be safe, since kustomize has
+// global state without a lock (kubernetes-sigs/kustomize#3659).
 var builtObjects = sync.OnceValues(buildObjects)
 
 // buildObjects runs kustomize on the embedded kustomizations. kustomize gets no input of a user: Render

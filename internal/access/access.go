@@ -30,8 +30,9 @@ const (
 	knownLifetime = time.Hour
 	// maxKnownAddresses is how many known addresses are stored.
 	maxKnownAddresses = 64
-	// Token reviews have one rate and burst for strangers, and one for known addresses: the number of
-	// strangers is unlimited, and they must not use up the rate of known addresses.
+	// The rate and the burst of token reviews. Strangers are clients whose address is not known. Their
+	// number is unlimited, so they have a rate of their own, and do not use up the rate of known
+	// addresses.
 	strangersPerSecond, strangersBurst = 1, 10
 	knownPerSecond, knownBurst         = 2, 20
 	// reviewTimeout is how long the API server may take for a decision.
@@ -136,8 +137,8 @@ func (g *Gate) decide(ctx context.Context, from, token, path string) Decision {
 	return decision
 }
 
-// decideLocally returns the stored decision about a token; false: the token is to be reviewed. If no
-// decision is stored and the rate permits no review now, it returns Limited.
+// decideLocally returns the stored decision about a token; false: the API server must review the token.
+// If no decision is stored and the rate permits no review now, it returns Limited.
 func (g *Gate) decideLocally(key [sha256.Size]byte, from string) (Decision, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

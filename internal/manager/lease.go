@@ -23,20 +23,22 @@ import (
 const (
 	// leaseDuration is the time without a renewal after which another instance takes the lease.
 	leaseDuration = 6 * time.Second
-	// writeDuration is how long after its last renewal the leader may write to the API server. Later writes
-	// wait until it has renewed the lease. The difference to leaseDuration is for requests under way.
+	// writeDuration is how long after its last renewal the leader may write to the API server. Later
+	// writes wait until it has renewed the lease. It is shorter than leaseDuration, so that requests
+	// under way have time to end before another instance takes the lease.
 	writeDuration = 4 * time.Second
 	// retryPeriod is the time between two reads of the lease, with jitter.
 	retryPeriod = time.Second
-	// longestOutage is how long the API server may not answer before an instance ends.
+	// longestOutage is how long an instance waits for an API server that does not answer before it ends.
 	longestOutage = 24 * time.Hour
 )
 
-// lease is the lock of the leader election. The elector of controller-runtime ends a leader that cannot renew
-// its lease before the lease expires. All leader-elected programs would then end whenever the API server does
-// not answer for some seconds. The elector is therefore configured with a duration that is longer than any
-// outage. For the other instances the lock writes leaseDuration into the Lease. Writes of the leader wait
-// while the lease is not valid, see leaderTransport.
+// lease is the lock of the leader election. The elector of controller-runtime ends a leader that has not
+// renewed its lease for a configured duration. If that were the duration of the lease, all
+// leader-elected programs would end whenever the API server does not answer for some seconds. The
+// elector is therefore configured with a duration that is longer than any outage. For the other
+// instances the lock writes leaseDuration into the Lease. Writes of the leader wait while the lease is
+// not valid, see leaderTransport.
 type lease struct {
 	resourcelock.Interface
 	// replaced is called when another instance has become the leader. It restarts this instance, whose state
@@ -95,7 +97,7 @@ func (l *lease) write(record resourcelock.LeaderElectionRecord, write func(resou
 		return write(record)
 	}
 	record.LeaseDurationSeconds = int(leaseDuration / time.Second)
-	from := time.Since(l.began) // other instances see the renewal later, and count from then
+	from := time.Since(l.began) // other instances observe the renewal later, and count leaseDuration from then on
 	if err := write(record); err != nil {
 		return err
 	}
@@ -104,7 +106,7 @@ func (l *lease) write(record resourcelock.LeaderElectionRecord, write func(resou
 	return nil
 }
 
-// isValid reports whether this instance is the leader now.
+// isValid reports whether this instance is the leader now and may write.
 func (l *lease) isValid() bool {
 	renewed := l.renewed.Load()
 	return renewed > 0 && time.Since(l.began)-time.Duration(renewed) < writeDuration
@@ -135,7 +137,8 @@ func (l leaderTransport) WrappedRoundTripper() http.RoundTripper { return l.next
 // leasePollInterval is how often a waiting write checks the lease.
 const leasePollInterval = 50 * time.Millisecond
 
-// unguardedPaths are the paths of API groups whose POST requests change nothing, so that they need not wait.
+// unguardedPaths are the paths of API groups whose POST requests change nothing, so that they do not
+// have to wait.
 var unguardedPaths = []string{"/apis/authentication.k8s.io/", "/apis/authorization.k8s.io/"}
 
 // RoundTrip implements http.RoundTripper.

@@ -58,8 +58,8 @@ func RESTConfig(program string) (*rest.Config, error) {
 		return nil, fmt.Errorf("reading the configuration of the connection to the API server: %w", err)
 	}
 	config.UserAgent = program + "/" + version.Version
-	// The API server would compress each event of a watch separately, and again for each client. With a speaker
-	// on every node, the compression costs more than the network of the cluster saves.
+	// The API server would compress each event of a watch separately, and again for each client. With a
+	// speaker on every node, the compression costs more than it saves.
 	config.DisableCompression = true
 	return config, nil
 }
@@ -106,6 +106,7 @@ func NewLeaderElected(o Options, scheme *runtime.Scheme) (ctrl.Manager, error) {
 	return mgr, nil
 }
 
-// NoMetricsServer returns options with which controller-runtime serves no metrics: its server has no limits.
-// No option is needed for its health checks, which it serves only if an address is set.
+// NoMetricsServer returns options with which controller-runtime serves no metrics, since its server does
+// not limit requests. No option is needed for its health checks, which it serves only if an address is
+// set.
 func NoMetricsServer() metricsserver.Options { return metricsserver.Options{BindAddress: "0"} }

@@ -10,7 +10,8 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// The lists of a stack, and how many items each can have; then the bounds of lists within an item.
+// The names of the lists in the spec of a LoadBalancerStack, with the maximum number of items of each list.
+// The other constants are the maximum lengths of lists within an item.
 const (
 	listPools, maxPools                         = "ipAddressPools", 64
 	listL2Advertisements, maxL2Advertisements   = "l2Advertisements", 128
@@ -26,8 +27,9 @@ const (
 // itemPath returns the path of an item of the stack, such as spec.bgpPeers[tor-1].
 func itemPath(list, name string) string { return "spec." + list + "[" + name + "]" }
 
-// registerItem records an item of a list of the stack and returns true. It returns false, and marks the field from which the
-// item was made (from) as refused, if problem is not nil, if the list has an item of this name, or if the list is full.
+// registerItem records an item of a list of the stack and returns true. If problem is not nil, if the list
+// already has an item of this name, or if the list is full, it returns false. It then marks the field from
+// which the item was made (from) as refused.
 func (in *importer) registerItem(from field, list, name string, length, most int, problem error) bool {
 	item := itemPath(list, name)
 	other, taken := in.items[item]
@@ -83,8 +85,8 @@ func (in *importer) addPeer(from field, p v1beta1.StackBGPPeer) bool {
 
 func (in *importer) addBGPAdvertisement(from field, a v1beta1.StackBGPAdvertisement) bool {
 	list := &in.stack.Spec.BGPAdvertisements
-	// Which aliases the stack has is known only when the stack is complete. Here every name counts as an alias, so that the
-	// other fields are checked.
+	// The aliases of the stack are known only when the stack is complete. Here every name is accepted as an
+	// alias, so that the parser checks the other fields.
 	aliases := apiconv.CommunityAliases{}
 	for _, c := range a.Communities {
 		aliases[string(c)] = apiconv.AnyCommunity{}
@@ -118,7 +120,7 @@ func (in *importer) addCommunities(from field, c v1beta1.StackCommunity) {
 	}
 }
 
-// asError converts a pointer to an error. It returns nil for a nil pointer, which a plain conversion would not.
+// asError converts a pointer to an error. It returns nil for a nil pointer, unlike a plain conversion.
 func asError[E interface {
 	comparable
 	error
@@ -130,8 +132,9 @@ func asError[E interface {
 	return e
 }
 
-// readItems calls read for each item of a list and returns the values, each once. It leaves out items for which read returns
-// false. If the list has more than most values, it reports the rest as not mapped.
+// readItems calls read for each item of a list and returns the values without duplicates. It leaves out items
+// for which read returns false. If there are more values than the maximum (most), it reports the rest as not
+// mapped.
 func readItems[T comparable](list field, target string, most int, read func(field) (T, bool)) (all []T) {
 	for _, item := range list.items() {
 		v, ok := read(item)
@@ -149,7 +152,7 @@ func readItems[T comparable](list field, target string, most int, read func(fiel
 	return all
 }
 
-// selectorKeys are the keys of the fields of a label selector in one format.
+// selectorKeys are the names of a label selector's fields in one of the input formats.
 type selectorKeys struct{ labels, expressions string }
 
 var (

@@ -42,7 +42,7 @@ func (in *importer) mapCilium(o *sourceObject, root field) {
 	}
 }
 
-// isLoadBalancerKind reports whether a kind of Cilium's group concerns load balancers, by its name.
+// isLoadBalancerKind reports whether the name of a kind in Cilium's API group is one for load balancers.
 func isLoadBalancerKind(kind string) bool {
 	return slices.ContainsFunc([]string{"CiliumLoadBalancer", "CiliumL2", "CiliumBGP"}, func(prefix string) bool { return strings.HasPrefix(kind, prefix) })
 }
@@ -75,8 +75,8 @@ func (in *importer) mapCiliumPool(root field, original string) {
 	in.addPool(root, p)
 }
 
-// readCiliumBlocks reads the addresses of a pool. A block that the pool cannot have is left out and reported, as is a block whose
-// first and last address the pool cannot exclude.
+// readCiliumBlocks reads the addresses of a pool. It leaves out and reports a block that is invalid or that
+// would exceed a limit of a pool in a stack.
 func (in *importer) readCiliumBlocks(spec field, p *v1beta1.StackIPAddressPool) {
 	withoutEnds := readAllowFirstLastIPs(spec)
 	// Cilium up to 1.14 has the field cidrs, later versions have blocks, and 1.15 reads both.
@@ -96,7 +96,7 @@ func (in *importer) readCiliumBlocks(spec field, p *v1beta1.StackIPAddressPool) 
 		switch isCIDR := strings.Contains(text, "/"); {
 		case !isCIDR:
 			text = parsed.String()
-		case parsed.Size().Cmp(big.NewInt(2)) <= 0: // Cilium gives both addresses of such a CIDR
+		case parsed.Size().Cmp(big.NewInt(2)) <= 0: // Cilium allocates all addresses of a CIDR with one or two addresses
 		case !withoutEnds:
 			in.givesEnds = in.givesEnds || !spec.child("allowFirstLastIPs").hasValue()
 		default:
@@ -131,7 +131,7 @@ func readAllowFirstLastIPs(spec field) (withoutEnds bool) {
 		f.markMapped("excludeAddresses")
 		return f.text() == "No"
 	case "":
-		return spec.child("cidrs").hasValue() // Cilium 1.16 has removed this field
+		return spec.child("cidrs").hasValue() // Cilium has the field cidrs up to 1.15
 	}
 	f.markUnmapped("it is neither Yes nor No: the pool excludes the first and the last address of each CIDR")
 	return true
@@ -143,8 +143,9 @@ const (
 	ciliumNameKey      = "io.kubernetes.service.name"
 )
 
-// ciliumSelector splits a selector of Services into two: services selects by the labels of Services, and namespaces by the labels
-// of namespaces. Either is nil if the selector has no such part. problem is why a stack cannot have the selector, or empty.
+// ciliumSelector splits a selector of Services into two: services selects by the labels of Services, and
+// namespaces by the labels of namespaces. Either is nil if the selector has no such part. problem is the
+// reason why a stack cannot have the selector; it is empty if a stack can.
 func ciliumSelector(f field, target string) (services, namespaces *metav1.LabelSelector, problem string) {
 	s := objectSelectorKeys.readSelector(f, target)
 	services, namespaces = &metav1.LabelSelector{}, &metav1.LabelSelector{}
@@ -189,7 +190,8 @@ func nilIfEmpty(s *metav1.LabelSelector) *metav1.LabelSelector {
 	return s
 }
 
-// literalInterfacePattern matches a pattern of interfaces that only one name matches, and captures this name.
+// literalInterfacePattern matches a regular expression that is the name of an interface followed by $, such
+// as ^eth0$. It captures the name.
 var literalInterfacePattern = regexp.MustCompile(`^\^?([A-Za-z0-9_@-]+)\$$`)
 
 // mapCiliumPolicy maps a CiliumL2AnnouncementPolicy.

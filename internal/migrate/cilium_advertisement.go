@@ -20,7 +20,7 @@ func (in *importer) mapCiliumAdvertisements(o *sourceObject, root field) {
 	for _, key := range set.keys() {
 		own[key] = set.child(key).text()
 	}
-	peers := map[familySet][]v1beta1.ObjectName{} // by the families to which the advertisement is restricted; the empty set: to none
+	peers := map[familySet][]v1beta1.ObjectName{} // by the families to which the advertisement must be restricted; an empty set means no restriction
 	for i := range in.ciliumPeers {
 		p := &in.ciliumPeers[i]
 		switch announced := p.announcedFamilies(own); announced {
@@ -47,9 +47,10 @@ func (in *importer) mapCiliumAdvertisements(o *sourceObject, root field) {
 	}
 }
 
-// addCiliumAdvertisement adds an advertisement to these peers. If only is not empty, the advertisement names the pools of these
-// families. read reads the other fields from a field of the input, and returns why the stack cannot have the advertisement, or
-// nothing. problem is a sentence about an advertisement that has been left out for such a reason.
+// addCiliumAdvertisement adds a BGPAdvertisement for the given peers to the stack. If the set named only is
+// not empty, the advertisement names the pools with addresses of these families. The function read fills in
+// the other fields; it returns the reason why a stack cannot have the advertisement, or an empty string. If
+// the advertisement is left out, problem is a sentence with the reason.
 func (in *importer) addCiliumAdvertisement(from field, original string, peers []v1beta1.ObjectName, only familySet, read func(field, *v1beta1.BGPAdvertisementSpec) string) (problem string) {
 	if only != (familySet{}) {
 		original += "-" + only.String()
@@ -80,7 +81,8 @@ func joinNames(names []v1beta1.ObjectName) string {
 	return strings.Join(texts, ", ")
 }
 
-// readCiliumAdvertisement reads an item of a CiliumBGPAdvertisement. problem is why the stack cannot have it; empty if it can.
+// readCiliumAdvertisement reads an item of a CiliumBGPAdvertisement. problem is the reason why a stack cannot
+// have it; it is empty if a stack can.
 func readCiliumAdvertisement(f field, a *v1beta1.BGPAdvertisementSpec) (problem string) {
 	service, selector := f.child("service"), f.child("selector")
 	hasAddresses := readServiceAddresses(service.child("addresses"))
@@ -108,7 +110,8 @@ func readCiliumAdvertisement(f field, a *v1beta1.BGPAdvertisementSpec) (problem 
 	return ""
 }
 
-// readServiceAddresses reports whether a list of kinds of addresses has those of load balancers. It reports the others as not mapped.
+// readServiceAddresses reports whether a list of address kinds has the kind LoadBalancerIP. It marks the
+// other kinds as not mapped.
 func readServiceAddresses(list field) (found bool) {
 	for _, kind := range list.items() {
 		if kind.text() == "LoadBalancerIP" {
@@ -140,7 +143,8 @@ func readAdvertisedServices(selector field, a *v1beta1.BGPAdvertisementSpec) (pr
 	return ""
 }
 
-// readCiliumAttributes reads the attributes of routes. A community that a stack cannot have is a problem, as in readCommunities.
+// readCiliumAttributes reads the attributes of routes. problem is not empty if a stack cannot have one of the
+// communities; readCommunities has the reason for this.
 func readCiliumAttributes(f field, a *v1beta1.BGPAdvertisementSpec) (problem string) {
 	if n, ok := f.child("localPreference").number(0, math.MaxUint32); ok {
 		a.LocalPref = &n
@@ -165,14 +169,16 @@ func readCiliumAttributes(f field, a *v1beta1.BGPAdvertisementSpec) (problem str
 	return ""
 }
 
-// ciliumCommunities has the values of those well-known communities of Cilium whose names lbstack does not know.
+// ciliumCommunities has the values of the well-known communities that have a name in Cilium but not in
+// lbstack.
 var ciliumCommunities = map[string]string{
 	"internet": "0:0", "planned-shut": "65535:0", "route-filter-translated-v4": "65535:2", "route-filter-v4": "65535:3",
 	"route-filter-translated-v6": "65535:4", "route-filter-v6": "65535:5",
 }
 
-// ciliumCommunity returns a community in one of Cilium's lists of communities (key) as a stack has it. Cilium writes standard ones
-// also as one number of 32 bits.
+// ciliumCommunity converts a community to the notation of a stack. key is Cilium's list that has the
+// community: standard, wellKnown or large. In Cilium, a standard community can also be a single number of 32
+// bits.
 func ciliumCommunity(key, text string) (v1beta1.CommunityReference, error) {
 	n, err := strconv.ParseUint(text, 10, 32)
 	switch isNumber := err == nil; {

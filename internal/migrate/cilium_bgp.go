@@ -14,7 +14,7 @@ import (
 // ciliumPeer is a peer of the stack that comes from a CiliumBGPClusterConfig.
 type ciliumPeer struct {
 	name v1beta1.ObjectName
-	// carried are the families whose routes the session of the stack carries.
+	// carried are the address families of the routes that lbstack's session with the peer can carry.
 	carried familySet
 	// selectors select, for each family, the CiliumBGPAdvertisements by which Cilium announces routes to the peer.
 	selectors map[lb.Family]labels.Selector
@@ -46,7 +46,8 @@ func (in *importer) mapCiliumCluster(o *sourceObject, root field) {
 	}
 }
 
-// mapCiliumPeer maps a peer, and the same router once more for each node with a CiliumBGPNodeConfigOverride for it.
+// mapCiliumPeer maps a peer. If a CiliumBGPNodeConfigOverride changes the peer for a node, the stack gets
+// another peer with the same router for this node.
 func (in *importer) mapCiliumPeer(cluster string, nodes, instance, f field) {
 	original := cluster + "-" + instance.child("name").text() + "-" + f.child("name").text()
 	overrides := in.overridesFor(instance.child("name").text(), f.child("name").text())
@@ -93,7 +94,8 @@ func (in *importer) readCiliumPeer(nodes, instance, f field, override *nodeOverr
 	return in.readPeerConfig(f.child("peerConfigRef"), p)
 }
 
-// readPeerASN reads the autonomous system of a router. Cilium accepts any with 0; lbstack has no such number, and refuses the peer.
+// readPeerASN reads the autonomous system of a router. In Cilium, 0 means any autonomous system. A stack has
+// no such value, and addPeer refuses the peer.
 func readPeerASN(f field, p *v1beta1.BGPPeerSpec) {
 	if n, ok := f.number(0, math.MaxUint32); ok {
 		p.PeerASN = n
@@ -130,7 +132,7 @@ type ciliumSession struct {
 	peerPort, multihop, restart, secret field
 }
 
-// ciliumHoldSeconds is the hold time, in seconds, of a session of Cilium that sets none.
+// ciliumHoldSeconds is Cilium's default hold time in seconds.
 const ciliumHoldSeconds = 90
 
 // read reads the fields into p, which has both ASNs already.
@@ -148,7 +150,7 @@ func (s ciliumSession) read(p *v1beta1.BGPPeerSpec) {
 	p.KeepaliveTimeSeconds = number(s.timers.child("keepAliveTimeSeconds"), "keepaliveTimeSeconds", 1, math.MaxUint16)
 	p.ConnectRetrySeconds = number(s.timers.child("connectRetryTimeSeconds"), "connectRetrySeconds", 1, math.MaxUint16)
 	if p.HoldTimeSeconds == nil && p.KeepaliveTimeSeconds != 0 {
-		p.HoldTimeSeconds = new(int32(ciliumHoldSeconds)) // a keepalive time may be above the default of lbstack
+		p.HoldTimeSeconds = new(int32(ciliumHoldSeconds)) // the keepalive time may exceed lbstack's default hold time
 	}
 	p.PeerPort = number(s.peerPort, "peerPort", 1, math.MaxUint16)
 	if hops, ok := s.multihop.number(1, 255); ok {

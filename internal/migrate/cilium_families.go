@@ -15,8 +15,9 @@ import (
 
 // familySet is a set of address families.
 //
-// Cilium selects advertisements for each family of a session; an advertisement of a stack is for all families that the session
-// carries. If Cilium announces fewer of them for an advertisement, the advertisement names pools of these families only.
+// In Cilium, each family of a session has its own selector of advertisements. In a stack, an advertisement
+// applies to all families that the session carries. If Cilium announces only one of these families, the
+// advertisement in the stack names only pools with addresses of that family.
 type familySet struct{ ipv4, ipv6 bool }
 
 var bothFamilies = familySet{ipv4: true, ipv6: true}
@@ -48,7 +49,8 @@ func poolFamilies(p *v1beta1.StackIPAddressPool) (families familySet) {
 	return families
 }
 
-// addressFamilies returns the family of a router's address. It is empty if the text is no address.
+// addressFamilies returns a set with the family of a router's address. The set is empty if the text is not an
+// address.
 func addressFamilies(address string) (families familySet) {
 	if a, err := apiconv.ParseAddress(address); err == nil {
 		families.add(lb.FamilyOf(a))
@@ -56,8 +58,8 @@ func addressFamilies(address string) (families familySet) {
 	return families
 }
 
-// setCarriedFamilies has the session of a peer carry the routes of these families, and returns the families that it carries: the one of
-// the router's address is always among them.
+// setCarriedFamilies configures a peer so that its session carries routes of the announced families. It
+// returns all families that the session carries. These always include the family of the router's address.
 func setCarriedFamilies(p *v1beta1.BGPPeerSpec, announced familySet) (carried familySet) {
 	carried = addressFamilies(p.PeerAddress)
 	if announced.ipv4 && !carried.ipv4 || announced.ipv6 && !carried.ipv6 {
@@ -67,8 +69,8 @@ func setCarriedFamilies(p *v1beta1.BGPPeerSpec, announced familySet) (carried fa
 	return carried
 }
 
-// ciliumFamily returns the family in an item of Cilium's lists of families. It is 0, and the item is reported as not mapped, if
-// lbstack does not announce such routes.
+// ciliumFamily returns the family in an item of Cilium's lists of families. If lbstack announces no routes of
+// this family, it returns 0 and marks the item as not mapped.
 func ciliumFamily(f field) lb.Family {
 	family := map[string]lb.Family{"ipv4": lb.IPv4, "ipv6": lb.IPv6}[f.child("afi").text()]
 	if family == 0 || f.child("safi").text() != "unicast" {
@@ -107,8 +109,9 @@ func readFamilySelectors(list field) map[lb.Family]labels.Selector {
 	return selectors
 }
 
-// ciliumPoolsOf returns the names of the pools from Cilium that have addresses of these families, sorted. problem is why an
-// advertisement cannot be restricted to these families; it is empty if that is possible.
+// ciliumPoolsOf returns the sorted names of the pools from Cilium whose addresses belong to exactly these
+// families. problem is the reason why an advertisement cannot be restricted to these families; it is empty if
+// that is possible.
 func (in *importer) ciliumPoolsOf(only familySet) (names []v1beta1.ObjectName, problem string) {
 	for i := range in.stack.Spec.IPAddressPools {
 		p := &in.stack.Spec.IPAddressPools[i]

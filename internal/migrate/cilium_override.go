@@ -10,9 +10,10 @@ import (
 
 // nodeOverride is what a CiliumBGPNodeConfigOverride changes for one peer of one node.
 type nodeOverride struct {
-	// node is the name of the override, which is that of the node.
+	// node is the name of the node, which is also the name of the CiliumBGPNodeConfigOverride.
 	node string
-	// instance has the changes for all peers of an instance, and peer those for this peer; peer has no value if there are none.
+	// instance has the changes for all peers of a BGP instance. peer has the changes for this peer only, and
+	// has no value if there are none.
 	instance, peer field
 }
 
@@ -58,7 +59,7 @@ func (o *nodeOverride) apply(p *v1beta1.BGPPeerSpec, item string) {
 	p.NodeSelectors = withHostname(p.NodeSelectors, metav1.LabelSelectorOpIn, o.node)
 }
 
-// withoutNodes returns selectors for the same nodes without those that have an override.
+// withoutNodes returns node selectors that match the same nodes, except those with an override.
 func withoutNodes(selectors []metav1.LabelSelector, overrides []nodeOverride) []metav1.LabelSelector {
 	if len(overrides) == 0 {
 		return selectors
@@ -73,7 +74,8 @@ func withoutNodes(selectors []metav1.LabelSelector, overrides []nodeOverride) []
 // hostnameLabel is the label of nodes whose value is, in most clusters, the name of the node.
 const hostnameLabel = "kubernetes.io/hostname"
 
-// withHostname adds a requirement on the hostname to the selectors of a peer from Cilium, which has one selector at most.
+// withHostname adds a requirement on the label of the hostname to the selectors of a peer from Cilium. Such a
+// peer has at most one selector.
 func withHostname(selectors []metav1.LabelSelector, operator metav1.LabelSelectorOperator, nodes ...string) []metav1.LabelSelector {
 	if len(selectors) == 0 {
 		selectors = []metav1.LabelSelector{{}}
@@ -82,7 +84,8 @@ func withHostname(selectors []metav1.LabelSelector, operator metav1.LabelSelecto
 	return selectors
 }
 
-// markUnusedOverrides reports the fields of overrides that are for no peer of the input, and those that have no equal.
+// markUnusedOverrides reports the fields of overrides that apply to no peer of the input, and the fields that
+// a stack does not have.
 func (in *importer) markUnusedOverrides() {
 	const unused = "no CiliumBGPClusterConfig in the input has this instance and peer: import the CiliumBGPClusterConfig as well"
 	for _, o := range in.nodeOverrides {
@@ -101,7 +104,8 @@ func (in *importer) markUnusedOverrides() {
 	}
 }
 
-// noteCilium adds notes on what the configuration of Cilium does not say or a stack decides in another way.
+// noteCilium adds notes on settings for which the objects of Cilium are not enough: they depend on labels and
+// annotations of nodes, or on the version of Cilium.
 func (in *importer) noteCilium(note func(string)) {
 	if in.hasNodePeers {
 		note("Peers from a CiliumBGPNodeConfigOverride select the node by its label " + hostnameLabel + ", and the peers for the other nodes exclude the node by this label: correct these selectors if the value of the label is not the name of the node.")

@@ -10,12 +10,13 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// noPodAddressesReason is why what Cilium announces of the networks of pods is not mapped.
+// noPodAddressesReason is the reason why fields for announcing the addresses of pods are not mapped.
 const noPodAddressesReason = "lbstack announces addresses of Services, and none of pods"
 
-// mapPeeringPolicy maps a CiliumBGPPeeringPolicy, the kind that CiliumBGPClusterConfig has replaced. Cilium has both kinds up to
-// version 1.17, and on a node that both select it follows the CiliumBGPPeeringPolicy. After an update of Cilium a policy can be left
-// over, so the import uses the newer kind if the input has both.
+// mapPeeringPolicy maps a CiliumBGPPeeringPolicy, the kind that CiliumBGPClusterConfig has replaced. Cilium
+// up to version 1.17 has both kinds. If objects of both kinds select a node, Cilium uses the
+// CiliumBGPPeeringPolicy there. After an update of Cilium, the cluster can still have a
+// CiliumBGPPeeringPolicy that is no longer used. So the import uses the newer kind if the input has both.
 func (in *importer) mapPeeringPolicy(o *sourceObject, root field) {
 	if in.survey.hasCiliumCluster {
 		root.markRefused("the input has a CiliumBGPClusterConfig as well, which was imported: if the nodes follow this policy (Cilium up to 1.17), remove the CiliumBGPClusterConfig from the input and import again")
@@ -41,7 +42,7 @@ func (in *importer) mapPeeringPolicy(o *sourceObject, root field) {
 // mapNeighbor maps a neighbor of a CiliumBGPPeeringPolicy to a peer and, if it announces addresses of load balancers, an
 // advertisement to this peer.
 func (in *importer) mapNeighbor(policy string, nodes, router, f field, announces bool) {
-	address, _, _ := strings.Cut(f.child("peerAddress").text(), "/") // Cilium has a CIDR, of one address
+	address, _, _ := strings.Cut(f.child("peerAddress").text(), "/") // Cilium writes the address as a CIDR
 	original := fmt.Sprintf("%s-%s-%s", policy, router.child("localASN").text(), address)
 	name := in.names.nameOf(listBGPPeers, original)
 	f = f.withItem(itemPath(listBGPPeers, name))
@@ -70,7 +71,7 @@ func (in *importer) mapNeighbor(policy string, nodes, router, f field, announces
 	refused := []field{services, attributes}
 	problem := in.addCiliumAdvertisement(services, original, []v1beta1.ObjectName{p.Name}, only, func(services field, a *v1beta1.BGPAdvertisementSpec) string {
 		if problem := readPathAttributes(attributes.withItem(services.item), a); problem != "" {
-			refused = []field{attributes} // other neighbors may have the same Services
+			refused = []field{attributes} // not the selector of Services, which other neighbors may use
 			return problem
 		}
 		return readAdvertisedServices(services, a)
@@ -83,7 +84,8 @@ func (in *importer) mapNeighbor(policy string, nodes, router, f field, announces
 	}
 }
 
-// readNeighborFamilies returns the families whose routes Cilium announces to a neighbor: both if the list is empty.
+// readNeighborFamilies returns the families whose routes Cilium announces to a neighbor. An empty list means
+// both.
 func readNeighborFamilies(list field) (families familySet) {
 	items := list.items()
 	if len(items) == 0 {
@@ -102,8 +104,9 @@ func readNeighborFamilies(list field) (families familySet) {
 	return families
 }
 
-// readPathAttributes reads the attributes of the routes to a neighbor. Attributes for a part of the pools are a problem: an
-// advertisement of a stack has the same ones for all of its routes, and without them routers could propagate the routes further.
+// readPathAttributes reads the attributes of the routes to a neighbor. problem is not empty if some
+// attributes are only for a part of the pools. In a stack, an advertisement has the same attributes for all
+// of its routes. Without the attributes, routers could propagate the routes further than in Cilium.
 func readPathAttributes(list field, a *v1beta1.BGPAdvertisementSpec) (problem string) {
 	found := false
 	for _, f := range list.items() {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// field is a value of the input, with its path. The code that reads a field also marks its outcome. markRest reports fields
-// without a mark as not mapped.
+// field is a value of the input, with its path. The code that reads a field also marks it with an Outcome.
+// markRest reports fields without a mark as not mapped.
 type field struct {
 	o    *sourceObject
 	path string
@@ -98,8 +98,8 @@ func (f field) flag() bool {
 	return v
 }
 
-// number reads a whole number from least to most. ok is false if there is no value. ok is also false if the value is no such
-// number; the field is then reported as not mapped.
+// number reads a whole number between least and most. ok is false if there is no value, or if the value is
+// not such a number. In the second case the field is also marked as not mapped.
 func (f field) number(least, most int64) (n int64, ok bool) {
 	switch v := f.value.(type) {
 	case nil:
@@ -122,8 +122,8 @@ func (f field) number(least, most int64) (n int64, ok bool) {
 	return n, true
 }
 
-// seconds reads a duration as Go prints it ("1m30s"), rounds it down to seconds as MetalLB does, and marks the field. For ok see
-// number.
+// seconds reads a duration as Go prints it ("1m30s"), rounds it down to seconds as MetalLB does, and marks
+// the field. ok has the same meaning as in number.
 func (f field) seconds(target string, least, most int64) (n int64, ok bool) {
 	if !f.hasValue() {
 		return 0, false
@@ -148,16 +148,18 @@ func (f field) seconds(target string, least, most int64) (n int64, ok bool) {
 // markMapped records that the stack has the field, with the same meaning.
 func (f field) markMapped(target string) { f.markLeaves(Mapped, target, "") }
 
-// markChanged records that the stack has the field with another meaning. why is how the meaning differs, or what to do.
+// markChanged records that the stack has the field with another meaning. The text why has the difference, or
+// what to do.
 func (f field) markChanged(target, why string) { f.markLeaves(Changed, target, why) }
 
-// markUnmapped records that the stack does not have the field. note is the reason and what to do.
+// markUnmapped records that the stack does not have the field. The text note has the reason and what to do.
 func (f field) markUnmapped(note string) { f.markLeaves(Unmapped, "", note) }
 
 // markIgnored records that the field does not concern the stack. It does not replace an earlier mark.
 func (f field) markIgnored(why string) { f.markLeaves(Ignored, "", why) }
 
-// markLeaves sets the outcome of each leaf. A worse outcome replaces a better one, except that an ignored leaf stays ignored.
+// markLeaves sets the outcome of each leaf of the field (see visitLeaves). A worse outcome replaces a better
+// one, except that an ignored leaf stays ignored.
 func (f field) markLeaves(outcome Outcome, target, note string) {
 	if target != "" && f.item != "" {
 		target = f.item + "." + target
@@ -178,7 +180,8 @@ func (f field) markRefused(why string) {
 	})
 }
 
-// markRest marks the leaves that have no mark yet: empty leaves as ignored, others as not mapped. So the report has every leaf.
+// markRest marks the leaves that have no mark yet: empty leaves as ignored, others as not mapped. So the
+// report has an entry for every leaf.
 func (f field) markRest() {
 	f.markUnread("the import does not know this field: look in the documentation of the other load balancer for what it does")
 }

@@ -106,8 +106,8 @@ func (in *importer) mapVIPPool(data, f field, place string) {
 	}
 }
 
-// addVIPAdvertisement adds an advertisement for a pool, on the interface that the ConfigMap names or, without one, on all
-// interfaces.
+// addVIPAdvertisement adds an L2Advertisement for a pool. If the ConfigMap names an interface, the
+// advertisement is for this interface, otherwise for all interfaces.
 func (in *importer) addVIPAdvertisement(data, from field, place string, pool v1beta1.ObjectName) {
 	name := in.names.nameOf(listL2Advertisements, place)
 	a := v1beta1.StackL2Advertisement{Name: v1beta1.ObjectName(name)}

@@ -42,7 +42,7 @@ func (in *importer) mapMetalLB(o *sourceObject, root field) {
 	}
 }
 
-// metalLBLists has the list of a stack to which each kind of MetalLB is mapped.
+// metalLBLists has, for each kind of MetalLB, the list of a stack to which the kind is mapped.
 var metalLBLists = map[string]string{
 	"IPAddressPool": listPools, "AddressPool": listPools, "L2Advertisement": listL2Advertisements, "BGPAdvertisement": listBGPAdvertisements,
 	"BGPPeer": listBGPPeers, "BFDProfile": listBFDProfiles, "Community": listCommunities,
@@ -162,7 +162,7 @@ func (in *importer) reportRename(name field, list, original string) {
 	name.withItem(itemPath(list, given)).markChanged("name", note)
 }
 
-// readAdSelectors are the pools, nodes and Services that an advertisement of either kind selects.
+// adSelectors are the pools, nodes and Services that an L2Advertisement or a BGPAdvertisement selects.
 type adSelectors struct {
 	pools                                      []v1beta1.ObjectName
 	poolSelectors, nodeSelectors, svcSelectors []metav1.LabelSelector
@@ -179,8 +179,9 @@ func (in *importer) readAdSelectors(spec field) (s adSelectors, err error) {
 	return s, errors.Join(errs[:]...)
 }
 
-// readReferences reads names of items in a list of the stack (to). More names than a stack can have are an error: without some of
-// them the advertisement would apply to fewer pools or peers than in MetalLB.
+// readReferences reads names of items in a list of the stack (to). It is an error if there are more names
+// than a stack can have: without some of them, the advertisement would apply to fewer pools or peers than in
+// MetalLB.
 func (in *importer) readReferences(list field, to string) (names []v1beta1.ObjectName, err error) {
 	if n := len(list.items()); n > maxReferences {
 		return nil, fmt.Errorf("%s has %d items, but can have at most %d", list.path, n, maxReferences)

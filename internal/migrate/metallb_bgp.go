@@ -29,7 +29,7 @@ func (in *importer) mapBGPAdvertisement(o *sourceObject, root field) {
 	in.addBGPAdvertisement(root, a)
 }
 
-// attributeKeys are the keys of the attributes of routes in one format.
+// attributeKeys are the names of the fields for route attributes in one of the input formats.
 type attributeKeys struct{ length, lengthV6, localPref string }
 
 var (
@@ -60,8 +60,9 @@ func (in *importer) readAttributes(f field, k attributeKeys, a *v1beta1.BGPAdver
 	return in.readCommunities(f.child("communities"), a)
 }
 
-// readCommunities reads the communities of routes. A community that a stack cannot have is an error: without a community such as
-// no-export, routers would propagate the routes further than before.
+// readCommunities reads the communities of routes. It is an error if a stack cannot have one of the
+// communities: without a community such as no-export, routers would propagate the routes further than with
+// MetalLB.
 func (in *importer) readCommunities(list field, a *v1beta1.BGPAdvertisementSpec) (err error) {
 	different := map[string]bool{}
 	for _, item := range list.items() {
@@ -104,7 +105,7 @@ var (
 	configMapProfileKeys = profileKeys{"receive-interval", "transmit-interval", "detect-multiplier", "echo-interval", "echo-mode", "passive-mode", "minimum-ttl"}
 )
 
-// profileKeys are the keys of the fields of a BFD profile in one format.
+// profileKeys are the names of a BFD profile's fields in one of the input formats.
 type profileKeys struct{ receive, transmit, multiplier, echo, echoMode, passive, ttl string }
 
 // mapProfile maps a BFD profile.
@@ -138,7 +139,7 @@ func (in *importer) mapProfile(from, spec field, k profileKeys, original string)
 	in.addProfile(from, p)
 }
 
-// peerKeys are the keys of the fields of a peer in one format.
+// peerKeys are the names of a peer's fields in one of the input formats.
 type peerKeys struct {
 	myASN, peerASN, address, source, port, hold, keepalive, routerID, nodeSelectors, bfdProfile, multihop string
 	selectors                                                                                             selectorKeys
@@ -240,8 +241,9 @@ func (in *importer) readObjectPeer(spec field, p *v1beta1.BGPPeerSpec) error {
 	return nil
 }
 
-// readDisableMP reads whether a session carries routes of the family of its address only. This is the field of MetalLB 0.14; since
-// 0.15 dualStackAddressFamily decides, as in a stack.
+// readDisableMP reads the field disableMP of MetalLB 0.14. If it is true, the session carries only routes of
+// the family of its address. Since 0.15, MetalLB uses the field dualStackAddressFamily instead, as a stack
+// does.
 func (in *importer) readDisableMP(f field, p *v1beta1.BGPPeerSpec) {
 	switch {
 	case !f.flag():
@@ -280,7 +282,8 @@ func (in *importer) readTimers(spec field, k peerKeys, p *v1beta1.BGPPeerSpec) {
 // maxObjectNameLength is the maximum length of the name of an object.
 const maxObjectNameLength = 253
 
-// readPassword sets the Secret with the password of a peer, and reports that the user must create it: a stack has no passwords.
+// readPassword sets the name of the Secret with the password of a peer. It reports that the user must create
+// or copy this Secret, since a stack does not contain passwords.
 func (in *importer) readPassword(spec field, name string, p *v1beta1.BGPPeerSpec) {
 	const namespace = "the namespace of lbstack (lbstack-system)"
 	if secret := spec.child("passwordSecret"); len(secret.child("name").text()) > maxObjectNameLength {

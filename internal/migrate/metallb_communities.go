@@ -37,7 +37,7 @@ func (in *importer) mapAliases(list field) {
 	in.addAliases(list, c)
 }
 
-// addAliases adds the aliases of c, in as many items of the stack as they need.
+// addAliases adds the aliases of c to the stack. If one item cannot have all of them, it adds several items.
 func (in *importer) addAliases(from field, c v1beta1.StackCommunity) {
 	all := c.Communities
 	for i := 0; len(all) > 0; i++ {
@@ -51,9 +51,9 @@ func (in *importer) addAliases(from field, c v1beta1.StackCommunity) {
 	}
 }
 
-// readAlias reads one alias; from is the field with both its name and its value. ok is false if the stack gets no such alias.
-// If the stack cannot have the name, or if the name is the well-known one of another community, advertisements get the value in
-// place of the name.
+// readAlias reads one alias. from is the field that contains both its name and its value. ok is false if the
+// stack gets no alias from this field. If a stack cannot have the name, or if it is the well-known name of
+// another community, advertisements get the value instead of the name.
 func (in *importer) readAlias(name string, value, from field) (alias v1beta1.CommunityAlias, ok bool) {
 	c, err := apiconv.ParseCommunity(value.text())
 	if err != nil {

@@ -44,8 +44,9 @@ func (in *importer) mapConfigMap(data field) {
 // configKeys are the top-level keys of MetalLB's configuration before 0.13.
 var configKeys = []string{"address-pools", "peers", "bgp-communities", "bfd-profiles", "peer-autodiscovery"}
 
-// isMetalLBConfig reports whether an object is a ConfigMap with the configuration of MetalLB before 0.13. This includes text that
-// cannot be parsed, if it has a key of the configuration or is in the namespace metallb-system.
+// isMetalLBConfig reports whether an object is a ConfigMap with the configuration of MetalLB before 0.13. If
+// the text of the ConfigMap cannot be parsed, it is enough that the text has a key of the configuration, or
+// that the ConfigMap is in the namespace metallb-system.
 func isMetalLBConfig(o *sourceObject) bool {
 	config := o.rootField().child("data").child("config")
 	if o.group != "" || o.kind != "ConfigMap" || !config.hasValue() {
@@ -65,7 +66,7 @@ func itemName(f field, what string, i int) string {
 	return fmt.Sprintf("%s-%d", what, i+1)
 }
 
-// poolKeys are the keys of the fields of a pool that has a protocol, in one format.
+// poolKeys are the names of the fields of a pool with the field protocol, in one of the input formats.
 type poolKeys struct {
 	autoAssign, avoidBuggy, advertisements string
 	attributes                             attributeKeys
@@ -76,7 +77,7 @@ var (
 	configMapPoolKeys = poolKeys{"auto-assign", "avoid-buggy-ips", "bgp-advertisements", configMapAttributeKeys}
 )
 
-// mapOldPool maps a pool that has a protocol to a pool and its advertisements.
+// mapOldPool maps a pool with the field protocol to a pool and its advertisements.
 func (in *importer) mapOldPool(from, spec field, k poolKeys, original string) {
 	name := in.names.nameOf(listPools, original)
 	spec = spec.withItem(itemPath(listPools, name))

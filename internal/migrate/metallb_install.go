@@ -12,8 +12,9 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// defaultExclusions are the patterns in metallb-excludel2 of MetalLB's manifests. They exclude interfaces that lead to pods,
-// containers and virtual machines of the node. lbstack leaves out such interfaces by their kind.
+// defaultExclusions are the patterns in metallb-excludel2 of MetalLB's manifests. They exclude interfaces
+// that lead to pods, containers and virtual machines of the node. lbstack recognises such interfaces by their
+// kind, and announces nothing on them.
 var defaultExclusions = []string{
 	"^docker.*", "^cbr.*", "^dummy.*", "^virbr.*", "^lxcbr.*", "^veth.*", "^lo$", "^cali.*", "^tunl.*", "^flannel.*",
 	"^kube-ipvs.*", "^cni.*", "^nodelocaldns.*", "^lxc.*",
@@ -47,7 +48,7 @@ func (in *importer) mapOperatorObject(spec field) {
 	spec.child("speakerGratuitousARPInterval").markUnmapped("lbstack decides itself when it sends gratuitous ARP and neighbour advertisements")
 }
 
-// mapClass maps the load balancer class of the Services that are served.
+// mapClass maps the load balancer class of the Services that MetalLB serves.
 func (in *importer) mapClass(f field) {
 	switch class := f.text(); {
 	case class == "":
@@ -178,13 +179,13 @@ func containsItem[T any](list []T, item field) bool {
 
 func zeroOf[T any]([]T) (t T) { return t }
 
-// copyValue copies a value of a type of Kubernetes to the stack, and returns whether it did. It reports a value that has a field
-// unknown to the type as not mapped.
+// copyValue decodes a field as a type of Kubernetes, copies the value to the stack (to), and returns whether
+// it did. A value with a field that the type does not have is marked as not mapped.
 func copyValue[T any](f field, target string, to *T) bool {
 	if !f.hasValue() || f.isEmpty() {
 		return false
 	}
-	var value T // discarded if decoding fails, since a part may be decoded by then
+	var value T // not decoded directly into the stack, since a failed decoding can leave a part of the value there
 	text, err := json.Marshal(f.value)
 	if err == nil {
 		decoder := json.NewDecoder(bytes.NewReader(text))

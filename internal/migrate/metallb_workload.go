@@ -173,8 +173,8 @@ func (in *importer) mapReplicas(f field) {
 // maxSpreadConstraints bounds the number of constraints (v1beta1.ComponentSpec.TopologySpreadConstraints).
 const maxSpreadConstraints = 8
 
-// mapSpread maps how the pods of a component are spread over nodes. It leaves the selectors of pods out: without one, a constraint
-// of a stack counts the pods of its component.
+// mapSpread maps how the pods of a component are spread over nodes. It leaves out the selectors of pods.
+// Without a selector, a constraint in a stack counts the pods of its own component.
 func mapSpread(list field, target string, c *v1beta1.ComponentSpec) {
 	for _, item := range list.withItem(target).items() {
 		item.child("labelSelector").markIgnored("selects pods of MetalLB; without a labelSelector, a stack counts the pods of its own component")
@@ -194,7 +194,8 @@ func mapSpread(list field, target string, c *v1beta1.ComponentSpec) {
 	}
 }
 
-// copyMark copies the mark of a flag to its value, for a value that is an argument of its own.
+// copyMark copies the mark of a flag to the value of the flag. It is used if the value is a separate
+// argument.
 func (f field) copyMark(flag, value field) {
 	if e := f.o.entries[flag.path]; e != nil {
 		value.markLeaves(e.Outcome, e.Target, e.Note)

@@ -25,7 +25,8 @@ type Result struct {
 	Stack v1beta1.LoadBalancerStack
 	// Report has an entry for each field of the input.
 	Report Report
-	// origins is importer.items.
+	// origins has, for each item of the stack, the object of the input from which it was made (see
+	// importer.items).
 	origins map[string]string
 }
 
@@ -78,7 +79,7 @@ type importer struct {
 	items map[string]string
 	// owners maps the path of each item of the stack to the configuration to which its object belongs.
 	owners map[string]itemOwner
-	// owner is the configuration of the object that is mapped now.
+	// owner is the configuration to which the object that is being mapped belongs.
 	owner itemOwner
 	// roots maps the path of each item of the stack to the field from which it was made. refuseItem refuses this field.
 	roots map[string]field
@@ -132,7 +133,7 @@ func (in *importer) mapObject(o *sourceObject) {
 	}
 }
 
-// mapFRRK8s reports an object of FRR-K8s, the program that holds MetalLB's sessions in one of its modes.
+// mapFRRK8s reports an object of FRR-K8s, the program that runs the BGP sessions in one of MetalLB's modes.
 func mapFRRK8s(o *sourceObject, root field) {
 	switch o.kind {
 	case "FRRConfiguration":
@@ -150,7 +151,7 @@ func mapFRRK8s(o *sourceObject, root field) {
 	}
 }
 
-// unknownKindReason is why an object of a load balancer is not mapped if the import does not know its kind.
+// unknownKindReason is the reason why an object is not mapped if the import does not support its kind.
 const unknownKindReason = "the import does not know this kind: look in the documentation of the other load balancer for what it configures"
 
 // Reasons for which fields are ignored.
@@ -180,7 +181,8 @@ func (in *importer) mapCore(o *sourceObject, root field) {
 	}
 }
 
-// completeStack does what needs all items of the stack: it sorts them, narrows advertisements, and adds notes.
+// completeStack does the steps that need all items of the stack: it sorts them, restricts advertisements to
+// their own pools and peers, and adds notes.
 func (in *importer) completeStack() {
 	spec := &in.stack.Spec
 	slices.SortFunc(spec.IPAddressPools, func(a, b v1beta1.StackIPAddressPool) int { return cmp.Compare(a.Name, b.Name) })
@@ -248,8 +250,9 @@ func (in *importer) noteMissing(note func(string)) {
 	}
 }
 
-// noteOneFamily adds a note that names the peers from MetalLB to which the stack announces routes of one family although MetalLB has
-// pools of the other one: MetalLB up to 0.14 with FRR announced both on each session.
+// noteOneFamily adds a note if the session of a peer from MetalLB carries routes of one family only, and
+// pools from MetalLB have addresses of the other family. MetalLB up to 0.14 with FRR announced both families
+// on each session.
 func (in *importer) noteOneFamily(note func(string)) {
 	var pools familySet
 	for i := range in.stack.Spec.IPAddressPools {

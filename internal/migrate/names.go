@@ -28,8 +28,8 @@ type itemNames struct {
 
 func newItemNames() itemNames { return itemNames{given: map[string]string{}, taken: map[string]bool{}} }
 
-// nameOf returns the name in a list of the stack for an original name. Within a list, the same original name always gets the same
-// name, and different ones get different names.
+// nameOf returns the name that an item with this original name gets in a list of the stack. Within a list,
+// the same original name always gets the same name, and different original names get different names.
 func (n itemNames) nameOf(list, original string) string {
 	if name, ok := n.given[list+"/"+original]; ok {
 		return name

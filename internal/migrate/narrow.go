@@ -36,7 +36,8 @@ func ownerOf(o *sourceObject) itemOwner {
 	return ownerKubeVIP
 }
 
-// loadBalancer returns the owner that stands for the load balancer. All formats of MetalLB are one load balancer with the same peers.
+// loadBalancer returns the same owner for all configurations of a load balancer: MetalLB has the same peers
+// for all of its formats.
 func (o itemOwner) loadBalancer() itemOwner {
 	if o == ownerOldPools {
 		return ownerMetalLB
@@ -44,9 +45,10 @@ func (o itemOwner) loadBalancer() itemOwner {
 	return o
 }
 
-// narrowAdvertisements restricts each advertisement to the pools and peers that it applied to before. It names them in the
-// advertisement if the stack has pools or peers of another owner, or if selectors use labels that pools of a stack do not keep.
-// An advertisement for which no pool or no peer is left is removed from the stack.
+// narrowAdvertisements restricts each advertisement to the pools and peers to which it applied in the other
+// load balancer. It names these pools and peers in the advertisement if the stack has pools or peers of
+// another owner. It also does so if selectors use labels that pools in a stack do not have. An advertisement
+// that would apply to no pool or no peer is removed from the stack.
 func (in *importer) narrowAdvertisements() {
 	spec := &in.stack.Spec
 	for i := range spec.L2Advertisements {

@@ -11,7 +11,8 @@ type Outcome int
 
 // Outcomes, from the best to the worst.
 const (
-	// Ignored: the field does not concern the stack: it is no configuration, is empty or off, or has no effect.
+	// Ignored: a stack does not need the field, because the field is not configuration, is empty or off, or
+	// has no effect.
 	Ignored Outcome = iota
 	// Mapped: the stack has the field, with the same meaning.
 	Mapped
@@ -26,7 +27,7 @@ func (o Outcome) String() string {
 	return [...]string{"no configuration", "mapped", "another meaning", "not mapped"}[o]
 }
 
-// MarshalText returns String, for JSON.
+// MarshalText returns the same text as String. It is used for JSON.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
 // Entry is the outcome of one field.
@@ -51,14 +52,14 @@ type Entry struct {
 
 // Report is the outcome of all fields.
 type Report struct {
-	// Entries has one entry for each leaf of the input: objects in the order in which they were mapped, and sorted by path in
-	// each object.
+	// Entries has one entry for each leaf of the input. The objects are in the order in which they were
+	// mapped, and the entries of an object are sorted by path.
 	Entries []Entry `json:"entries"`
 	// Notes are sentences about differences that no field of the input shows.
 	Notes []string `json:"notes,omitempty"`
 }
 
-// Count returns how many fields have an outcome.
+// Count returns how many fields have the given outcome.
 func (r *Report) Count(o Outcome) (n int) {
 	for i := range r.Entries {
 		if r.Entries[i].Outcome == o {
@@ -68,8 +69,8 @@ func (r *Report) Count(o Outcome) (n int) {
 	return n
 }
 
-// visitGroups visits the entries of an outcome in order. Of successive entries with the same object, group and note it visits
-// only the first.
+// visitGroups visits the entries with the given outcome, in their order. If successive entries have the same
+// object, group and note, it visits only the first of them.
 func (r *Report) visitGroups(o Outcome, visit func(Entry)) {
 	var last Entry
 	for _, e := range r.Entries {
@@ -80,8 +81,8 @@ func (r *Report) visitGroups(o Outcome, visit func(Entry)) {
 	}
 }
 
-// Print writes the report for people: a line for each group of fields with another meaning or not mapped, and the number of fields
-// of each outcome.
+// Print writes the report for people. It has the number of fields with each outcome, and a line for each
+// group of fields that have another meaning or are not mapped.
 func (r *Report) Print(w io.Writer) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%d fields mapped, %d with another meaning, %d not mapped; %d are no configuration\n",

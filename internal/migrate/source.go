@@ -29,8 +29,9 @@ type Object struct {
 // a Helm chart.
 var ErrNoObject = errors.New("not a Kubernetes object")
 
-// Read splits YAML or JSON into objects. Each item of a List becomes an object. from names the source of the text, for errors. A key
-// that a map has twice is an error, since one of the two values would be lost.
+// Read splits YAML or JSON into objects. Each item of a List becomes an object. The name of the source (from)
+// is part of error messages. A key that is in a map twice is an error, since one of the two values would be
+// lost.
 func Read(from string, text io.Reader) ([]Object, error) {
 	all, err := io.ReadAll(io.LimitReader(text, maxDocumentBytes+1))
 	if err != nil {
@@ -107,8 +108,9 @@ type sourceObject struct {
 	entries map[string]*Entry
 }
 
-// sortSources sorts objects into the order in which they are mapped: an object comes before the objects that refer to it. Of
-// objects with one kind, namespace and name it leaves out copies with the same content, and sets isConflict on those that differ from the first one.
+// sortSources sorts objects into the order in which they are mapped: an object comes before the objects that
+// refer to it. If objects have the same kind, namespace and name, it leaves out copies with the same content,
+// and sets isConflict on objects that differ from the first one.
 func sortSources(objects []Object) []*sourceObject {
 	sources := make([]*sourceObject, 0, len(objects))
 	for _, o := range objects {
@@ -197,8 +199,8 @@ func (s *sourceObject) contentText() string {
 
 func (s *sourceObject) rootField() field { return field{o: s, value: s.content} }
 
-// ignoreIdentity marks the fields that identify the object, and its status, as ignored. It leaves the labels of an
-// IPAddressPool to the mapping of pools.
+// ignoreIdentity marks the fields that identify the object, and its status, as ignored. It does not mark the
+// labels of an IPAddressPool, which readPoolLabels maps.
 func (s *sourceObject) ignoreIdentity() {
 	root := s.rootField()
 	for _, key := range []string{"apiVersion", "kind"} {

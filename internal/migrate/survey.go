@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// inputSurvey is what the mapping of one object needs from all objects of the input.
+// inputSurvey has facts about the whole input that the mapping of a single object needs.
 type inputSurvey struct {
 	// namespace is the namespace of MetalLB, or empty if it is not known. MetalLB reads objects of this namespace only.
 	namespace string
 	// namespaces are the namespaces in which the input has objects of MetalLB's kinds, sorted.
 	namespaces []string
-	// current means that the input has objects of MetalLB's kinds. MetalLB reads these since 0.13, and no longer the ConfigMap
-	// config.
+	// current means that the input has objects of MetalLB's kinds. Since 0.13, MetalLB reads these objects
+	// instead of the ConfigMap config.
 	current bool
 	// exclusions are the patterns of interfaces in metallb-excludel2: a stack has no field for them.
 	exclusions []*regexp.Regexp
-	// hasCustomExclusions means that exclusions has others than defaultExclusions.
+	// hasCustomExclusions means that exclusions has patterns that are not in defaultExclusions.
 	hasCustomExclusions bool
 	// hasCiliumCluster means that the input has a CiliumBGPClusterConfig.
 	hasCiliumCluster bool
@@ -43,8 +43,8 @@ func MetalLBComponent(o Object) string {
 	return component
 }
 
-// newSurvey makes the survey. namespace is the namespace of MetalLB that the user passed. If it is empty, the namespace of MetalLB's
-// workloads counts, provided that all of them are in one namespace.
+// newSurvey makes the survey. namespace is the namespace of MetalLB that the user passed. If it is empty, the
+// survey uses the namespace of MetalLB's workloads, provided that all of them are in one namespace.
 func newSurvey(sources []*sourceObject, namespace string) (s inputSurvey) {
 	running, all := map[string]bool{}, map[string]bool{}
 	for _, o := range sources {
@@ -72,8 +72,8 @@ func newSurvey(sources []*sourceObject, namespace string) (s inputSurvey) {
 	return s
 }
 
-// addExclusions adds the patterns in a list. A pattern that is no regular expression excludes all interfaces: which ones it is for
-// is not known.
+// addExclusions adds the patterns in a list. A pattern that is not a valid regular expression excludes all
+// interfaces, since it is not known which ones it is meant for.
 func (s *inputSurvey) addExclusions(list field) {
 	texts, _ := list.value.([]any)
 	for _, item := range texts {
@@ -109,7 +109,8 @@ func (s *inputSurvey) noteNamespaces(note func(string)) {
 	}
 }
 
-// reserveNames registers the names that are DNS labels, so that no other name is converted to a name of the input.
+// reserveNames registers all names of the input that are DNS labels, so that no other name is converted to
+// one of them.
 func (in *importer) reserveNames(sources []*sourceObject) {
 	for _, o := range sources {
 		lists := map[string][]string{

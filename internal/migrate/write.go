@@ -12,8 +12,8 @@ import (
 // orderedLists has the lists of a stack in the order in which they are written.
 var orderedLists = []string{listPools, listL2Advertisements, listBGPPeers, listBGPAdvertisements, listBFDProfiles, listCommunities}
 
-// YAML returns the stack as a manifest. A comment at each item names the object that it is from, and the fields of that object
-// which have another meaning or are not mapped.
+// YAML returns the stack as a manifest. A comment at each item names the object from which the item was made,
+// and the fields of this object that have another meaning or are not mapped.
 func (r *Result) YAML() ([]byte, error) {
 	text, err := json.Marshal(r.Stack.Spec)
 	if err != nil {

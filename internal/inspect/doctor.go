@@ -33,16 +33,18 @@ type DoctorInput struct {
 	KubernetesVersion string
 	// Plugin is the version of the plugin.
 	Plugin string
-	// ServiceProxy is the configuration of kube-proxy as YAML; empty if the cluster has none where kubeadm puts it.
+	// ServiceProxy is the configuration of kube-proxy as YAML; empty if it is not where kubeadm puts it, in
+	// the ConfigMap kube-system/kube-proxy.
 	ServiceProxy string
 	// Schemas are the schemas of lbstack's kinds in the API server, by kind; nil: not known.
 	Schemas map[string]*preflight.Schema
-	// Namespace is that of lbstack. RBAC is nil if it is not known.
+	// Namespace is the namespace of lbstack. RBAC is nil if the roles and bindings are not known.
 	Namespace string
 	RBAC      *RBAC
 	// LoadBalancers are other load balancers that run in the cluster, each as a phrase for messages.
 	LoadBalancers []string
-	// Unread has, by check, the error of a request for facts that the user has no right to read.
+	// Unread has the errors of requests that the API server refused because the user lacks a right. The key
+	// is the name of the check that needs the answer.
 	Unread map[string]string
 }
 
@@ -70,7 +72,8 @@ type Finding struct {
 	Problems []string `json:"problems,omitempty"`
 	// Unread is set if the user lacks a right that the check needs. It is the error that names this right.
 	Unread string `json:"unread,omitempty"`
-	// Absent is why the check has nothing to look at or cannot parse it. Such a check counts as passed.
+	// Absent is the reason why the facts for the check are missing or cannot be parsed. A check with Absent
+	// counts as passed.
 	Absent string `json:"absent,omitempty"`
 }
 
@@ -189,8 +192,8 @@ func nodeProblems(f *DoctorInput) (problems []string) {
 	return problems
 }
 
-// speakerNodes returns a function that reports whether the stack runs a speaker on a node, as far as node selector and
-// affinity decide that.
+// speakerNodes returns a function that reports whether the node selector and the affinity of the stack allow
+// a speaker on a node.
 func (f *DoctorInput) speakerNodes() func(*corev1.Node) bool {
 	pod := &corev1.Pod{}
 	if f.Stack != nil {
@@ -229,7 +232,7 @@ func speakerProblems(f *DoctorInput) (problems []string) {
 	return problems
 }
 
-// proxyConfig has the fields of kube-proxy's configuration that serviceProxy checks.
+// proxyConfig has the fields of kube-proxy's configuration that serviceProxyProblems checks.
 type proxyConfig struct {
 	Mode string `json:"mode"`
 	IPVS struct {
@@ -248,11 +251,12 @@ func (f *DoctorInput) whyProxyUnknown() string {
 	return ""
 }
 
-// maxProxyError is the largest length of a quoted error about the configuration of kube-proxy, in bytes.
+// maxProxyError is the maximum length, in bytes, of an error that a message quotes about the configuration of
+// kube-proxy.
 const maxProxyError = 256
 
-// serviceProxyProblems checks that kube-proxy does not have every node answer ARP requests for the
-// addresses of Services.
+// serviceProxyProblems checks that kube-proxy does not make every node answer ARP requests for the addresses
+// of Services.
 func serviceProxyProblems(f *DoctorInput) []string {
 	var config proxyConfig
 	if err := yaml.Unmarshal([]byte(f.ServiceProxy), &config); err == nil && config.Mode == "ipvs" && !config.IPVS.StrictARP {
@@ -292,7 +296,8 @@ func (f *DoctorInput) foreignHosts() map[netip.Addr]reports.ForeignHost {
 	return v.picture.Hosts
 }
 
-// addressesOfNodes returns the addresses of Services, in order, for which nodes answer and not their speakers.
+// addressesOfNodes returns the sorted addresses of Services for which a node of the cluster answers although
+// its speaker does not announce them.
 func (f *DoctorInput) addressesOfNodes() (list []string) {
 	hosts := f.foreignHosts()
 	for _, address := range slices.SortedFunc(maps.Keys(hosts), netip.Addr.Compare) {

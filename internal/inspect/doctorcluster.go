@@ -32,15 +32,16 @@ func crdProblems(f *DoctorInput) []string {
 	return nil
 }
 
-// isBeforeUpgrade reports whether the plugin is newer than the stack, and no rollout to another version goes on. The operator may have the
-// version of the plugin: as long as the CustomResourceDefinitions are older, it changes nothing, and the stack keeps its version.
+// isBeforeUpgrade reports whether the plugin is newer than status.version of the stack, and no rollout to a
+// third version is in progress. The operator may already have the version of the plugin: as long as the
+// CustomResourceDefinitions are older than the operator, it changes nothing, and status.version stays the
+// same.
 func (f *DoctorInput) isBeforeUpgrade() bool {
 	other := f.otherVersion()
 	return other != "" && f.nextVersion() == "" && preflight.NewerVersion([]string{f.Plugin}, other) != ""
 }
 
-// whySchemasUnknown returns why it is not known whether the CustomResourceDefinitions are those of the version in the cluster; empty if
-// it is known.
+// whySchemasUnknown returns why crdProblems cannot check the CustomResourceDefinitions; empty if it can.
 func (f *DoctorInput) whySchemasUnknown() string {
 	if f.Schemas == nil {
 		return "the API server publishes no schemas"
@@ -51,12 +52,13 @@ func (f *DoctorInput) whySchemasUnknown() string {
 	return f.whyNeedsUnknown()
 }
 
-// leastMTU is the least MTU of an interface that IPv6 works with (RFC 8200 section 5), in bytes. The datagrams between speakers
-// fit into it.
+// leastMTU is the smallest MTU of an interface with which IPv6 works (RFC 8200 section 5), in bytes. The
+// datagrams between speakers fit into it.
 const leastMTU = 1280
 
-// mtuProblems checks the MTU of the interfaces on which speakers can announce addresses. If interfaces of one network have
-// different ones, frames that are too long for the receiver are lost without a report to the sender.
+// mtuProblems checks the MTU of the interfaces on which speakers can announce addresses. If interfaces of one
+// network have different MTUs, frames that are too long for the receiver are lost without a report to the
+// sender.
 func mtuProblems(f *DoctorInput) (problems []string) {
 	networks := map[string]map[int32][]string{} // interfaces with their nodes, by subnet and MTU
 	for i := range f.States {

@@ -10,8 +10,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// CannotAnnounce returns why a node cannot announce an address on the local network; nil if it can. The snapshot must be one
-// for Why, about a Service that has the address.
+// CannotAnnounce returns why a node cannot announce an address on the local network; nil if it can. The
+// snapshot must have the objects that Why needs for a Service with this address.
 func CannotAnnounce(s *Snapshot, address netip.Addr, name lb.NodeName) error {
 	held := apiconv.HeldAddresses(s.Services, s.Claims)
 	at := slices.IndexFunc(held, func(a eligibility.Address) bool { return a.Address == address })

@@ -21,7 +21,7 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// Changes is what applying a stack would change.
+// Changes are the changes that applying a stack would cause.
 type Changes struct {
 	// OnHold is why the operator makes none of the changes now, and until when; empty if it makes them.
 	OnHold string `json:"held,omitempty"`
@@ -29,13 +29,13 @@ type Changes struct {
 	Problems []Problem `json:"problems,omitempty"`
 	// Services are the Services whose addresses change, sorted by name.
 	Services []ServiceChange `json:"services,omitempty"`
-	// Announcements are changes for addresses that Services have before and after, and new addresses that no node may
-	// announce, sorted by address.
+	// Announcements are the changes for addresses that Services have both before and after the change. They
+	// also include new addresses that no node may announce. They are sorted by address.
 	Announcements []AnnouncementChange `json:"announcements,omitempty"`
 	// Sessions are the sessions with routers that begin, end or begin anew, sorted by peer.
 	Sessions []SessionChange `json:"sessions,omitempty"`
-	// Items are the items of the planned lists that change, by list and name. Their effect is in the fields above, as far as
-	// it can be planned.
+	// Items are the items that change in one of the plannedLists, sorted by list and name. Their effect is in
+	// the fields above, as far as it can be planned.
 	Items []ItemChange `json:"items,omitempty"`
 	// Rollouts are the other fields of the spec that change, each as a phrase with the effect of its change.
 	Rollouts []string `json:"rollouts,omitempty"`
@@ -99,7 +99,8 @@ func Plan(s *Snapshot, to *v1beta1.LoadBalancerStack) (Changes, error) {
 	return c, nil
 }
 
-// checkRendering returns an error if the operator refuses a spec, which the API server may have accepted.
+// checkRendering returns an error if the operator would refuse the spec. The operator refuses some specs that
+// the API server accepts.
 func checkRendering(to *v1beta1.LoadBalancerStack) error {
 	_, err := manifests.Render(manifests.Options{Spec: to.Spec, ServiceMonitors: true})
 	if err != nil {
@@ -126,16 +127,17 @@ type allocationPlan struct {
 	requests      []ipam.Request                  // of Services that are served or have addresses, the oldest first
 	refused       map[lb.ServiceKey]*ipam.Refusal // of invalid requests
 	waiting       []ipam.Request                  // the wait queue, in the order in which requests entered it
-	served        map[lb.ServiceKey]bool          // Services in the wait queue that have all addresses that they ask for by now
+	served        map[lb.ServiceKey]bool          // Services in the wait queue that now have all addresses that they ask for
 	woken         []ipam.Request                  // requests to decide about
 	before, after map[lb.ServiceKey][]netip.Addr
 	why           map[lb.ServiceKey]string // why a Service loses an address or has none
 	holders       map[lb.ServiceKey]v1beta1.ClaimHolder
 }
 
-// allocate decides about the requests of all Services twice. The pools of this snapshot show which requests wait. Then the
-// pools of the other snapshot (after) are set, and requests are decided about in the order of the controller: first those that wait,
-// then all by the name of the Service.
+// allocate decides about the requests of all Services twice. The first time, with the pools of this snapshot,
+// it finds out which requests wait. The second time it uses the pools of the snapshot after the change
+// (after), and the order of the controller: first the requests that wait, then all requests by the name of
+// the Service.
 func (s *Snapshot) allocate(after *Snapshot) *allocationPlan {
 	p := &allocationPlan{
 		alloc: s.newAllocator(), refused: map[lb.ServiceKey]*ipam.Refusal{}, why: map[lb.ServiceKey]string{}, served: map[lb.ServiceKey]bool{},
@@ -164,7 +166,7 @@ func (s *Snapshot) allocate(after *Snapshot) *allocationPlan {
 	p.decideWoken()
 	pools, _ := after.allocatorPools()
 	p.alloc.SetPools(pools)
-	for _, request := range p.requests { // addresses in the status first, before any new one is given, as at the start of a controller
+	for _, request := range p.requests { // adopt the addresses in the status of Services before any new address is given, as a controller does when it starts
 		p.alloc.AdoptShown(request)
 	}
 	for _, request := range p.waiting { // requests that wait get addresses of the new pools before others
@@ -210,7 +212,9 @@ func (p *allocationPlan) decideWoken() {
 	}
 }
 
-// serveFreed serves the requests in the wait queue that can use an address that a Service has given up.
+// serveFreed decides about requests in the wait queue after a Service has released an address. It chooses the
+// requests that can use this address, and those of the same namespace, since the address no longer counts for
+// the quota of the namespace.
 func (p *allocationPlan) serveFreed(h ipam.Holding) {
 	for _, request := range p.waiting {
 		quota := request.Service.Namespace == h.Service.Namespace // the address no longer counts for the quota of the namespace
@@ -301,8 +305,9 @@ func (c *Changes) addServices(p *allocationPlan) {
 	}
 }
 
-// addAnnouncements compares the nodes that may announce an address before and after, and the routes to routers, for each
-// address that Services have after. Of a new address it only adds that no node may announce it.
+// addAnnouncements compares, for each address that Services have after the change, the nodes that may
+// announce it and its routes to routers before and after the change. For a new address it only adds a change
+// if no node may announce the address.
 func (c *Changes) addAnnouncements(before, after *Snapshot) {
 	old, oldView := before.eligibleByAddress()
 	now, nowView := after.eligibleByAddress()
@@ -359,7 +364,8 @@ func localChangePhrase(before, after *eligibleNodes, owner lb.NodeName) string {
 	return ""
 }
 
-// routedNodesPhrase returns how the nodes change that announce an address to routers, as a phrase; empty if they do not.
+// routedNodesPhrase returns a phrase for the change of the set of nodes that announce an address to routers;
+// empty if the set stays the same.
 func routedNodesPhrase(before, after *eligibleNodes) string {
 	var parts []string
 	for _, part := range []struct {
@@ -392,8 +398,9 @@ type eligibleNodes struct {
 	why           string   // why there are no nodes
 }
 
-// eligibleByAddress returns the nodes that may announce each address that a Service has. Routes
-// need a session with a router as well, to which an advertisement announces the address. The returned view is the input for the routes.
+// eligibleByAddress returns the nodes that may announce each address that a Service has. To announce an
+// address to routers, a node also needs a session with a router to which an advertisement announces the
+// address. The returned view is the input of planRoutes.
 func (s *Snapshot) eligibleByAddress() (map[netip.Addr]eligibleNodes, *routes.View) {
 	held := apiconv.HeldAddresses(s.Services, s.Claims)
 	v := s.viewFor(held)
@@ -433,7 +440,7 @@ func nodesOf(list []eligibility.Candidate) (names []lb.NodeName) {
 	return names
 }
 
-// nodesWith returns the nodes that are to have a session with a router, sorted.
+// nodesWith returns the nodes that should have a session with a router, sorted.
 func (s *Snapshot) nodesWith(object *v1beta1.BGPPeer) (names []lb.NodeName) {
 	peer, err := apiconv.ParseBGPPeer(object)
 	if err != nil {

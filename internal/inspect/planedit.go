@@ -30,7 +30,7 @@ type Edit struct {
 	Patch []byte
 }
 
-// Apply returns a copy of the spec of a stack, as decoded from JSON, with the edit.
+// Apply returns a copy of the spec of a stack, as decoded from JSON, with the edit applied.
 func (e Edit) Apply(spec map[string]any) (map[string]any, error) {
 	list, at, err := e.findItem(spec)
 	if err != nil {
@@ -65,7 +65,8 @@ func (e Edit) Apply(spec map[string]any) (map[string]any, error) {
 	return after, nil
 }
 
-// findItem returns the name of the list for the item, and the index of the item in it; -1 if the item is added.
+// findItem returns the name of the list for the item, and the index of the item in it. The index is -1 if the
+// list does not have the item, and the edit adds it.
 func (e Edit) findItem(spec map[string]any) (list string, at int, err error) {
 	lists := listsOf[strings.TrimSuffix(strings.ToLower(e.Kind), "s")]
 	if lists == nil {

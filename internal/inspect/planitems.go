@@ -11,8 +11,9 @@ import (
 // shows that they change, but not how.
 var plannedLists = []string{"ipAddressPools", "l2Advertisements", "bgpPeers", "bgpAdvertisements", "communities"}
 
-// ItemChange is the change of an item of one of the planned lists. The effect of some fields depends on the nodes, for example
-// interfaces of an L2Advertisement. A plan does not show such an effect.
+// ItemChange is the change of an item of one of the plannedLists. The effect of some fields depends on the
+// nodes, for example the effect of the field interfaces of an L2Advertisement. A plan does not show such an
+// effect.
 type ItemChange struct {
 	// List is the name of the list in the spec.
 	List string `json:"list"`

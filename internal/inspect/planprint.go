@@ -11,8 +11,8 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// fieldEffects has, by name, what a change of a field of the spec does, for the fields that are not
-// compared item by item (plannedLists).
+// fieldEffects has the effect of a change of a field of the spec, by the name of the field. It has only
+// fields that are not compared item by item (see plannedLists).
 var fieldEffects = map[string]string{
 	"loadBalancerClass": "Services of the new class are served; all Services that have an address keep it",
 	"bfdProfiles":       "BFD applies the change without a new session",

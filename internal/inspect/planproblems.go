@@ -19,21 +19,23 @@ import (
 // maxConflicts is the largest number of conflicts of a pool that a plan lists.
 const maxConflicts = 8
 
-// Problem is an object that is not in effect after a change, in whole or in part, or a pool that no longer exists while its
-// addresses are in use.
+// Problem is an object that is not, or not fully, in effect after a change. It can also be a pool that no
+// longer exists although its addresses are in use.
 type Problem struct {
 	// Kind and Name are the kind and the name of the object.
 	Kind string `json:"kind"`
 	Name string `json:"name"`
 	// Before means that the problem exists before the change.
 	Before bool `json:"before,omitempty"`
-	// Reason and Message are those of the condition Ready of the object after the change. If the object belongs to the stack,
-	// a field in Message is a field of the stack.
+	// Reason and Message are those of the condition Ready of the object after the change. If the object
+	// belongs to the stack, Message names the field of the stack in place of the field of the object.
 	Reason  string `json:"reason"`
 	Message string `json:"message"`
-	// Stack is the reason of the condition Ready of the stack due to this problem; empty if the stack can be Ready.
+	// Stack is the reason that the condition Ready of the stack gets because of this problem; empty if the
+	// problem does not affect this condition.
 	Stack string `json:"stack,omitempty"`
-	// Services are the Services that have addresses of the pool. They keep these addresses.
+	// Services are the Services that have addresses of the pool, if the object is a pool. They keep these
+	// addresses.
 	Services []string `json:"services,omitempty"`
 }
 
@@ -57,8 +59,9 @@ func (p Problem) String() string {
 // resultsByName are the validation results of objects of one kind, by name.
 type resultsByName map[string]validity.Result
 
-// readyKinds are the kinds that have a condition Ready, the most important ones first. stack is the reason of the stack's
-// condition Ready if one of its objects of the kind is not Ready.
+// readyKinds are the kinds that have a condition Ready, the most important ones first. stack is the reason
+// that the condition Ready of the stack gets if an object of this kind that belongs to the stack is not
+// Ready.
 var readyKinds = []struct{ kind, stack string }{
 	{"IPAddressPool", v1beta1.ReasonPoolNotReady},
 	{"BGPPeer", v1beta1.ReasonPeerNotReady}, {"BFDProfile", v1beta1.ReasonPeerNotReady},
@@ -99,7 +102,8 @@ func problemWeight(p Problem) int {
 	return 0
 }
 
-// notInEffect returns the results of objects that are not in effect, in whole or in part, by kind and name.
+// notInEffect returns the validation results of objects that are not, or not fully, in effect, by kind and
+// name.
 func (s *Snapshot) notInEffect() map[string]resultsByName {
 	o := s.validityObjects()
 	found := map[string]resultsByName{"IPAddressPool": s.poolResults(o), "BFDProfile": {}}
@@ -133,7 +137,7 @@ func (s *Snapshot) validityObjects() *validity.Objects {
 	return o
 }
 
-// poolResults returns the results of all pools, whether they are in effect or not.
+// poolResults returns the validation results of all pools, whether they are in effect or not.
 func (s *Snapshot) poolResults(o *validity.Objects) resultsByName {
 	found := resultsByName{}
 	_, pools := s.allocatorPools()

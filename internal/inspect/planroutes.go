@@ -15,8 +15,8 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// routesView returns the input for the decision which nodes announce addresses to which routers, as the controller has it. It has no
-// invalid objects.
+// routesView returns the input for deciding which nodes announce which addresses to which routers. The
+// controller has the same input. It does not include invalid objects.
 func (s *Snapshot) routesView(in *eligibility.Input) routes.View {
 	view := routes.View{Pools: in.Pools, Nodes: in.Nodes, Services: in.Services, Addresses: in.Addresses, Peers: map[lb.NodeName][]bgp.PeerName{}}
 	aliases, _ := apiconv.ParseCommunities(s.Communities)
@@ -39,9 +39,10 @@ func (s *Snapshot) routesView(in *eligibility.Input) routes.View {
 	return view
 }
 
-// keepLastValid replaces BGPAdvertisements and BGPPeers that are invalid by those of an earlier snapshot that are valid: the speakers
-// keep the last valid settings of an object. These include the values that its aliases of communities had, also if the Community is
-// changed or removed.
+// keepLastValid replaces each invalid BGPAdvertisement and BGPPeer by the object of the same name in an
+// earlier snapshot, since the speakers keep the last valid settings of an object. The settings of a
+// BGPAdvertisement include the values of its community aliases, even if the Community has been changed or
+// removed.
 func (s *Snapshot) keepLastValid(before *Snapshot) {
 	aliases, _ := apiconv.ParseCommunities(s.Communities)
 	earlierAliases, _ := apiconv.ParseCommunities(before.Communities)
@@ -85,7 +86,8 @@ func communityValues(a *routes.Attributes) (values []v1beta1.CommunityReference)
 // plannedRoutes has the routes that each node announces to each router, as the planner of the node's speaker decides.
 type plannedRoutes map[lb.NodeName]map[bgp.PeerName]routes.Table
 
-// planRoutes returns the routes of nodes. internal has the routers of the own autonomous system.
+// planRoutes returns the routes that the given nodes announce. internal is true for routers in the autonomous
+// system of the nodes.
 func planRoutes(view *routes.View, internal map[bgp.PeerName]bool, nodes map[lb.NodeName]bool) plannedRoutes {
 	shown, all := map[lb.ServiceKey][]netip.Addr{}, make([]netip.Addr, 0, len(view.Addresses))
 	for _, a := range view.Addresses {
@@ -121,8 +123,8 @@ func planRoutes(view *routes.View, internal map[bgp.PeerName]bool, nodes map[lb.
 	return planned
 }
 
-// sentRoutes returns the routes of a table with the attributes that a router gets: LOCAL_PREF only in the own autonomous system, and
-// prepended ASNs only in others.
+// sentRoutes returns the routes of a table with the attributes that a router gets: only a router in the
+// autonomous system of the nodes (internal) gets LOCAL_PREF, and only other routers get prepended ASNs.
 func sentRoutes(table routes.Table, internal bool) routes.Table {
 	for prefix, attributes := range table {
 		sent := *attributes
@@ -136,7 +138,7 @@ func sentRoutes(table routes.Table, internal bool) routes.Table {
 	return table
 }
 
-// internalPeers returns the routers of the own autonomous system.
+// internalPeers returns for each router whether it is in the autonomous system of the nodes.
 func (s *Snapshot) internalPeers() map[bgp.PeerName]bool {
 	internal := map[bgp.PeerName]bool{}
 	for i := range s.Peers {
@@ -147,7 +149,7 @@ func (s *Snapshot) internalPeers() map[bgp.PeerName]bool {
 	return internal
 }
 
-// deleteEqual deletes the tables that are the same in both.
+// deleteEqual deletes the tables of routes that are the same in x and y.
 func deleteEqual(x, y plannedRoutes) {
 	for node, tables := range x {
 		for peer, table := range tables {
@@ -159,8 +161,8 @@ func deleteEqual(x, y plannedRoutes) {
 	}
 }
 
-// routeChangePhrases returns how the routes that contain an address differ, as phrases. It looks at the given nodes, and at routers that they have
-// before and after.
+// routeChangePhrases returns how the routes that contain an address differ, as phrases. It compares only the
+// given nodes, and for each node only the routers that it has both before and after the change.
 func routeChangePhrases(before, after plannedRoutes, nodes []lb.NodeName, address netip.Addr) (phrases []string) {
 	gained, lost, fields := map[bgp.PeerName]bool{}, map[bgp.PeerName]bool{}, map[bgp.PeerName]map[string]bool{}
 	for _, node := range nodes {
@@ -215,7 +217,7 @@ func peersPhrase(peers map[bgp.PeerName]bool) string {
 func routesWith(table routes.Table, address netip.Addr) routes.Table {
 	found := routes.Table{}
 	for bits := range address.BitLen() + 1 {
-		prefix, _ := address.Prefix(bits) // never fails: the bits are of the family
+		prefix, _ := address.Prefix(bits) // never fails: bits is at most the length of the address
 		if attributes := table[prefix]; attributes != nil {
 			found[prefix] = attributes
 		}
@@ -223,7 +225,8 @@ func routesWith(table routes.Table, address netip.Addr) routes.Table {
 	return found
 }
 
-// differentFields returns what differs between the routes of an address to a router, in the words of a BGPAdvertisement.
+// differentFields compares the routes to a router that contain an address. It returns the fields of a
+// BGPAdvertisement in which the routes differ, or the text "the prefix" if their prefixes differ.
 func differentFields(x, y routes.Table) (fields []string) {
 	if !slices.Equal(slices.SortedFunc(maps.Keys(x), netip.Prefix.Compare), slices.SortedFunc(maps.Keys(y), netip.Prefix.Compare)) {
 		return []string{"the prefix"}

@@ -20,7 +20,8 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// ProbeOrigin is the node, and its interfaces, from which the local network is asked for an address.
+// ProbeOrigin is the node that asks the hosts of the local network for an address, with the interfaces on
+// which it asks.
 type ProbeOrigin struct {
 	Node       string
 	Interfaces []string
@@ -28,9 +29,10 @@ type ProbeOrigin struct {
 	near bool
 }
 
-// ChooseProbeOrigin returns the node from which the local network is asked for an address: the node that the user names, or else one with a
-// speaker that runs. It prefers nodes with a subnet that has the address, and among these one that does not announce the address,
-// since a node does not receive its own requests.
+// ChooseProbeOrigin returns the node that asks the hosts of the local network for an address. This is the
+// node that the user names; if the user names none, it is a node with a running speaker. It prefers nodes
+// with a subnet that has the address, and among these one that does not announce the address, since a node
+// does not receive its own requests.
 func ChooseProbeOrigin(s *Snapshot, address netip.Addr, node string) (ProbeOrigin, error) {
 	owner := s.ownerOf(address)
 	var origins []ProbeOrigin
@@ -62,7 +64,8 @@ func ChooseProbeOrigin(s *Snapshot, address netip.Addr, node string) (ProbeOrigi
 	return slices.MinFunc(origins, func(x, y ProbeOrigin) int { return cmp.Or(cmp.Compare(rank(x), rank(y)), cmp.Compare(x.Node, y.Node)) }), nil
 }
 
-// isRunning reports whether a speaker runs, by its own report and by what the controller has found.
+// isRunning reports whether a speaker runs, according to its own report and to the condition Current, which
+// the controller sets.
 func isRunning(state *v1beta1.SpeakerState) bool {
 	return state.Status.Phase != v1beta1.SpeakerStopped && !meta.IsStatusConditionFalse(state.Status.Conditions, v1beta1.ConditionCurrent)
 }
@@ -102,9 +105,9 @@ type ProbeReport struct {
 	Interfaces []string `json:"interfaces"`
 	// Answers are the hosts that answered that they have the address.
 	Answers []ProbeAnswer `json:"answers"`
-	// AsReported means that the answers agree with the SpeakerStates: the only host that answers is the node that announces the
-	// address, or nobody answers and no node but the asking one announces it. It is also true if other hosts answer for an address
-	// that no pool gives and no node announces.
+	// AsReported means that the answers agree with the SpeakerStates: only the node that announces the
+	// address answers, or nobody answers and no node other than the asking one announces the address. It is
+	// also true if other hosts answer for an address that no pool gives and no node announces.
 	AsReported bool `json:"asReported"`
 	// Message is the result as a sentence, with what to do.
 	Message string `json:"message"`

@@ -88,7 +88,7 @@ func addObject[T any](document []byte, to *[]T) error {
 // serviceAccount is an account of a program of lbstack.
 type serviceAccount struct{ namespace, name string }
 
-// accounts returns the names of the ServiceAccounts that the bindings have, sorted.
+// accounts returns the sorted names of the ServiceAccounts to which the ClusterRoleBindings give rights.
 func (r *RBAC) accounts() (names []string) {
 	for _, b := range r.ClusterRoleBindings {
 		for _, s := range b.Subjects {
@@ -99,7 +99,8 @@ func (r *RBAC) accounts() (names []string) {
 	return slices.Compact(names)
 }
 
-// grantedRules returns the rules that an account has in all namespaces, and the further rules that it has in the namespace of the Roles.
+// grantedRules returns the rules that an account has in all namespaces, and the additional rules that it has
+// only in the namespace of lbstack.
 func (r *RBAC) grantedRules(account serviceAccount) (cluster, namespaced []rbacv1.PolicyRule) {
 	for _, b := range r.ClusterRoleBindings {
 		if bindsAccount(b.Subjects, account) {
@@ -215,7 +216,8 @@ func (f *DoctorInput) reinstallCommand() string {
 	return fmt.Sprintf("kubectl apply --server-side -f https://github.com/lbstack/lbstack/releases/download/%s/install.yaml (with Helm: helm upgrade)", f.Plugin)
 }
 
-// otherVersion returns the version of lbstack in the cluster if it is not that of the plugin; empty if it is, or is not known.
+// otherVersion returns the version of lbstack in the cluster if it differs from the version of the plugin. It
+// returns an empty text if they are the same or the version is not known.
 func (f *DoctorInput) otherVersion() string {
 	if f.Stack == nil || f.Stack.Status.Version == f.Plugin {
 		return ""
@@ -223,7 +225,8 @@ func (f *DoctorInput) otherVersion() string {
 	return f.Stack.Status.Version
 }
 
-// nextVersion returns the version to which a rollout goes on, if it is not that of the plugin; empty if there is none.
+// nextVersion returns the target version of a rollout that is in progress, if it differs from the version of
+// the plugin; otherwise empty.
 func (f *DoctorInput) nextVersion() string {
 	if f.Stack == nil || f.Stack.Status.TargetVersion == f.Plugin {
 		return ""
@@ -231,9 +234,10 @@ func (f *DoctorInput) nextVersion() string {
 	return f.Stack.Status.TargetVersion
 }
 
-// whyNeedsUnknown returns why the plugin does not know what the version in the cluster needs; empty if it knows. In a rollout to another
-// version, the installation is that of the other version already: what it lacks for this version is no problem, and to install this
-// version again would be a downgrade.
+// whyNeedsUnknown returns why the plugin cannot check roles and CustomResourceDefinitions: lbstack in the
+// cluster has another version, or a rollout to another version is in progress. If there is no such reason, it
+// returns an empty text. During a rollout, roles and CustomResourceDefinitions already belong to the target
+// version, so installing those of the plugin's version would be a downgrade.
 func (f *DoctorInput) whyNeedsUnknown() string {
 	if next := f.nextVersion(); next != "" {
 		return fmt.Sprintf("the plugin is %s, and a rollout to %s is in progress: use the plugin of %s", f.Plugin, next, next)

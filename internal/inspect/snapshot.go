@@ -42,7 +42,8 @@ type Snapshot struct {
 	// Services are all Services of type LoadBalancer for Status and Plan. For Why, the first one is the Service in
 	// question, and the others share an address with it.
 	Services []corev1.Service
-	// EndpointSlices are those of Services, and NamespaceLabels are the labels of their namespaces by name (Why, Plan).
+	// EndpointSlices are the EndpointSlices of Services, and NamespaceLabels are the labels of the Services'
+	// namespaces, by the name of the namespace. Both are needed for Why and Plan only.
 	EndpointSlices  []discoveryv1.EndpointSlice
 	NamespaceLabels map[string]map[string]string
 }

@@ -60,7 +60,7 @@ type Speaker struct {
 	Message     string `json:"message,omitempty"`
 }
 
-// Pool is the use of the addresses of one family of a pool.
+// Pool shows how many addresses of one family of a pool are in use.
 type Pool struct {
 	Name   string `json:"name"`
 	Family string `json:"family"`

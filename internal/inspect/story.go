@@ -6,13 +6,14 @@ import (
 	"strings"
 )
 
-// Story is why a Service is or is not announced, from what it asks for to its endpoints.
+// Story explains why a Service is or is not announced.
 type Story struct {
 	// Service is namespace/name.
 	Service string `json:"service"`
 	// Announced means that all addresses of the Service are announced.
 	Announced bool `json:"announced"`
-	// Reason is the reason of the condition that decides, or a reason of this package, such as NotObserved.
+	// Reason is the reason of the condition of the Service from which Announced is taken, or a reason of this
+	// package, such as NotObserved.
 	Reason string `json:"reason"`
 	// Message is what is wrong and what to do, or which nodes announce the Service.
 	Message string `json:"message"`

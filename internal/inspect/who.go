@@ -29,7 +29,7 @@ const (
 	OnePool      SubjectKind = "pool"
 )
 
-// Subject is what the question of Who is about.
+// Subject is the address or object that Who is asked about.
 type Subject struct {
 	Kind    SubjectKind
 	Address netip.Addr
@@ -143,7 +143,7 @@ type Assignments struct {
 	Probe *ProbeReport `json:"probe,omitempty"`
 }
 
-// Who returns the assignments of the addresses that a question is about, sorted by address.
+// Who returns the assignments of the addresses that belong to a subject, sorted by address.
 func Who(s *Snapshot, q Subject) Assignments {
 	v := &decisionView{states: s.speakerReports(), macs: map[lb.NodeName]map[string]string{}}
 	v.addReports(s)
@@ -215,7 +215,7 @@ func (v *decisionView) addAnnouncers(row *Assignment) {
 	}
 }
 
-// matches reports whether an address belongs to the subject.
+// matches reports whether the address of an assignment belongs to the subject.
 func (q Subject) matches(row *Assignment) bool {
 	switch q.Kind {
 	case OneAddress:

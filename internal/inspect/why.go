@@ -361,7 +361,7 @@ func (v *decisionView) routerLines(address netip.Addr, result *routes.Result) (l
 	return lines
 }
 
-// isIdle reports whether a node announces no route, or need not report one, because it drains or is down.
+// isIdle reports whether no reported routes are expected from a node, because it is drained or down.
 func (v *decisionView) isIdle(name lb.NodeName) bool {
 	return slices.ContainsFunc(v.routed.Nodes, func(n eligibility.Node) bool { return n.Name == name && (n.Draining || n.Down) })
 }

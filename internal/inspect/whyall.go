@@ -22,7 +22,7 @@ type UnannouncedServices struct {
 type UnannouncedService struct {
 	// Service is namespace/name.
 	Service string `json:"service"`
-	// Reason and Message are those of a Story.
+	// Reason and Message have the same meaning as in Story.
 	Reason  string `json:"reason"`
 	Message string `json:"message"`
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// itemEdits has a function for each item of a list of a stack, by the name of the item. It changes
-// the object of that name as the operator does.
+// itemEdits has a function for each item of a list of a stack, by the name of the item. The function changes
+// the object with this name in the same way as the operator does.
 type itemEdits[T any] map[v1beta1.ObjectName]func(*T)
 
 // latestCreation is the creation time of objects that do not exist yet. It is later than all others.
@@ -41,8 +41,8 @@ func (s *Snapshot) withStack(to *v1beta1.LoadBalancerStack) (*Snapshot, error) {
 }
 
 // replaceItems returns the objects of a kind after the items of a stack (from) have been replaced by those of
-// another (to). Objects that are in neither do not belong to the stack, and stay. Objects in to and not in from
-// are added to foreign.
+// another (to). Objects that neither stack has do not belong to the stack, and stay. Existing objects that
+// are in to but not in from are added to foreign.
 func replaceItems[T any](kind string, have []T, meta func(*T) *metav1.ObjectMeta, from, to itemEdits[T], foreign *[]string) []T {
 	all, seen := make([]T, 0, len(have)), map[v1beta1.ObjectName]bool{}
 	for i := range have {

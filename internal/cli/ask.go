@@ -115,7 +115,8 @@ func (c *cluster) printUnannounced(ctx context.Context, streams genericiooptions
 	return printAnswer(streams.Out, output, &all, len(all.Unannounced) == 0)
 }
 
-// addAllNamespaces adds the flag -A to a command that shows all namespaces with and without it. The flag has no other value than true.
+// addAllNamespaces adds the flag -A to a command that always shows all namespaces. The flag has no effect,
+// and accepts only the value true.
 func addAllNamespaces(cmd *cobra.Command) {
 	cmd.Flags().BoolFuncP("all-namespaces", "A", "no effect: the command always shows all namespaces", func(value string) error {
 		if all, err := strconv.ParseBool(value); err != nil || !all {

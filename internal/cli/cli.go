@@ -1,8 +1,10 @@
-// Package cli has the commands of the kubectl plugin. Each command reads flags, files and the cluster, writes to the cluster, and
-// prints. All decisions are made by pure packages such as internal/inspect and internal/maintenance. The commands follow kubectl: the
-// same flags for the cluster, results on the standard output, all else on the standard error, and no colours. The exit code is 1 after an
-// error and, for commands that check something, if the check fails; after an error of plan it is 2. Commands use the rights of the user. Only drain, undrain,
-// move, reserve, release, migrate and who --probe write to the cluster.
+// Package cli has the commands of the kubectl plugin. Each command reads flags, files and the cluster, writes
+// to the cluster, and prints. All decisions are made by pure packages such as internal/inspect and
+// internal/maintenance. The commands follow kubectl: the same flags for the cluster, results on the standard
+// output, all else on the standard error, and no colours. The exit code is 1 after an error. It is also 1 if
+// a command checks something and the check fails. After an error of the command plan it is 2. Commands use
+// the rights of the user. Only drain, undrain, move, reserve, release, migrate and who --probe write to the
+// cluster.
 package cli
 
 import (
@@ -17,10 +19,12 @@ import (
 	"github.com/lbstack/lbstack/internal/version"
 )
 
-// errCheckFailed ends a command with exit code 1 and no error message: the command has printed why.
+// errCheckFailed ends a command with exit code 1 and no error message: the command has already printed the
+// reason.
 var errCheckFailed = errors.New("the check failed")
 
-// Run executes a command line, without the name of the program, and returns its exit code.
+// Run executes a command line and returns its exit code. The arguments do not include the name of the
+// program.
 func Run(ctx context.Context, args []string, streams genericiooptions.IOStreams) int {
 	root := New(streams)
 	root.SetArgs(args)

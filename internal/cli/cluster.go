@@ -23,24 +23,24 @@ import (
 	"github.com/lbstack/lbstack/internal/preflight"
 )
 
-// pageSize is how many objects one request of a list returns.
+// pageSize is the maximum number of objects that one list request returns.
 const pageSize = 500
 
 // cluster reads from and writes to the API server, with the rights of the user.
 type cluster struct {
 	flags *genericclioptions.ConfigFlags
-	// api is created by the first connect; tests set it.
+	// api is created by the first call of connect. Tests set it.
 	api client.Client
 	// server returns the version of the API server. Only tests set it.
 	server func() (*version.Info, error)
 	// schemas reads the schemas of lbstack's kinds. Only tests set it.
 	schemas func(ctx context.Context) (map[string]*preflight.Schema, error)
-	// logs reads the log of a container. It is created by the first podLog; tests set it.
+	// logs reads the log of a container. It is created by the first call of podLog. Tests set it.
 	logs func(ctx context.Context, namespace, pod string, options *corev1.PodLogOptions) ([]byte, error)
 }
 
-// installNamespace returns the namespace of lbstack: the one of -n, or the default. It is for commands in which -n has no
-// other meaning.
+// installNamespace returns the namespace of lbstack: the one of -n, or the default. It is only for commands
+// in which -n means this namespace.
 func (c *cluster) installNamespace() string {
 	if n := c.flags.Namespace; n != nil && *n != "" {
 		return *n
@@ -99,7 +99,8 @@ func (c *cluster) version(ctx context.Context) (string, error) {
 	return stack.Status.Version, nil
 }
 
-// missingRight prefixes the error of a request that the user has no right to make. Other errors stay as they are.
+// missingRight adds a prefix to the error of a request that the user has no right to make. It returns other
+// errors unchanged.
 func missingRight(err error) error {
 	if apierrors.IsForbidden(err) {
 		return fmt.Errorf("you lack a right: %w", err)

@@ -39,8 +39,8 @@ func (c *cluster) completeFlag(cmd *cobra.Command, flag string, list lister) {
 	}
 }
 
-// complete returns the values that begin with text, sorted. It returns none if the cluster cannot be read: a completion has no place for
-// an error.
+// complete returns the values that begin with text, sorted. It returns none if the cluster cannot be read,
+// since a completion cannot show an error.
 func (c *cluster) complete(cmd *cobra.Command, list lister, text string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	parent := cmd.Context()
 	if parent == nil {
@@ -148,7 +148,7 @@ func listSubjects(ctx context.Context, c *cluster, text string) (names []string,
 	return nil, err
 }
 
-// listNames is listPages after connecting.
+// listNames connects to the API server and calls listPages.
 func listNames[L client.ObjectList](ctx context.Context, c *cluster, empty L, add func(L), options ...client.ListOption) error {
 	if _, err := c.connect(); err != nil {
 		return err

@@ -49,9 +49,10 @@ func doctorCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.
 	return cmd
 }
 
-// doctorFacts reads the facts for all checks. It notes in Unread the checks whose own facts the user has no right to read: Kubernetes,
-// CustomResourceDefinitions, rights, nodes, kube-proxy and other load balancers. A right that the snapshot needs and the user lacks is
-// an error.
+// doctorFacts reads the facts for all checks. If the user has no right to read the facts of a single check,
+// it records the check and the error in Unread. This is possible for Kubernetes, CustomResourceDefinitions,
+// rights, nodes, kube-proxy and other load balancers. If the user lacks a right that the snapshot needs,
+// doctorFacts returns an error.
 func (c *cluster) doctorFacts(ctx context.Context) (*inspect.DoctorInput, error) {
 	f := &inspect.DoctorInput{Plugin: version.Version, Unread: map[string]string{}}
 	unread := func(check string, err error) error {
@@ -71,7 +72,7 @@ func (c *cluster) doctorFacts(ctx context.Context) (*inspect.DoctorInput, error)
 		return nil, err
 	}
 	f.Snapshot = &inspect.Snapshot{Stack: stack}
-	failed := slices.DeleteFunc(c.readLists(ctx, f.Snapshot), meta.IsNoMatchError) // the check of the CustomResourceDefinitions names such a kind
+	failed := slices.DeleteFunc(c.readLists(ctx, f.Snapshot), meta.IsNoMatchError) // the check of the CustomResourceDefinitions reports a kind that is missing
 	if err := errors.Join(failed...); err != nil {
 		return nil, err
 	}
@@ -128,7 +129,8 @@ func (c *cluster) readSchemas(ctx context.Context) (map[string]*preflight.Schema
 	return apiconv.ParseSchemas(text)
 }
 
-// workloadNamespace returns the namespace of -n or, without it, that in which the stack has its workloads.
+// workloadNamespace returns the namespace that -n names. Without -n it returns the namespace of the stack's
+// workloads.
 func (c *cluster) workloadNamespace(stack *v1beta1.LoadBalancerStack) string {
 	if n := c.flags.Namespace; stack != nil && (n == nil || *n == "") {
 		for _, ref := range stack.Status.Inventory {

@@ -17,7 +17,7 @@ import (
 	"github.com/lbstack/lbstack/internal/maintenance"
 )
 
-// pollInterval is the interval in which a command that waits reads the cluster.
+// pollInterval is the time between two reads of the cluster in a command that waits.
 const pollInterval = time.Second
 
 func drainCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
@@ -120,7 +120,8 @@ func (c *cluster) patchNode(ctx context.Context, old, changed *corev1.Node) erro
 	return missingRight(c.api.Patch(ctx, changed.DeepCopy(), patch))
 }
 
-// waitDrained waits until a node announces nothing, and prints each change of what is left. A timeout of 0 means no limit.
+// waitDrained waits until a node announces nothing, and prints each change of what the node still announces.
+// A timeout of 0 means no limit.
 func (c *cluster) waitDrained(ctx context.Context, streams genericiooptions.IOStreams, node string, timeout time.Duration) error {
 	user := ctx
 	if timeout > 0 {

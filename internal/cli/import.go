@@ -172,8 +172,8 @@ func readFile(name string) ([]migrate.Object, error) {
 	return migrate.Read(name, file)
 }
 
-// importedKinds are the kinds that are read from the cluster. They are read in all namespaces, so that the report has objects that
-// are ignored because of their namespace.
+// importedKinds are the kinds that are read from the cluster. They are read in all namespaces, so that the
+// report also lists the objects that are ignored because of their namespace.
 var importedKinds = []schema.GroupKind{
 	{Group: "metallb.io", Kind: "AddressPool"}, {Group: "metallb.io", Kind: "IPAddressPool"}, {Group: "metallb.io", Kind: "L2Advertisement"},
 	{Group: "metallb.io", Kind: "BGPAdvertisement"}, {Group: "metallb.io", Kind: "BGPPeer"}, {Group: "metallb.io", Kind: "BFDProfile"},
@@ -190,9 +190,9 @@ var workloadKinds = []schema.GroupKind{{Group: "apps", Kind: "Deployment"}, {Gro
 // defaultMetalLBNamespace is the namespace of MetalLB if the user passes none and no workload of MetalLB is found.
 const defaultMetalLBNamespace = "metallb-system"
 
-// clusterObjects reads the objects of the import from the cluster. Missing rights are an error, since the stack would be
-// incomplete. It reads on after such an error, so that the error names all missing rights. It stops at any other error, such
-// as an API server that does not answer.
+// clusterObjects reads the objects of the import from the cluster. Missing rights are an error, since the
+// stack would be incomplete. It continues after such an error, so that the returned error names all missing
+// rights. It stops at any other error, such as an API server that does not answer.
 func (o *importRun) clusterObjects(ctx context.Context) ([]migrate.Object, error) {
 	objects, missing := []migrate.Object{}, []error{}
 	add := func(kind schema.GroupKind, keep func(*unstructured.Unstructured) bool, options ...client.ListOption) error {

@@ -21,13 +21,16 @@ const staticPodNamespace = "kube-system"
 
 // loadBalancers are load balancers that run in the cluster, each as a phrase with its workload, pods or pool.
 type loadBalancers struct {
-	// serving give addresses to Services: MetalLB, the ServiceLB of K3s, kube-vip, and Cilium with a pool.
+	// serving are the load balancers that give addresses to Services: MetalLB, the ServiceLB of K3s,
+	// kube-vip, and Cilium with a pool.
 	serving []string
-	// clouds are cloud controllers. Their configuration is not read completely, so they may have no load balancers.
+	// clouds are cloud controllers. Their configuration is not read completely, so it is possible that they
+	// create no load balancers.
 	clouds []string
 }
 
-// otherLoadBalancers returns the load balancers that run in the cluster, of those that it knows.
+// otherLoadBalancers returns the load balancers other than lbstack that run in the cluster. It finds only the
+// kinds of load balancers that the fields of loadBalancers list.
 func (c *cluster) otherLoadBalancers(ctx context.Context) (*loadBalancers, error) {
 	all := &loadBalancers{}
 	for _, kind := range workloadKinds {
@@ -52,7 +55,7 @@ func (c *cluster) otherLoadBalancers(ctx context.Context) (*loadBalancers, error
 	return all, err
 }
 
-// addWorkload adds the load balancer that a workload belongs to, if it has pods.
+// addWorkload adds the load balancer to which a workload belongs, if the workload has pods.
 func (l *loadBalancers) addWorkload(u *unstructured.Unstructured) {
 	pods, _, _ := unstructured.NestedInt64(u.Object, "status", "replicas")
 	scheduled, _, _ := unstructured.NestedInt64(u.Object, "status", "desiredNumberScheduled")
@@ -62,7 +65,7 @@ func (l *loadBalancers) addWorkload(u *unstructured.Unstructured) {
 	var spec corev1.PodSpec
 	content, _, _ := unstructured.NestedMap(u.Object, "spec", "template", "spec")
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(content, &spec); err != nil {
-		spec = corev1.PodSpec{} // a workload that cannot be read is known by its labels alone
+		spec = corev1.PodSpec{} // a workload that cannot be parsed is recognised by its labels alone
 	}
 	where := fmt.Sprintf(" (%s %s/%s)", u.GetKind(), u.GetNamespace(), u.GetName())
 	if name := loadBalancerName(u, spec.Containers); name != "" {
@@ -101,7 +104,8 @@ func (c *cluster) addBarePods(ctx context.Context, all *loadBalancers) error {
 	return err
 }
 
-// loadBalancerName returns the name of the load balancer that a workload belongs to; empty if it is none that is known.
+// loadBalancerName returns the name of the load balancer that a workload belongs to; empty if it belongs to
+// none of the known load balancers.
 func loadBalancerName(u *unstructured.Unstructured, containers []corev1.Container) string {
 	if len(migrate.MetalLBNamespaces([]migrate.Object{{Content: u.Object}})) > 0 {
 		return "MetalLB"
@@ -115,11 +119,13 @@ func loadBalancerName(u *unstructured.Unstructured, containers []corev1.Containe
 	return ""
 }
 
-// serviceControllers are the names that cloud controllers have for the controller that makes load balancers.
+// serviceControllers are the names that the flag --controllers of a cloud controller can have for the
+// controller that makes load balancers.
 var serviceControllers = []string{"service", "service-lb-controller"}
 
-// balancesInCloud reports whether one of the containers is a cloud controller whose load balancers are not turned off by a flag or a
-// variable. Configuration in files is not read: such a container counts as turned on.
+// balancesInCloud reports whether one of the containers is a cloud controller that makes load balancers. It
+// returns false if a flag or an environment variable turns the load balancers off. It does not read
+// configuration files: if only a file turns them off, it returns true.
 func balancesInCloud(containers []corev1.Container) bool {
 	return slices.ContainsFunc(containers, func(c corev1.Container) bool {
 		if !strings.Contains(strings.Join(append([]string{c.Name, c.Image}, c.Command...), " "), "cloud-controller-manager") {
@@ -163,13 +169,14 @@ func isBarePod(pod *corev1.Pod) bool {
 	return (owner == nil || owner.Kind == "Node") && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
 }
 
-// servesKubeVIP reports whether one of the containers is kube-vip-cloud-provider, or kube-vip with Services enabled. By default
-// kube-vip has only the address of the API server, and no Services. Variables from a ConfigMap or a Secret are not read: such
-// a container counts as enabled.
+// servesKubeVIP reports whether one of the containers is kube-vip-cloud-provider, or kube-vip with Services
+// enabled. By default kube-vip announces only the address of the API server, and serves no Services.
+// Environment variables from a ConfigMap or a Secret are not read: for a container with such variables,
+// servesKubeVIP returns true.
 func servesKubeVIP(containers []corev1.Container) bool {
 	return slices.ContainsFunc(containers, func(c corev1.Container) bool {
 		switch {
-		case strings.Contains(c.Image, "kube-vip-cloud-provider"): // gives the addresses
+		case strings.Contains(c.Image, "kube-vip-cloud-provider"): // gives addresses to Services
 			return true
 		case !strings.Contains(c.Image, "kube-vip"):
 			return false

@@ -10,10 +10,11 @@ import (
 	"github.com/lbstack/lbstack/internal/support"
 )
 
-// maxLog is how much of a log is read, in bytes: more than fits into a file of an archive.
+// maxLog is the maximum number of bytes that podLog reads. It is more than a file of a support archive can
+// have.
 const maxLog = 8 * support.MaxFile
 
-// podLog returns the log of a container, maxLog of it at most.
+// podLog returns the log of a container, at most maxLog bytes of it.
 func (c *cluster) podLog(ctx context.Context, namespace, pod string, options *corev1.PodLogOptions) ([]byte, error) {
 	if c.logs == nil {
 		config, err := c.flags.ToRESTConfig()

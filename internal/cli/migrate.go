@@ -18,8 +18,8 @@ import (
 	"github.com/lbstack/lbstack/internal/inspect"
 )
 
-// fieldOwner is the owner of the fields of the stack that migrate applies. It is also the one of kubectl apply --server-side, so
-// that a later kubectl apply of the stack owns the same fields.
+// fieldOwner is the owner of the fields of the stack that migrate applies. It is the same as that of kubectl
+// apply --server-side, so that a later kubectl apply of the stack owns the same fields.
 const fieldOwner = client.FieldOwner("kubectl")
 
 // migrateRun is one run of the command migrate.
@@ -30,11 +30,11 @@ type migrateRun struct {
 	file             string
 	dryRun, rollback bool
 	timeout          time.Duration
-	// reports means that MetalLB reported at the start from which nodes it announces. gap is why lbstack could not announce from
-	// these nodes at that time; empty if it could.
+	// reports means that MetalLB reported at the start from which nodes it announces. gap is the reason why
+	// lbstack could not announce from the same nodes at that time; empty if it could.
 	reports bool
 	gap     string
-	// responders has the checks of restartLate.
+	// responders has the results of the checks that restartLate makes.
 	responders responderChecks
 }
 
@@ -158,8 +158,8 @@ func switchError(s *inspect.Snapshot, c *cutover.Cluster, stack *v1beta1.LoadBal
 	return fmt.Errorf("the switch cannot begin:\n- %s", strings.Join(problems, "\n- "))
 }
 
-// moveOrder returns the order in which nodes move. They move together if the stack does not announce to routers, or if a switch
-// has stopped all speakers of MetalLB already.
+// moveOrder returns the order in which nodes move. They move together if the stack does not announce to
+// routers, or if an earlier run has already stopped all speakers of MetalLB.
 func (m *migrateRun) moveOrder(s *inspect.Snapshot, c *cutover.Cluster, stack *v1beta1.LoadBalancerStack) (cutover.Order, error) {
 	moved, stopped := cutover.SwitchProgress(&c.Speakers[0])
 	if len(stack.Spec.BGPPeers) == 0 || len(stack.Spec.BGPAdvertisements) == 0 || stopped {
@@ -172,7 +172,7 @@ func (m *migrateRun) moveOrder(s *inspect.Snapshot, c *cutover.Cluster, stack *v
 	return cutover.NewOrder(nodes, moved, c.LocalServices(stack, s.EndpointSlices)), nil
 }
 
-// printSteps prints the steps of the switch. joins means that one of them is joinAnnouncements.
+// printSteps prints the steps of the switch. joins means that joinAnnouncements is one of the steps.
 func (m *migrateRun) printSteps(c *cutover.Cluster, stack *v1beta1.LoadBalancerStack, order cutover.Order, joins bool) {
 	services, addresses := c.CountAddresses(stack.Spec.LoadBalancerClass)
 	fmt.Fprintf(m.Out, "%d Services keep their %d addresses. The steps:\n", services, addresses)
@@ -202,8 +202,9 @@ func (m *migrateRun) printSteps(c *cutover.Cluster, stack *v1beta1.LoadBalancerS
 	}
 }
 
-// prepare stops MetalLB's controller, which gives addresses, and waits until lbstack has claimed them. If nodes have moved
-// already, it only makes sure that the controller is stopped.
+// prepare stops MetalLB's controller, so that MetalLB gives no more addresses to Services, and waits until
+// lbstack has claimed the addresses that Services have. If an earlier run has already moved nodes, prepare
+// only makes sure that the controller is stopped.
 func (m *migrateRun) prepare(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured, order cutover.Order) error {
 	down, err := cutover.StopController(&c.Controllers[0])
 	if err == nil {
@@ -283,8 +284,9 @@ func (m *migrateRun) moveRoutes(ctx context.Context, c *cutover.Cluster, wanted 
 	return nil
 }
 
-// finish ends all speakers of MetalLB and applies the whole stack. Between the two, nobody answers on the local network unless
-// joinAnnouncements succeeded. So nothing else is done between them, and an interrupt takes effect only after them.
+// finish ends all speakers of MetalLB and applies the whole stack. Between these two steps, no node answers
+// on the local network unless joinAnnouncements succeeded. So nothing else is done between them, and an
+// interrupt takes effect only after both.
 func (m *migrateRun) finish(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
 	if err := m.waitNodesReport(ctx, c); err != nil {
 		return err
@@ -322,7 +324,7 @@ func (m *migrateRun) finish(ctx context.Context, c *cutover.Cluster, wanted *uns
 		}
 		return c.UnannouncedServiceMessage(now, stack.Spec.LoadBalancerClass), nil
 	})
-	if err == nil || ctx.Err() == nil { // MetalLB has ended: the requests for nodes are removed even if the step failed, but not after an interrupt
+	if err == nil || ctx.Err() == nil { // MetalLB has ended: the requests for nodes in the claims are removed even if the step failed, but not after an interrupt
 		err = errors.Join(err, m.spreadAddresses(ctx, c, wanted))
 	}
 	if err == nil || ctx.Err() == nil {

@@ -70,9 +70,10 @@ func (m *migrateRun) switchBack(ctx context.Context) error {
 	return m.handOver(ctx, c)
 }
 
-// returnAll gives all nodes back to MetalLB: first host, from which both load balancers announce for a while (see
-// moveOverHost), and then the others. Without a host, or if moveOverHost does not succeed, lbstack ends before MetalLB's
-// speakers start. Then no node answers on the local network between these two steps, so that an interrupt takes effect only after both.
+// returnAll gives all nodes back to MetalLB. The node of host is the first, and both load balancers announce
+// from it for a while (see moveOverHost). Without a host, or if moveOverHost does not succeed, lbstack ends
+// its announcements before MetalLB's speakers start. In this case no node answers on the local network
+// between these two steps, so an interrupt takes effect only after both.
 func (m *migrateRun) returnAll(ctx context.Context, c *cutover.Cluster, order cutover.Order, host *cutover.Host) (err error) {
 	routes, done := len(order.OneByOne)+len(order.Together) > 0, false
 	if host != nil {
@@ -109,8 +110,9 @@ func (m *migrateRun) returnAll(ctx context.Context, c *cutover.Cluster, order cu
 	return nil
 }
 
-// withoutMetalLBPool returns the Services to which MetalLB cannot give their addresses again. It returns none if the cluster has
-// no pool objects, as before MetalLB 0.13: then the pools are not known.
+// withoutMetalLBPool returns a sentence for each address that MetalLB cannot give to its Service again,
+// because no pool of MetalLB contains the address. It returns none if the cluster has no pool objects:
+// MetalLB before 0.13 has its pools in a ConfigMap, which is not read.
 func (m *migrateRun) withoutMetalLBPool(ctx context.Context, c *cutover.Cluster) ([]string, error) {
 	var pools []migrate.Object
 	namespace := c.Controllers[0].Namespace
@@ -130,8 +132,8 @@ func (m *migrateRun) withoutMetalLBPool(ctx context.Context, c *cutover.Cluster)
 	return c.NoPoolProblems(result.Stack.Spec.IPAddressPools), nil
 }
 
-// printBackSteps prints the steps of a rollback. host is the node of moveOverHost. Without it, gap is the reason, if the stack
-// announces on the local network.
+// printBackSteps prints the steps of a rollback. host is the node for moveOverHost, or nil. If host is nil
+// and the stack announces on the local network, gap is the reason why there is no such node.
 func (m *migrateRun) printBackSteps(c *cutover.Cluster, order cutover.Order, host *cutover.Host, gap string) {
 	n := 0
 	routes, set := len(order.OneByOne)+len(order.Together) > 0, fmt.Sprintf("DaemonSet %s/%s", c.Speakers[0].Namespace, c.Speakers[0].Name)
@@ -173,8 +175,8 @@ func (m *migrateRun) printBackSteps(c *cutover.Cluster, order cutover.Order, hos
 	}
 }
 
-// returnNodes ends lbstack's announcements on nodes and then starts MetalLB's speakers there. lbstack keeps its sessions with
-// routers on the rest, and announces nothing on the local network.
+// returnNodes ends lbstack's announcements on nodes and then starts MetalLB's speakers there. lbstack keeps
+// its sessions with routers on the nodes in rest, and announces nothing on the local network.
 func (m *migrateRun) returnNodes(ctx context.Context, c *cutover.Cluster, nodes, rest []cutover.Node) error {
 	if c.Stack != nil {
 		leaving, err := cutover.LeavingStack(c.Stack, cutover.Hostnames(rest))
@@ -209,9 +211,9 @@ func (m *migrateRun) returnNodes(ctx context.Context, c *cutover.Cluster, nodes,
 	return m.waitSpeakersStart(ctx, c, "MetalLB's speakers start")
 }
 
-// leave changes the spec of the stack to that of leaving, which announces less. It applies the spec first, so that a later switch
-// can change the fields as their owner. An apply does not remove fields that have another owner, so leave
-// then removes them with a patch.
+// leave replaces the spec of the stack in the cluster by the spec of leaving, which announces less. It
+// applies the spec first, so that a later switch can change the fields as their owner. An apply does not
+// remove fields that have another owner, so leave then removes them with a patch.
 func (m *migrateRun) leave(ctx context.Context, c *cutover.Cluster, leaving *unstructured.Unstructured) error {
 	if err := m.apply(ctx, c, leaving); err != nil {
 		return err
@@ -300,7 +302,8 @@ func (m *migrateRun) handOver(ctx context.Context, c *cutover.Cluster) error {
 	return err
 }
 
-// waitSpeakersStart is the step in which MetalLB's speakers start. At its end all are ready and receive neighbour solicitations.
+// waitSpeakersStart waits until all of MetalLB's speakers are ready. It then restarts those that do not
+// receive neighbour solicitations (see restartLate).
 func (m *migrateRun) waitSpeakersStart(ctx context.Context, c *cutover.Cluster, what string) error {
 	if err := m.runStep(ctx, what, func(ctx context.Context) (string, error) {
 		_, _, words, err := m.readSpeakers(ctx, c)
@@ -311,8 +314,8 @@ func (m *migrateRun) waitSpeakersStart(ctx context.Context, c *cutover.Cluster, 
 	return m.restartLate(ctx, c)
 }
 
-// readSpeakers reads MetalLB's speakers: the cluster with their pods, their DaemonSet, and how many are ready, as a phrase;
-// empty if all are.
+// readSpeakers reads the pods of MetalLB's speakers (now.Pods) and their DaemonSet (set). words is a phrase
+// with the number of speakers that are ready; it is empty if all are.
 func (m *migrateRun) readSpeakers(ctx context.Context, c *cutover.Cluster) (now *cutover.Cluster, set *appsv1.DaemonSet, words string, err error) {
 	if set, err = m.checkUnchanged(ctx, &c.Speakers[0]); err != nil {
 		return nil, nil, "", err

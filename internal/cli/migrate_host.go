@@ -12,8 +12,9 @@ import (
 	"github.com/lbstack/lbstack/internal/cutover"
 )
 
-// chooseHost returns the node for moveOverHost. It returns nil if lbstack announces nothing on the local network or MetalLB
-// announces already, and nil with the reason if no node is possible.
+// chooseHost returns the node for moveOverHost. It returns nil without a reason if lbstack announces nothing
+// on the local network, or if MetalLB already announces again. If no node is suitable, it returns nil and the
+// reason.
 func (m *migrateRun) chooseHost(ctx context.Context, c *cutover.Cluster, stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice, order cutover.Order) (*cutover.Host, string, error) {
 	if _, stopped := cutover.SwitchProgress(&c.Speakers[0]); !stopped || c.Stack == nil || !cutover.HasLayer2(c.Stack) {
 		return nil, "", nil
@@ -25,10 +26,11 @@ func (m *migrateRun) chooseHost(ctx context.Context, c *cutover.Cluster, stack *
 	return host, why, nil
 }
 
-// moveOverHost has both load balancers announce all addresses of the local network from one node, and then ends lbstack's
-// announcements there: clients cannot distinguish the two, since both answer with the hardware address of that node. If lbstack
-// does not announce all addresses from the node, moveOverHost prints why and returns false: then no speaker of MetalLB has
-// started. rest are the other nodes with sessions with routers; lbstack keeps these sessions.
+// moveOverHost makes both load balancers announce all addresses of the local network from one node, and then
+// ends lbstack's announcements there. Clients cannot distinguish the two load balancers, since both answer
+// with the hardware address of that node. If lbstack cannot announce all addresses from the node,
+// moveOverHost prints the reason and returns false before any speaker of MetalLB has started. rest are the
+// other nodes that have sessions with routers; lbstack keeps these sessions.
 func (m *migrateRun) moveOverHost(ctx context.Context, c *cutover.Cluster, host *cutover.Host, rest []cutover.Node) (bool, error) {
 	if why, err := m.gatherOnHost(ctx, c, host); err != nil || why != "" {
 		return false, m.printSilence(why, err)
@@ -68,8 +70,9 @@ func (m *migrateRun) moveOverHost(ctx context.Context, c *cutover.Cluster, host 
 	return true, m.changeClaims(ctx, c, (*cutover.Cluster).EndNodeRequests)
 }
 
-// gatherOnHost moves the announcements of all addresses of lbstack to one node. After spreadTimeout it gives up: it removes the
-// requests from the claims and returns an address that has not moved, as a phrase.
+// gatherOnHost moves the announcements of all addresses of lbstack to one node. If this takes longer than
+// spreadTimeout, it removes the requests for the node from the claims and returns a phrase about an address
+// that has not moved.
 func (m *migrateRun) gatherOnHost(ctx context.Context, c *cutover.Cluster, host *cutover.Host) (why string, err error) {
 	if err := m.changeClaims(ctx, c, func(now *cutover.Cluster) [][2]*v1beta1.IPAddressClaim { return now.RequestNodes(host.From) }); err != nil {
 		return "", err
@@ -102,7 +105,8 @@ func (m *migrateRun) waitAnnouncedFrom(ctx context.Context, c *cutover.Cluster, 
 	return err
 }
 
-// waitLBStackEnds is a step that waits until lbstack has ended something. still returns what has not ended, as a phrase.
+// waitLBStackEnds runs a step that waits until lbstack has ended announcements or sessions. The function
+// still returns a phrase about what has not ended yet.
 func (m *migrateRun) waitLBStackEnds(ctx context.Context, what string, still func(*cutover.Cluster) string) error {
 	return m.runStep(ctx, what, func(ctx context.Context) (string, error) {
 		now, err := m.readState(ctx)

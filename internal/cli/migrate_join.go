@@ -19,21 +19,23 @@ const (
 	// joinTimeout is how long the switch waits until lbstack announces the addresses that MetalLB announces. After this time the
 	// switch continues in any case.
 	joinTimeout = 20 * time.Second
-	// steadyTime is how long lbstack must have announced these addresses. A speaker reports a new address before it has asked the
-	// segment for the address, which takes 0.6 s.
+	// steadyTime is how long lbstack must have announced these addresses before the switch continues. A
+	// speaker reports a new address before it has finished asking the local network whether another host has
+	// the address, which takes 0.6 s.
 	steadyTime = 2 * time.Second
-	// quietTime is how long the reports of MetalLB's speakers must not have changed. MetalLB reacts to the move of the previous
-	// node, and to changes of Services. lbstack's controller changes Services when it has claimed their addresses, and when a node
-	// has sessions with routers.
+	// quietTime is how long the reports of MetalLB's speakers must have stayed the same before the next
+	// speakers end. MetalLB reacts to the move of the previous node, and to changes of Services. lbstack's
+	// controller changes Services when it has claimed their addresses, and when a node has sessions with
+	// routers.
 	quietTime = 5 * time.Second
-	// spreadTimeout is how long addresses have to move to other nodes. A speaker takes no address from another node before it has
-	// run for 30 s.
+	// spreadTimeout is how long the command waits until addresses have moved to other nodes. A speaker takes
+	// over an address from another node only after it has run for 30 s.
 	spreadTimeout = time.Minute
 )
 
-// joinAnnouncements has lbstack announce each address of the local network from the node from which MetalLB announces it, while
-// MetalLB goes on. If that is not possible, it prints why. Then no node answers between the end of MetalLB's speakers and the
-// first announcement of lbstack.
+// joinAnnouncements makes lbstack announce each address of the local network from the same node as MetalLB,
+// while MetalLB still announces it. If that is not possible, it prints the reason. In this case no node
+// answers between the end of MetalLB's speakers and the first announcement of lbstack.
 func (m *migrateRun) joinAnnouncements(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
 	moved, stopped := cutover.SwitchProgress(&c.Speakers[0])
 	if stopped || !cutover.HasLayer2(wanted) {
@@ -63,7 +65,9 @@ func (m *migrateRun) joinAnnouncements(ctx context.Context, c *cutover.Cluster, 
 	if why, err = m.waitJoined(ctx, c, wanted, from); err != nil || why == "" {
 		return err
 	}
-	// No address may be announced from another node, or wait because another host has it, when MetalLB ends.
+	// lbstack did not announce all addresses from MetalLB's nodes in time, so it announces none of them until
+	// MetalLB has ended. Otherwise some addresses would be announced from another node than MetalLB's, or
+	// lbstack would hold them back because another host has them.
 	if err := m.apply(ctx, c, part); err != nil {
 		return err
 	}
@@ -93,7 +97,7 @@ func (m *migrateRun) announcedFrom(ctx context.Context, c *cutover.Cluster, want
 	_, err = m.waitFor(ctx, "reading from which nodes MetalLB announces addresses", joinTimeout, func(ctx context.Context) (string, error) {
 		now, at, words, err := m.readAnnouncedFrom(ctx, c, wanted)
 		if err != nil {
-			return "", err // the last results stay
+			return "", err // from and why keep their last values
 		}
 		if from, why = at, words; !m.reports && len(now.Announcers) == 0 {
 			return "", nil // this version of MetalLB does not report nodes: there is nothing to wait for
@@ -126,10 +130,12 @@ func (m *migrateRun) readAnnouncedFrom(ctx context.Context, c *cutover.Cluster, 
 	return now, from, why, nil
 }
 
-// waitQuiet waits until the reports of MetalLB's speakers have not changed for quietTime: then the speakers have no work left. A
-// speaker that ends while it has work blocks, and is killed after 30 s without having left the memberlist; the other speakers take
-// over its addresses 5 s later. waitQuiet does not wait for a report that MetalLB did not have at the start either (gap). If the wait
-// takes longer than joinTimeout and quietTime together, the switch continues.
+// waitQuiet waits until the reports of MetalLB's speakers have not changed for quietTime, since the speakers
+// then no longer process changes. A speaker that ends while it processes changes blocks, and is killed after
+// 30 s without having left the memberlist. The other speakers take over its addresses 5 s later. waitQuiet
+// also waits until the reports show a node for each address from which lbstack may announce it, unless they
+// did not do so at the start (gap). If the wait takes longer than joinTimeout and quietTime together, the
+// switch continues.
 func (m *migrateRun) waitQuiet(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
 	var since time.Time
 	var before map[string]string
@@ -153,8 +159,9 @@ func (m *migrateRun) waitQuiet(ctx context.Context, c *cutover.Cluster, wanted *
 	return err
 }
 
-// waitJoined waits until both lbstack and MetalLB have announced each address from its node in the map for steadyTime. After joinTimeout
-// it returns a phrase about what is missing. The phrase is empty if nothing is missing.
+// waitJoined waits until lbstack and MetalLB have both announced each address from its node for steadyTime.
+// The map from has the node of each address. After joinTimeout waitJoined returns a phrase about what is
+// missing. The phrase is empty if nothing is missing.
 func (m *migrateRun) waitJoined(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured, from map[string]string) (string, error) {
 	const what = "lbstack also announces the addresses of the local network, from the same nodes as MetalLB"
 	fmt.Fprintf(m.Out, "%s\n", what)
@@ -217,7 +224,8 @@ func (m *migrateRun) spreadAddresses(ctx context.Context, c *cutover.Cluster, wa
 	return err
 }
 
-// changeClaims patches claims. changes returns the claims before and after the change, from the current state of the cluster.
+// changeClaims patches claims. The function changes gets the current state of the cluster, and returns each
+// claim before and after its change.
 func (m *migrateRun) changeClaims(ctx context.Context, c *cutover.Cluster, changes func(*cutover.Cluster) [][2]*v1beta1.IPAddressClaim) error {
 	return m.wait(ctx, "changing IPAddressClaims", func(ctx context.Context) (string, error) {
 		if _, err := m.checkUnchanged(ctx, &c.Speakers[0]); err != nil {

@@ -24,7 +24,7 @@ import (
 	"github.com/lbstack/lbstack/internal/migrate"
 )
 
-// readAll reads everything that a switch and a rollback depend on. A switch needs readOthers besides.
+// readAll reads everything that a switch and a rollback depend on. A switch also needs readOthers.
 func (m *migrateRun) readAll(ctx context.Context) (*cutover.Cluster, error) {
 	c, err := m.readState(ctx)
 	if err != nil {
@@ -204,10 +204,11 @@ func (m *migrateRun) findUnmanaged(ctx context.Context, c *cutover.Cluster) erro
 	)
 }
 
-// endSpeakers ends MetalLB's speakers on nodes, or on all nodes if nodes is nil. It deletes the pods of the speakers, and then changes
-// the DaemonSet. It deletes with GracePeriod, or with LastGracePeriod if nodes is nil: the DaemonSet controller would delete the pods
-// with the grace period in their spec. That controller may create new pods until the DaemonSet is changed. endSpeakers therefore first
-// sets the grace period in the template to GracePeriod.
+// endSpeakers ends MetalLB's speakers on the given nodes, or on all nodes if nodes is nil. It deletes the
+// pods of the speakers with GracePeriod, or with LastGracePeriod if nodes is nil, and then changes the
+// DaemonSet. It does not leave the deletion to the DaemonSet controller, which would use the grace period in
+// the spec of the pods. That controller may create new pods until the DaemonSet is changed. endSpeakers
+// therefore first sets the grace period in the template to GracePeriod.
 func (m *migrateRun) endSpeakers(ctx context.Context, c *cutover.Cluster, nodes []cutover.Node, change func(*appsv1.DaemonSet) (*appsv1.DaemonSet, error)) error {
 	set, grace := &c.Speakers[0], cutover.GracePeriod
 	if nodes == nil {
@@ -256,7 +257,8 @@ func (m *migrateRun) deletePods(ctx context.Context, pods []corev1.Pod, grace in
 	return errors.Join(failed...)
 }
 
-// waitSpeakersEnd waits until no pod of MetalLB's speakers is left on nodes, or on any node if nil.
+// waitSpeakersEnd waits until no pod of MetalLB's speakers is left on the given nodes, or on any node if
+// nodes is nil.
 func (m *migrateRun) waitSpeakersEnd(ctx context.Context, c *cutover.Cluster, what string, nodes []cutover.Node) error {
 	return m.runStep(ctx, what, func(ctx context.Context) (string, error) {
 		pods, err := m.pods(ctx, &c.Speakers[0])
@@ -302,9 +304,10 @@ func (m *migrateRun) controllerPodMessage(ctx context.Context, c *cutover.Cluste
 // errAnotherRun ends a run if another run has changed the DaemonSet of MetalLB's speakers: each would undo steps of the other.
 var errAnotherRun = errors.New("the DaemonSet of MetalLB's speakers has changed since this run last wrote it: somebody else runs kubectl lbstack migrate, or has changed the DaemonSet. Make sure that nobody else changes it, and run the command again to continue")
 
-// checkUnchanged reads the DaemonSet of MetalLB's speakers. sets are the versions of the DaemonSet that this run may have written last.
-// If the DaemonSet shows the progress of none of them, checkUnchanged returns errAnotherRun. Each write calls it first, except the patch
-// in the method leave: this patch directly follows apply, which calls checkUnchanged.
+// checkUnchanged reads the DaemonSet of MetalLB's speakers. sets are the versions of the DaemonSet that this
+// run may have written last. If the DaemonSet shows the progress of none of them, checkUnchanged returns
+// errAnotherRun. It is called before each write, except before the patch in the method leave: this patch
+// directly follows apply, which calls checkUnchanged.
 func (m *migrateRun) checkUnchanged(ctx context.Context, sets ...*appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 	now := &appsv1.DaemonSet{}
 	if err := m.api.Get(ctx, client.ObjectKeyFromObject(sets[0]), now); err != nil {

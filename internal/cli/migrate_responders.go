@@ -13,17 +13,18 @@ import (
 	"github.com/lbstack/lbstack/internal/cutover"
 )
 
-// responderTimeout is how long the log of a speaker of MetalLB may show neither a responder nor an announcement. In this time MetalLB
-// searches for interfaces three times. After it the rollback continues.
+// responderTimeout is how long a rollback waits until the log of a speaker of MetalLB shows an NDP responder
+// or an announcement. MetalLB searches for interfaces three times in this period. After the timeout the
+// rollback continues.
 const responderTimeout = 30 * time.Second
 
-// maxRestarts is how often a rollback restarts the speaker of MetalLB on a node. A speaker that is still late after the last
-// restart may be on a node that has no interface with IPv6.
+// maxRestarts is how often a rollback restarts the speaker of MetalLB on a node. If the speaker still
+// announces before it has a responder, the node may have no interface with IPv6.
 const maxRestarts = 3
 
 // responderChecks has the pods of MetalLB's speakers whose responders this run has checked, by UID.
 type responderChecks struct {
-	// begun is when the run read the log for the first time.
+	// begun is when this run first read the log of the pod.
 	begun map[types.UID]time.Time
 	// done are the pods that need no further check.
 	done map[types.UID]bool
@@ -31,8 +32,9 @@ type responderChecks struct {
 	restarts map[string]int
 }
 
-// restartLate restarts each speaker of MetalLB that announced before it had an NDP responder (see cutover.Responder), one at a time,
-// until none has, or a speaker was restarted maxRestarts times. It does nothing if no Service shows an IPv6 address.
+// restartLate restarts the speakers of MetalLB that announced before they had an NDP responder (see
+// cutover.Responder). It restarts one at a time, and at most maxRestarts times on each node. It does nothing
+// if no Service has an IPv6 address in its status.
 func (m *migrateRun) restartLate(ctx context.Context, c *cutover.Cluster) error {
 	if !c.ShowsIPv6() {
 		return nil
@@ -62,8 +64,9 @@ func (m *migrateRun) restartLate(ctx context.Context, c *cutover.Cluster) error 
 	})
 }
 
-// isLate reports whether a speaker of MetalLB announced before it had an NDP responder. still is a phrase while the log of the
-// speaker does not show it. After responderTimeout, or maxRestarts on the node, isLate prints a warning and returns false.
+// isLate reports whether a speaker of MetalLB announced before it had an NDP responder. As long as the log of
+// the speaker does not show this, still is a phrase for the user. After responderTimeout, or after
+// maxRestarts restarts on the node, isLate prints a warning and returns false.
 func (m *migrateRun) isLate(ctx context.Context, pod *corev1.Pod) (late bool, still string, err error) {
 	if m.responders.done[pod.UID] {
 		return false, "", nil
@@ -99,12 +102,13 @@ func (m *migrateRun) isLate(ctx context.Context, pod *corev1.Pod) (late bool, st
 	return false, "", nil
 }
 
-// maxSpeakerLog is how much of the log of a speaker of MetalLB is read, in bytes from its beginning. A speaker with the level info
-// writes some 50 kB before it has announced 50 Services.
+// maxSpeakerLog is the number of bytes that are read from the beginning of the log of a speaker of MetalLB. A
+// speaker with the log level info writes some 50 kB before it has announced 50 Services.
 const maxSpeakerLog = 1 << 20
 
-// speakerLog selects the log of the container of MetalLB's speaker. The container is called "speaker" in MetalLB's manifests and in
-// its chart; FRR has others beside it. If no container has this name, speakerLog selects the first one.
+// speakerLog selects the log of the container of MetalLB's speaker. The container is called "speaker" in
+// MetalLB's manifests and in its chart; with FRR, the pod has further containers. If no container has this
+// name, speakerLog selects the first one.
 func speakerLog(pod *corev1.Pod) *corev1.PodLogOptions {
 	options := &corev1.PodLogOptions{LimitBytes: new(int64(maxSpeakerLog))}
 	for i := range pod.Spec.Containers {

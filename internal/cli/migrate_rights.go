@@ -14,9 +14,10 @@ import (
 	"github.com/lbstack/lbstack/internal/cutover"
 )
 
-// checkRights checks with dry runs that the user has the rights which a switch to lbstack, or a rollback to MetalLB, needs: it
-// patches MetalLB's workloads and the objects in patched, and deletes those in deleted. A right found missing in the middle of
-// a switch could leave both load balancers announcing. The dry run of cluster.dryRunStack checks the right to apply the stack.
+// checkRights checks that the user has the rights for a switch to lbstack or a rollback to MetalLB. In dry
+// runs, it patches MetalLB's workloads and the objects in patched, and deletes the objects in deleted. If a
+// right were found missing only in the middle of a switch, both load balancers could be left announcing. The
+// dry run of cluster.dryRunStack checks the right to apply the stack.
 func (m *migrateRun) checkRights(ctx context.Context, c *cutover.Cluster, patched, deleted []client.Object) error {
 	patched = append([]client.Object{
 		&appsv1.Deployment{ObjectMeta: nameOf(&c.Controllers[0])},

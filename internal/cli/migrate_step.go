@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 )
 
-// stepInterval is the interval in which a step reads the cluster. It is short because clients may be without an answer between the
-// end of one load balancer and the start of the other.
+// stepInterval is the time between two reads of the cluster in a step. It is short because clients may get no
+// answer between the end of one load balancer and the start of the other.
 const stepInterval = 100 * time.Millisecond
 
 // runStep prints the name of a step, and waits for it (see wait).
@@ -21,9 +21,9 @@ func (m *migrateRun) runStep(ctx context.Context, what string, still func(contex
 	return m.wait(ctx, what, still)
 }
 
-// wait calls still until it returns an empty phrase, and prints each new phrase: what the step still waits for. It tries again after
-// errors that may pass, such as an API server that does not answer, since a switch that stops there may leave addresses that
-// nobody announces.
+// wait calls the function still until it returns an empty phrase. Other phrases describe what the step still
+// waits for, and wait prints each new one. It tries again after errors that may be temporary, such as an API
+// server that does not answer: a switch that stopped there could leave addresses that no node announces.
 func (m *migrateRun) wait(ctx context.Context, what string, still func(context.Context) (string, error)) error {
 	last, err := m.waitFor(ctx, what, m.timeout, still)
 	if err == nil && last != "" {
@@ -40,7 +40,8 @@ func (m *migrateRun) continuePhrase() string {
 	return "run the command again to continue, or go back to MetalLB with kubectl lbstack migrate --rollback"
 }
 
-// waitFor is wait with another limit. After the limit it returns the last phrase; otherwise an empty one.
+// waitFor is like wait, but with the given time limit. If still has not returned an empty phrase within the
+// limit, waitFor returns the last phrase instead of an error.
 func (m *migrateRun) waitFor(ctx context.Context, what string, limit time.Duration, still func(context.Context) (string, error)) (string, error) {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -72,8 +73,8 @@ func (m *migrateRun) waitFor(ctx context.Context, what string, limit time.Durati
 	}
 }
 
-// isLasting reports whether the same request would fail with this error again. Conflicts are not lasting: no write of a switch
-// depends on a resource version.
+// isLasting reports whether the same request would fail with this error again. A conflict is not lasting,
+// since the writes of a switch do not depend on a resource version.
 func isLasting(err error) bool {
 	for _, is := range []func(error) bool{apierrors.IsForbidden, apierrors.IsUnauthorized, apierrors.IsInvalid, apierrors.IsBadRequest, apierrors.IsNotFound, apierrors.IsMethodNotSupported, meta.IsNoMatchError} {
 		if is(err) {

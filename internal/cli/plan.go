@@ -157,8 +157,8 @@ func readStackFile(streams genericiooptions.IOStreams, file string) (*unstructur
 	return found, nil
 }
 
-// dryRunStack returns a stack as the API server would store it: validated and with defaults, by a dry run. It takes the given
-// stack or, if edit is not nil, the stack of the cluster with the edit.
+// dryRunStack sends a stack to the API server in a dry run, and returns it validated and with defaults. The
+// stack is wanted or, if edit is not nil, the stack in the cluster with the edit applied.
 func (c *cluster) dryRunStack(ctx context.Context, wanted *unstructured.Unstructured, edit *inspect.Edit) (*v1beta1.LoadBalancerStack, error) {
 	name := v1beta1.LoadBalancerStackName
 	if edit == nil {

@@ -22,7 +22,7 @@ import (
 	"github.com/lbstack/lbstack/internal/maintenance"
 )
 
-// probeTimeout is how long a pod may take to start and to ask. Its own deadline is the same.
+// probeTimeout is how long the command waits for the pod of a probe. The pod itself has the same deadline.
 const probeTimeout = maintenance.ProbeDeadline * time.Second
 
 // probeAddress creates a pod that asks the local network for an address, deletes it, and compares the answers with the reports
@@ -95,9 +95,9 @@ func (c *cluster) probeResult(ctx context.Context, pod *corev1.Pod) (lanprobe.Re
 	}
 }
 
-// removeProbe deletes the pod, even after an interrupt or if the pod may not have been created. If the pod has not reported a result,
-// its kubelet may have stopped reporting, so removeProbe waits up to 10 s until the pod is removed, and returns an error if it
-// is not.
+// removeProbe deletes the pod, even after an interrupt, and even if it is not certain that the pod was
+// created. If the pod has not reported a result, its kubelet may have stopped reporting, so removeProbe waits
+// up to 10 s until the pod is removed, and returns an error if it is not.
 func (c *cluster) removeProbe(ctx context.Context, pod *corev1.Pod, asked bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()

@@ -27,7 +27,8 @@ func (c *cluster) readSnapshot(ctx context.Context) (*inspect.Snapshot, error) {
 	return s, errors.Join(c.readLists(ctx, s)...)
 }
 
-// readLists adds pools, claims, BGPPeers and SpeakerStates. It returns an error for each list, nil where it was read.
+// readLists adds pools, claims, BGPPeers and SpeakerStates. It returns one error for each list; the error is
+// nil if the list was read.
 func (c *cluster) readLists(ctx context.Context, s *inspect.Snapshot) []error {
 	return []error{
 		listPages(ctx, c, &v1beta1.IPAddressPoolList{}, func(l *v1beta1.IPAddressPoolList) { s.Pools = append(s.Pools, l.Items...) }),
@@ -91,7 +92,7 @@ func (c *cluster) readAnnouncing(ctx context.Context, s *inspect.Snapshot, key c
 	return nil
 }
 
-// sharingServices returns the other Services that have an address of a Service.
+// sharingServices returns the other Services that share an address with a Service.
 func sharingServices(s *inspect.Snapshot, svc *corev1.Service) (others []client.ObjectKey) {
 	seen := map[client.ObjectKey]bool{client.ObjectKeyFromObject(svc): true}
 	for _, claim := range s.Claims {

@@ -73,7 +73,8 @@ func (o *bundleRun) run(ctx context.Context, now time.Time) error {
 	return err
 }
 
-// write collects everything. It notes in the archive what cannot be read, and then returns errCheckFailed.
+// write collects all parts of the archive. If a part cannot be read, it adds a note to the archive,
+// continues, and returns errCheckFailed at the end.
 func (o *bundleRun) write(ctx context.Context, w io.Writer, folder string, now time.Time) error {
 	o.archive = support.NewArchive(w, folder, now)
 	var failed []string
@@ -148,8 +149,8 @@ func (o *bundleRun) addAnswer(name string, a printedAnswer) error {
 	return o.archive.Text(name, text.Bytes())
 }
 
-// collectedKinds are the kinds that are read. Secrets and ConfigMaps are not among them: they may contain secrets, or belong to
-// other software.
+// collectedKinds are the kinds whose objects the archive contains. Secrets and ConfigMaps are not among them:
+// they may contain secrets, or belong to other software.
 var collectedKinds = []struct {
 	kind      schema.GroupKind
 	local     bool                     // read only in the namespace of lbstack
@@ -230,7 +231,8 @@ func (o *bundleRun) addObjects(ctx context.Context) error {
 	return nil
 }
 
-// addPodLogs adds the logs of all containers of lbstack's pods, and the logs of the run before the last restart.
+// addPodLogs adds the logs of all containers of lbstack's pods. For a restarted container, it also adds the
+// log from before the last restart.
 func (o *bundleRun) addPodLogs(ctx context.Context) error {
 	var pods []corev1.Pod
 	if err := listPages(ctx, o.cluster, &corev1.PodList{}, func(l *corev1.PodList) { pods = append(pods, l.Items...) }, client.InNamespace(o.namespace)); err != nil {
@@ -268,5 +270,6 @@ func (o *bundleRun) addPodLogs(ctx context.Context) error {
 	return nil
 }
 
-// logLines is how many lines of the end of a log are read. It is about twice as many as fit into a file of the archive.
+// logLines is the number of lines that are read from the end of a log. About half as many fit into a file of
+// the archive.
 const logLines = 10000

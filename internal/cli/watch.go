@@ -9,9 +9,10 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 )
 
-// watchAnswer prints an answer, and prints it again whenever it has changed, until the user stops the command. It reads the cluster
-// at an interval: an answer depends on ten kinds, and a watch of each kind would cost the API server more. watchAnswer returns an
-// error of the first read, and prints later errors.
+// watchAnswer prints an answer, and prints it again whenever it has changed, until the user stops the
+// command. It reads the cluster at an interval: an answer depends on ten kinds, and a watch of each kind
+// would cost the API server more. If the first read fails, watchAnswer returns the error; it prints the
+// errors of later reads and continues.
 func watchAnswer(ctx context.Context, streams genericiooptions.IOStreams, output string, every time.Duration, look func(context.Context) (printedAnswer, bool, error)) error {
 	var last []byte
 	for first := true; ; first = false {

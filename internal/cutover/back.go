@@ -11,8 +11,9 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// RollbackProblems returns the problems that prevent a rollback, each as a sentence with what to do. NoPoolProblems returns further
-// problems. A cluster without a stack has nothing that a rollback could delete.
+// RollbackProblems returns the problems that prevent a rollback, each as a sentence with what to do.
+// NoPoolProblems returns further problems. If the cluster has no stack, RollbackProblems checks only the
+// installation of MetalLB, since the rollback cannot delete a stack by mistake.
 func (c *Cluster) RollbackProblems() []string {
 	if problems := c.InstallationProblems(c.Stack != nil && HasRoutes(c.Stack)); len(problems) > 0 || c.Stack == nil {
 		return problems
@@ -28,17 +29,19 @@ func (c *Cluster) RollbackProblems() []string {
 	return nil
 }
 
-// HasSwitchBegun reports whether a switch to lbstack has begun and was not rolled back completely. kubectl lbstack migrate notes the
-// switch in MetalLB's workloads. A switch by hand scales MetalLB's controller to 0, or leaves no node to its speakers. In the last
-// steps of a rollback, only the stack shows the switch.
+// HasSwitchBegun reports whether a switch to lbstack has begun and was not rolled back completely. kubectl
+// lbstack migrate records the switch in annotations of MetalLB's workloads. A switch by hand scales MetalLB's
+// controller to 0, or changes its DaemonSet so that the speakers run on no node. In the last steps of a
+// rollback, only the stack shows the switch.
 func (c *Cluster) HasSwitchBegun() bool {
 	_, stopped := SwitchProgress(&c.Speakers[0])
 	_, noted := c.Controllers[0].Annotations[AnnotationBefore]
 	return noted || stopped || HasBegun(&c.Speakers[0]) || replicasOf(&c.Controllers[0]) == 0 || c.Stack != nil && isLeavingStack(c.Stack)
 }
 
-// isLeavingStack reports whether a stack is in the last steps of a rollback: it announces nothing, and its removal leaves the addresses
-// in the status of Services. LeavingStack returns such a stack if it is called without hostnames.
+// isLeavingStack reports whether a stack is in the last steps of a rollback: it announces nothing, and when
+// it is removed, the addresses stay in the status of Services. LeavingStack returns such a stack if it is
+// called without hostnames.
 func isLeavingStack(stack *unstructured.Unstructured) bool {
 	addresses, _, _ := unstructured.NestedString(stack.Object, "spec", "removal", "addresses")
 	return addresses == string(v1beta1.AddressesHandOver) && !HasLayer2(stack) && !HasRoutes(stack)
@@ -76,16 +79,17 @@ func BackOrder(nodes []corev1.Node, states []v1beta1.SpeakerState, speakers *app
 		}
 	}
 	slices.Reverse(o.OneByOne)
-	if len(o.Together) == 0 && len(o.OneByOne) > 0 { // one node has to go back first
+	if len(o.Together) == 0 && len(o.OneByOne) > 0 { // at least one node has to go back first
 		o.Together, o.OneByOne = o.OneByOne[:1], o.OneByOne[1:]
 	}
 	return o, nil
 }
 
-// LeavingStack returns the stack of the cluster as a rollback applies it: it announces to routers only from the nodes with these
-// hostnames, and nothing on the local network. Its removal deletes the claims: claims that stayed could contradict the
-// addresses that Services have when a later switch begins. Its removal leaves the addresses in the status of Services: without
-// them kube-proxy drops the traffic, and MetalLB's controller gives a Service without an address the first free one.
+// LeavingStack returns the stack of the cluster as a rollback applies it. This stack announces to routers
+// only from the nodes with these hostnames, and nothing on the local network. When it is removed, the claims
+// are deleted: at a later switch, old claims could contradict the addresses that Services have by then. The
+// addresses stay in the status of Services. If a Service had no address in its status, kube-proxy would drop
+// its traffic, and MetalLB's controller would give it the first free address.
 func LeavingStack(stack *unstructured.Unstructured, hostnames []string) (*unstructured.Unstructured, error) {
 	leaving, err := WithRoutesFrom(stack, hostnames)
 	if err != nil {

@@ -26,8 +26,8 @@ type Cluster struct {
 	Operators []string
 	// OtherMetalLBs are workloads of MetalLB that run outside the namespace of Controllers and Speakers.
 	OtherMetalLBs []OtherMetalLB
-	// FRRConfigurations are the objects by which FRR-K8s has sessions of MetalLB with routers, as namespace/name. They are read only
-	// if UsesFRRK8s.
+	// FRRConfigurations are the objects that define the sessions with routers that FRR-K8s runs for MetalLB,
+	// as namespace/name. They are read only if UsesFRRK8s returns true.
 	FRRConfigurations []string
 	// Others are load balancers that run beside MetalLB, each as a phrase for messages. They are not read for a rollback.
 	Others []string
@@ -97,8 +97,8 @@ func (c *Cluster) AddUnmanaged(kind string, object metav1.Object) {
 	}
 }
 
-// SwitchProblems returns what prevents a switch to a stack, each as a sentence with what to do. The API server must have accepted
-// the stack in a dry run.
+// SwitchProblems returns the problems that prevent a switch to a stack, each as a sentence with what to do.
+// The API server must have accepted the stack in a dry run.
 func (c *Cluster) SwitchProblems(stack *v1beta1.LoadBalancerStack) (problems []string) {
 	if problems = c.InstallationProblems(len(stack.Spec.BGPAdvertisements) > 0 && len(stack.Spec.BGPPeers) > 0); len(problems) > 0 {
 		return problems
@@ -180,8 +180,9 @@ func (c *Cluster) jointField() string {
 	return ""
 }
 
-// LostAddresses returns a sentence with the reason for each Service that would not keep the addresses in its status. planned has the
-// addresses of each Service under the new stack; why has the reason for its losses. The keys are namespace/name.
+// LostAddresses returns a sentence with the reason for each Service that would not keep the addresses in its
+// status. The map planned has the addresses of each Service under the new stack, and the map why has the
+// reason why a Service loses addresses. The keys are namespace/name.
 func (c *Cluster) LostAddresses(class string, planned map[string][]string, why map[string]string) (lost []string) {
 	for _, svc := range c.shownServices(class) {
 		has := planned[svc.name]
@@ -201,7 +202,8 @@ type serviceAddresses struct {
 	announced *metav1.Condition
 }
 
-// CountAddresses returns how many Services of a class have addresses in their status, and how many different ones.
+// CountAddresses returns how many Services of a class have addresses in their status, and how many different
+// addresses these are.
 func (c *Cluster) CountAddresses(class string) (services, addresses int) {
 	seen := map[string]bool{}
 	list := c.shownServices(class)

@@ -17,9 +17,10 @@ import (
 
 // Functions of this file that return a string return what a step still waits for, as a phrase. The string is empty if the step is done.
 
-// UnpreparedReason returns what is missing before nodes can switch to lbstack. The stack must be Ready, apart from Services that it does
-// not announce yet, and pools with addresses that hosts use. Each address in the status of a Service must have a claim for the Service.
-// Each of the nodes must have a speaker that receives from all other speakers.
+// UnpreparedReason returns what is missing before nodes can switch to lbstack. The stack must be Ready,
+// unless the only reasons are Services that it does not announce yet, or pools with addresses that other
+// hosts use. Each address in the status of a Service must have a claim for the Service. Each of the nodes
+// must have a speaker that receives messages from all other speakers.
 func (c *Cluster) UnpreparedReason(stack *v1beta1.LoadBalancerStack, nodes []Node) string {
 	ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
 	switch {
@@ -47,9 +48,9 @@ func (c *Cluster) UnpreparedReason(stack *v1beta1.LoadBalancerStack, nodes []Nod
 	return ""
 }
 
-// poolsLackOnlyHosts reports whether each pool that is not Ready is so because hosts use some of its addresses. If the stack announced
-// while MetalLB's speakers ran, these hosts are nodes with such a speaker. A pool remembers them until lbstack announces the addresses,
-// or for some minutes.
+// poolsLackOnlyHosts reports whether the only pools that are not Ready are pools with addresses that other
+// hosts use. If lbstack announced while MetalLB's speakers ran, these hosts are the nodes with MetalLB's
+// speakers. The status of a pool lists such hosts until lbstack announces the addresses, or for some minutes.
 func (c *Cluster) poolsLackOnlyHosts() bool {
 	return !slices.ContainsFunc(c.Pools, func(p v1beta1.IPAddressPool) bool {
 		ready := meta.FindStatusCondition(p.Status.Conditions, v1beta1.ConditionReady)
@@ -80,7 +81,8 @@ func isGone(state *v1beta1.SpeakerState) bool {
 	return meta.IsStatusConditionFalse(state.Status.Conditions, v1beta1.ConditionCurrent)
 }
 
-// MissingSessionMessage returns the first session that the stack asks for on a node and that is not established.
+// MissingSessionMessage returns a phrase about the first session that a node should have according to the
+// stack, and that is not established.
 func (c *Cluster) MissingSessionMessage(stack *v1beta1.LoadBalancerStack, node Node) string {
 	state, labels := c.stateOf(node.Name), c.nodeLabels(node.Name)
 	for i := range stack.Spec.BGPPeers {
@@ -157,8 +159,8 @@ func (c *Cluster) RunningPodMessage(nodes []Node) string {
 	return ""
 }
 
-// UndeletedPods returns the pods of MetalLB's speakers on the given nodes, or on all nodes if nil, without those that are being
-// deleted.
+// UndeletedPods returns the pods of MetalLB's speakers on the given nodes, or on all nodes if nodes is nil.
+// It leaves out pods that are already being deleted.
 func (c *Cluster) UndeletedPods(nodes []Node) []corev1.Pod {
 	return slices.DeleteFunc(c.podsOn(nodes), func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
 }
@@ -224,8 +226,9 @@ func (c *Cluster) UnstartedSpeakersMessage(set *appsv1.DaemonSet) string {
 	return fmt.Sprintf("%d of %d speakers of MetalLB are ready, and %d have the current template of the DaemonSet %s/%s", st.NumberReady, want, st.UpdatedNumberScheduled, set.Namespace, set.Name)
 }
 
-// UnannouncedServiceMessage returns a Service that had addresses before the switch (c) and is not announced now. Services without
-// endpoints are ignored: nobody announced them before.
+// UnannouncedServiceMessage returns a phrase about a Service that had addresses before the switch and is not
+// announced now. c is the cluster before the switch, and now is the current one. Services without endpoints
+// are ignored, since MetalLB did not announce them either.
 func (c *Cluster) UnannouncedServiceMessage(now *Cluster, class string) string {
 	before := c.shownServices(class)
 	for _, svc := range now.shownServices(class) {
@@ -240,8 +243,9 @@ func (c *Cluster) UnannouncedServiceMessage(now *Cluster, class string) string {
 	return ""
 }
 
-// LostAddressMessage returns a Service that had an address in its status before (c) and does not have it now. Services that
-// were deleted since, or have another type or class now, are ignored.
+// LostAddressMessage returns a phrase about a Service that has lost an address from its status during a
+// rollback. c is the cluster before the rollback, and now is the current one. Services that have since been
+// deleted, or have another type or class now, are ignored.
 func (c *Cluster) LostAddressMessage(now *Cluster) string {
 	has := map[string][]string{}
 	class := c.servedClass()

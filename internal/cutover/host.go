@@ -11,11 +11,13 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// Host is the node on which the first speaker of MetalLB starts in a rollback. While no other speaker of MetalLB runs, this
-// speaker announces all addresses of the local network. lbstack announces them from the same node until then (decision 0079).
+// Host is the node on which the first speaker of MetalLB starts in a rollback. While no other speaker of
+// MetalLB runs, this speaker announces all addresses of the local network. lbstack announces them from the
+// same node until this speaker does, so that hosts always get the same hardware address as the answer
+// (decision 0079).
 type Host struct {
 	Node
-	// From has the name of the node for each address that lbstack announces, by address.
+	// From maps each address that lbstack announces to the name of the node.
 	From map[string]string
 	// Others are the hostnames of all other nodes, on which MetalLB's speakers start later.
 	Others []string
@@ -62,7 +64,7 @@ func (c *Cluster) ChooseHost(stack *v1beta1.LoadBalancerStack, endpoints []disco
 	return &Host{Node: best, From: from, Others: Hostnames(slices.DeleteFunc(all, func(n Node) bool { return n == best }))}, ""
 }
 
-// podPerNode returns a pod on each node, for SpeakerNodes.
+// podPerNode returns one pod for each node. With these pods as its argument, SpeakerNodes returns all nodes.
 func podPerNode(nodes []corev1.Node) (pods []corev1.Pod) {
 	for i := range nodes {
 		pods = append(pods, corev1.Pod{Spec: corev1.PodSpec{NodeName: nodes[i].Name}})
@@ -70,7 +72,7 @@ func podPerNode(nodes []corev1.Node) (pods []corev1.Pod) {
 	return pods
 }
 
-// Without returns the order without a node that moves before all others.
+// Without returns the order without the given node.
 func (o *Order) Without(node Node) Order {
 	is := func(n Node) bool { return n == node }
 	return Order{OneByOne: slices.DeleteFunc(slices.Clone(o.OneByOne), is), Together: slices.DeleteFunc(slices.Clone(o.Together), is)}

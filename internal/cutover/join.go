@@ -25,8 +25,8 @@ import (
 // end.
 const AnnotationRequestedNode = "lbstack.io/asked-by-migration"
 
-// requestedBySwitch reports whether a switch set the node that a claim asks for. others is the node that an administrator has set,
-// before the switch or since. It is empty if there is none.
+// requestedBySwitch reports whether a switch set the node that a claim asks for. others is the node that an
+// administrator has set before or after the switch set its own. It is empty if there is none.
 func requestedBySwitch(claim *v1beta1.IPAddressClaim) (asks bool, others string) {
 	now := string(apiconv.AnnounceFromNode(claim))
 	node, others, _ := strings.Cut(claim.Annotations[AnnotationRequestedNode], ",")
@@ -52,8 +52,9 @@ func (c *Cluster) AddAnnouncer(status *unstructured.Unstructured) {
 	}
 }
 
-// AnnouncedFrom returns the node from which MetalLB announces each address on the local network, by address. why is set if the
-// node of an address is not known, or if lbstack may not announce the address from that node.
+// AnnouncedFrom returns the node from which MetalLB announces each address on the local network, by address.
+// why is a sentence if the node of an address is not known, or if lbstack may not announce the address from
+// that node; otherwise it is empty.
 func (c *Cluster) AnnouncedFrom(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) (from map[string]string, why string) {
 	from = map[string]string{}
 	local, serving := c.LocalServices(stack, endpoints), endpointNodes(endpoints)
@@ -80,14 +81,16 @@ func (c *Cluster) AnnouncedFrom(stack *v1beta1.LoadBalancerStack, endpoints []di
 	return from, ""
 }
 
-// runsSpeaker reports whether a pod of MetalLB's speakers runs on a node and is not being deleted. The ServiceL2Status of a
-// speaker that has ended stays until the next speaker that announces the Service removes the object.
+// runsSpeaker reports whether a pod of MetalLB's speakers runs on a node and is not being deleted. The
+// ServiceL2Status of a speaker that has ended stays until another speaker announces the Service and removes
+// the object.
 func (c *Cluster) runsSpeaker(node string) bool {
 	return slices.ContainsFunc(c.Pods, func(p corev1.Pod) bool { return p.Spec.NodeName == node && p.DeletionTimestamp == nil })
 }
 
-// AddressElsewhereMessage returns a phrase about an address that MetalLB does not report to announce from the node in from. It is empty if
-// there is no such address. from has the expected node of each address, and reported the node that MetalLB reports.
+// AddressElsewhereMessage returns a phrase about an address for which MetalLB does not report the expected
+// node. It is empty if there is no such address. The map from has the expected node of each address, and the
+// map reported has the node that MetalLB reports.
 func AddressElsewhereMessage(from, reported map[string]string) string {
 	for _, address := range slices.Sorted(maps.Keys(from)) {
 		if reported[address] != from[address] {
@@ -97,8 +100,8 @@ func AddressElsewhereMessage(from, reported map[string]string) string {
 	return ""
 }
 
-// appliesToAll reports whether each address of a Service has an L2Advertisement that applies whatever the labels of pools,
-// Services and namespaces are.
+// appliesToAll reports whether each address of a Service has an L2Advertisement that does not depend on the
+// labels of pools, Services and namespaces.
 func appliesToAll(stack *v1beta1.LoadBalancerStack, svc serviceAddresses) bool {
 	return !slices.ContainsFunc(svc.addresses, func(address string) bool {
 		return !slices.ContainsFunc(stack.Spec.L2Advertisements, func(ad v1beta1.StackL2Advertisement) bool {
@@ -107,8 +110,9 @@ func appliesToAll(stack *v1beta1.LoadBalancerStack, svc serviceAddresses) bool {
 	})
 }
 
-// RequestNodes returns the claims that have to change so that the nodes in from announce the addresses, which are the keys of from.
-// Each element has the claim before and after the change. EndNodeRequests returns the changes that undo this.
+// RequestNodes returns the claims that have to change so that each address is announced from its node. The
+// map from has the node of each address. Each element of the result has the claim before and after the
+// change. EndNodeRequests returns the changes that undo this.
 func (c *Cluster) RequestNodes(from map[string]string) (changes [][2]*v1beta1.IPAddressClaim) {
 	for i := range c.Claims {
 		claim := &c.Claims[i]
@@ -127,8 +131,8 @@ func (c *Cluster) RequestNodes(from map[string]string) (changes [][2]*v1beta1.IP
 	return changes
 }
 
-// EndNodeRequests returns the claims in which a switch has set a node, each before and after a change that restores what an
-// administrator asks for.
+// EndNodeRequests returns the claims in which a switch has set a node. Each element has the claim before and
+// after the change. The change restores the node that an administrator has set, if any.
 func (c *Cluster) EndNodeRequests() (changes [][2]*v1beta1.IPAddressClaim) {
 	for i := range c.Claims {
 		if _, has := c.Claims[i].Annotations[AnnotationRequestedNode]; has {
@@ -141,8 +145,9 @@ func (c *Cluster) EndNodeRequests() (changes [][2]*v1beta1.IPAddressClaim) {
 	return changes
 }
 
-// UnannouncedAddressMessage returns a phrase about an address that lbstack does not announce from its node in from, or for which a foreign
-// host answers. It is empty if there is no such address.
+// UnannouncedAddressMessage returns a phrase about an address that lbstack does not announce from its node,
+// or for which a foreign host answers. It is empty if there is no such address. The map from has the node of
+// each address.
 func (c *Cluster) UnannouncedAddressMessage(from map[string]string) string {
 	for _, address := range slices.Sorted(maps.Keys(from)) {
 		for i := range c.States {
@@ -160,8 +165,9 @@ func (c *Cluster) UnannouncedAddressMessage(from map[string]string) string {
 	return ""
 }
 
-// SpreadNodes returns new nodes for addresses, by address, so that each node announces about the same number of addresses. It returns
-// nil if no node has twice its share or more. The last node has more after nodes have moved one by one. SpreadNodes counts and moves only
+// SpreadNodes returns new nodes for some addresses, by address, so that each node announces about the same
+// number of addresses. After nodes have moved one by one, the last node announces more addresses than the
+// others. SpreadNodes returns nil if no node has twice its share or more. SpreadNodes counts and moves only
 // addresses whose node was set by the switch, and not by an administrator.
 func (c *Cluster) SpreadNodes(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) map[string]string {
 	may, on, load := c.announcerNodes(stack, endpoints), map[string]string{}, map[string]int{}
@@ -191,8 +197,9 @@ func (c *Cluster) SpreadNodes(stack *v1beta1.LoadBalancerStack, endpoints []disc
 	return to
 }
 
-// announcerNodes returns the nodes that may announce each address on the local network, have a speaker of lbstack and do not
-// drain, by address. A shared address has the nodes that may announce it for all of its Services.
+// announcerNodes returns, for each address, the nodes that may announce it on the local network, have a
+// speaker of lbstack and are not drained. A shared address has the nodes that may announce it for all of its
+// Services.
 func (c *Cluster) announcerNodes(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) map[string][]string {
 	may, local := map[string][]string{}, c.LocalServices(stack, endpoints)
 	for _, svc := range c.shownServices(stack.Spec.LoadBalancerClass) {
@@ -207,7 +214,7 @@ func (c *Cluster) announcerNodes(stack *v1beta1.LoadBalancerStack, endpoints []d
 	return may
 }
 
-// WithLayer2 returns a copy of part with the L2Advertisements of stack.
+// WithLayer2 returns a copy of the stack part with the L2Advertisements of the other stack.
 func WithLayer2(part, stack *unstructured.Unstructured) *unstructured.Unstructured {
 	joined := part.DeepCopy()
 	if ads, has, _ := unstructured.NestedFieldCopy(stack.Object, "spec", "l2Advertisements"); has {

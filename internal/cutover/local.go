@@ -12,9 +12,10 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// LocalServices returns the Services with an address that an L2Advertisement of the stack may apply to, each with the nodes
-// that may announce it. These are the nodes that such an advertisement selects, without those that are excluded from load
-// balancers and, with externalTrafficPolicy: Local, without those that have no endpoint. The key is namespace/name.
+// LocalServices returns the Services with an address to which an L2Advertisement of the stack may apply, each
+// with the nodes that may announce the Service. These are the nodes that such an advertisement selects,
+// without those that are excluded from load balancers and, with externalTrafficPolicy: Local, without those
+// that have no endpoint. The key is namespace/name.
 func (c *Cluster) LocalServices(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) map[string][]string {
 	serving := endpointNodes(endpoints)
 	local := map[string][]string{}

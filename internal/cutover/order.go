@@ -23,8 +23,9 @@ type Order struct {
 	Silent []string
 }
 
-// GroupMoves returns the moves of OneByOne in order, each with the nodes that move at once. The first move has all nodes that have moved
-// already: their hostnames are in moved. So a switch that continues after an interrupt does not move any of them back.
+// GroupMoves returns the moves of the nodes in OneByOne, in order. Each move has the nodes that move at the
+// same time. If an earlier run has already moved nodes (their hostnames are in moved), the first move has all
+// of these, so that none of them moves back.
 func (o *Order) GroupMoves(moved []string) (moves [][]Node) {
 	var again []Node
 	for _, node := range o.OneByOne {
@@ -101,7 +102,8 @@ func NewOrder(nodes []Node, moved []string, local map[string][]string) Order {
 	return o
 }
 
-// selectNodes returns the Services of local with only those nodes that are in nodes, the nodes with a speaker of MetalLB.
+// selectNodes returns the Services of local, each with only those nodes that have a speaker of MetalLB
+// (nodes).
 func selectNodes(nodes []Node, local map[string][]string) map[string][]string {
 	cut := map[string][]string{}
 	for name, at := range local {
@@ -119,7 +121,8 @@ func moveRank(moved bool) int {
 	return 1
 }
 
-// silencedServices returns the Services all of whose nodes are in gone or are next.
+// silencedServices returns the Services of local for which no node is left: each node that may announce the
+// Service is in gone, or is the node next.
 func silencedServices(local map[string][]string, gone map[string]bool, next string) (services []string) {
 	for _, name := range slices.Sorted(maps.Keys(local)) {
 		at := local[name]

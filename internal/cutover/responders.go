@@ -57,9 +57,10 @@ func (c *Cluster) ShowsIPv6() bool {
 	})
 }
 
-// MissingPodMessage returns which pod of MetalLB's speakers is still being deleted or, if none is, how many nodes have no pod yet.
-// It is a phrase; empty: each node has a pod, and none is being deleted. A pod that is being deleted on a node that does not report
-// is ignored.
+// MissingPodMessage returns a phrase about a pod of MetalLB's speakers that is still being deleted. If there
+// is none, it returns a phrase with the number of nodes that have no pod yet. The phrase is empty if each
+// node has a pod and none is being deleted. A pod that is being deleted on a node that does not report is
+// ignored.
 func (c *Cluster) MissingPodMessage(set *appsv1.DaemonSet) string {
 	for _, pod := range c.Pods {
 		if pod.DeletionTimestamp != nil && !c.doesNotReport(pod.Spec.NodeName) {

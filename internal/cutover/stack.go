@@ -15,7 +15,8 @@ var (
 	announceFields = append([]string{"l2Advertisements"}, routeFields...)
 )
 
-// WithoutAnnouncements returns a copy of a stack that announces nothing. The controller claims addresses under it, and speakers run.
+// WithoutAnnouncements returns a copy of a stack that announces nothing. With such a stack, the controller
+// claims addresses and the speakers run.
 func WithoutAnnouncements(stack *unstructured.Unstructured) *unstructured.Unstructured {
 	return withoutFields(stack, announceFields)
 }

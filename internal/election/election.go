@@ -26,11 +26,11 @@ type Candidate struct {
 	Load int
 }
 
-// Choose returns the candidate that is to own the address. Only candidates with the highest preference
-// count. They are tried in the order of ComesBefore. Choose returns the first candidate whose load stays
-// below the fair share with one more address, else the first whose load is below the share now, else the
-// candidate with the least load. It returns false if there is no candidate. The order of the candidates
-// does not matter.
+// Choose returns the candidate that should own the address. It considers only the candidates with the highest
+// preference, in the order of ComesBefore. It returns the first candidate whose load would still be below the
+// fair share (share) with one more address. If there is none, it returns the first whose load is below the
+// share now. If all loads have reached the share, it returns the candidate with the least load. It returns
+// false if there is no candidate. The order of the candidates does not matter.
 func Choose(address netip.Addr, candidates []Candidate, share int) (lb.NodeName, bool) {
 	if len(candidates) == 0 {
 		return "", false
@@ -73,9 +73,8 @@ func ComesBefore(address netip.Addr, x, y lb.NodeName) bool {
 	return wx > wy || wx == wy && x < y
 }
 
-// weight is FNV-1a (64 bit) over the 16 byte form of the address, a zero byte
-// and the node's name, followed by the finalizer of MurmurHash3: FNV alone
-// leaves the high bits of short inputs too much alike.
+// weight is FNV-1a (64 bit) over the 16 byte form of the address, a zero byte and the node's name, followed
+// by the finalizer of MurmurHash3: FNV alone gives short inputs hashes whose high bits are too similar.
 func weight(address netip.Addr, node lb.NodeName) uint64 {
 	h := fnv.New64a()
 	bytes := address.As16()

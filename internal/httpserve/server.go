@@ -23,7 +23,8 @@ const (
 	maxRequestBytes = 4 << 10
 	// sendTimeout is how long a client may take to send its request.
 	sendTimeout = 2 * time.Second
-	// tlsSendTimeout is how long a TLS client may take for the handshake, and then again for the request.
+	// tlsSendTimeout is how long a TLS client may take for the handshake, and then the same time once more
+	// for the request.
 	tlsSendTimeout = 5 * time.Second
 	// receiveTimeout is how long a client may take to send its request and to receive the answer. The
 	// kubelet waits for 5 s, and Prometheus for 10 s.
@@ -31,13 +32,13 @@ const (
 )
 
 var (
-	// plainLimits are the limits of a port without TLS. A connection takes up to some 30 KiB. At the rate of
-	// 1000 connections a second, each connection to a full port stays open for a second, which is enough for
-	// a probe.
+	// plainLimits are the limits of a port without TLS. A connection takes up to some 30 KiB. If clients open
+	// 1000 connections a second, the full port closes each connection about a second after it was opened,
+	// which is enough time for a probe.
 	plainLimits = netlimit.Limits{Connections: 1024, Bytes: maxRequestBytes, PerSecond: 1000}
 	// tlsLimits are the limits of a port with TLS. A connection takes up to some 70 KiB, and its handshake
 	// takes some ten times the processor time of a plain connection. The bytes are enough for a handshake
-	// that begins a second time, and for a request with a token.
+	// that begins a second time (after a HelloRetryRequest), and for a request with a token.
 	tlsLimits = netlimit.Limits{Connections: 256, Bytes: 16 << 10, PerSecond: 100}
 )
 
@@ -58,7 +59,7 @@ func ListenTLS(address string, certificate func(*tls.ClientHelloInfo) (*tls.Cert
 	}
 	config := &tls.Config{
 		GetCertificate: certificate, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"},
-		SessionTicketsDisabled: true, // clients connect rarely, about twice a minute
+		SessionTicketsDisabled: true, // tickets would save little, since clients connect only about twice a minute
 	}
 	return server, tls.NewListener(listener, config), nil
 }

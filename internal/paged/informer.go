@@ -16,11 +16,11 @@ import (
 // cache.Options.
 type NewInformerFunc func(cache.ListerWatcher, runtime.Object, time.Duration, cache.Indexers) cache.SharedIndexInformer
 
-// NewInformers returns a function that makes an informer. The given kinds are those that tenants write: their
-// informers list the objects in pages, and trim each page with their transform. client-go would transform a list
-// only after it has decoded all objects. Only one of these informers has a page in memory at a time. If the
-// API server streams lists (Kubernetes 1.34 and later), informers receive all objects by a watch. They send no
-// list requests then, and read no pages.
+// NewInformers returns a function that makes an informer. The given kinds are the kinds that tenants write.
+// Their informers list the objects in pages, and apply their transform to each page. An informer of client-go
+// would decode all objects before it applies the transform. Only one of these informers has a page in memory
+// at a time. If the API server streams lists (Kubernetes 1.34 and later), informers receive all objects by a
+// watch. They send no list requests then, and read no pages.
 func NewInformers(kinds ...runtime.Object) NewInformerFunc {
 	turn := make(chan struct{}, 1)
 	return func(lw cache.ListerWatcher, object runtime.Object, resync time.Duration, indexers cache.Indexers) cache.SharedIndexInformer {

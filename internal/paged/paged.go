@@ -1,5 +1,6 @@
-// Package paged reads objects that tenants write from the API server, a few at a time, and drops the fields
-// that the program does not need. A list of all objects at once would take an unlimited amount of memory.
+// Package paged reads from the API server objects that tenants have written. It reads a few at a time, and
+// drops the fields that the program does not need. A list of all objects at once would take an unlimited
+// amount of memory.
 package paged
 
 import (

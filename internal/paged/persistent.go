@@ -65,8 +65,8 @@ func retryRequest(ctx context.Context, request func() error) error {
 	}
 }
 
-// isForInformer reports whether the informer must handle an error, by another request: from another resource
-// version, or without streaming.
+// isForInformer reports whether the informer must handle an error. The informer then sends a different
+// request: with another resource version, or without streaming.
 func isForInformer(err error) bool {
 	return apierrors.IsGone(err) || apierrors.IsResourceExpired(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) ||
 		apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge)

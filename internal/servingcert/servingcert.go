@@ -23,12 +23,12 @@ import (
 )
 
 const (
-	// readInterval is the shortest time between two reads of the folder. The first connection after that
-	// time reads it.
+	// readInterval is the shortest time between two reads of the folder. The folder is read again for the
+	// first connection after this time.
 	readInterval = 10 * time.Second
-	// certificateLifetime is how long a certificate is valid that the program signed.
+	// certificateLifetime is how long a certificate that the program has signed is valid.
 	certificateLifetime = 365 * 24 * time.Hour
-	// renewalPeriod is how long before its expiry such a certificate is replaced by a new one.
+	// renewalPeriod is how long before its expiry the program replaces such a certificate by a new one.
 	renewalPeriod = 30 * 24 * time.Hour
 )
 

@@ -24,7 +24,7 @@ const (
 	MaxTotal = 64 << 20
 )
 
-// redactedValue replaces a value that was taken out.
+// redactedValue is the text in place of a value that was removed.
 const redactedValue = "(redacted)"
 
 // Archive writes a tar.gz with files in one folder, in the order in which they are added.
@@ -100,7 +100,7 @@ func (a *Archive) Close() error {
 	return a.gzip.Close()
 }
 
-// add adds a file, or a note if the files would exceed MaxTotal.
+// add adds a file. If the files would then exceed MaxTotal, it adds only a note.
 func (a *Archive) add(name string, text []byte) error {
 	if a.total+len(text) > MaxTotal {
 		a.Note(fmt.Sprintf("%s: left out, since the archive already has %d bytes", name, a.total))
@@ -114,9 +114,9 @@ func (a *Archive) add(name string, text []byte) error {
 	return err
 }
 
-// RedactedCopy returns a copy of an object without managedFields and without annotations of other tools, which
-// may have the whole object as it was applied. It replaces values of environment variables, fields named
-// password, patches of the stack, and data and stringData of a Secret.
+// RedactedCopy returns a copy of an object without managedFields and without annotations of other tools,
+// which may contain the whole object in the form in which it was applied. It replaces values of environment
+// variables, fields named password, patches of the stack, and data and stringData of a Secret.
 func RedactedCopy(object map[string]any) map[string]any {
 	kind, _ := object["kind"].(string)
 	return redact(object, kind == "Secret").(map[string]any)

@@ -36,13 +36,14 @@ const (
 func Exit(program string, err error) { exit(program, ExplainError(err), nil) }
 
 // ExitHung is Exit for a program that hangs. It also writes the stacks of all goroutines to standard error,
-// up to maxStackBytes. Arguments in the stacks are addresses, so that the stacks do not reveal data.
+// up to maxStackBytes. The stacks show pointers in place of the data of arguments, so they do not reveal
+// strings such as passwords.
 func ExitHung(program string, err error) {
 	stacks := make([]byte, maxStackBytes)
 	exit(program, err.Error(), stacks[:runtime.Stack(stacks, true)])
 }
 
-// exit writes the termination message first, since the write to standard error can hang: nobody may read the
+// exit writes the termination message first, since the write to standard error can hang if nothing reads the
 // other end of the pipe. It waits for that write no longer than writeTimeout.
 func exit(program, message string, more []byte) {
 	_ = writeMessage(messagePath, message) // if this fails, the kubelet reports the end of the log instead
@@ -116,8 +117,8 @@ var usualPrograms = map[string]string{
 	"7946": " (MetalLB and Docker Swarm use it by default)",
 }
 
-// listenAddress returns the address and the network on which a program could not listen; empty: the error is
-// another one.
+// listenAddress returns the address and the network on which a program could not listen. Both are empty if
+// err is not such an error.
 func listenAddress(err error) (address, network string) {
 	var op *net.OpError
 	if !errors.As(err, &op) || op.Addr == nil {

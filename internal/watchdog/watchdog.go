@@ -23,12 +23,12 @@ const (
 	tickInterval = 5 * time.Second
 	// ticksToHang is the number of ticks after which a pass counts as hanging.
 	ticksToHang = 12
-	// maxTickDelay is the delay up to which a tick counts. A longer delay means that the process had no
+	// maxTickDelay is the maximum delay of a tick that counts. A longer delay means that the process had no
 	// processor time.
 	maxTickDelay = 100 * time.Millisecond
 )
 
-// Watchdog has the loops of a program. Its zero value is ready to use. A nil Watchdog tracks no loops.
+// Watchdog monitors the loops of a program. Its zero value is ready to use. A nil Watchdog tracks no loops.
 type Watchdog struct {
 	mu     sync.Mutex
 	loops  map[*Loop]bool

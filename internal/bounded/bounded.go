@@ -1,5 +1,5 @@
-// Package bounded limits the length of texts, so that the API server accepts a condition or an event however
-// long the texts in the object are.
+// Package bounded limits the length of texts, so that the API server accepts a condition or an event even if
+// it quotes long texts.
 package bounded
 
 import (

@@ -22,9 +22,9 @@ type ownedCRD struct {
 	StatusDescriptors []descriptor     `json:"statusDescriptors,omitempty"`
 }
 
-// completeCSV completes the ClusterServiceVersion in the objects: it adds the image, and a descriptor for each
-// field of the CRDs. The base can already have a descriptor with only a path. Such a descriptor moves its
-// field to the front.
+// completeCSV completes the ClusterServiceVersion in the objects: it adds the image, and a descriptor for
+// each field of the CRDs. The base in config/manifests can have a descriptor with only a path, which moves
+// the field to the front of the list.
 func completeCSV(objects []*unstructured.Unstructured, image string) error {
 	var csv *unstructured.Unstructured
 	schemas := map[string]schema{}

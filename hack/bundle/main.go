@@ -113,7 +113,7 @@ var harmlessWarnings = []*regexp.Regexp{
 	// The speakers write objects of these kinds, which have no spec. scorecard refuses an example without a
 	// spec.
 	regexp.MustCompile(`Kind=Speaker(State|RouteSlice): provided API should have an example annotation`),
-	// The validator takes resource names in roles for kinds of API versions that were removed. The roles use
+	// The validator mistakes resource names in roles for kinds of removed API versions. The roles use
 	// discovery.k8s.io/v1, events.k8s.io/v1 and policy/v1.
 	regexp.MustCompile(`removed in v1\.25\. .* Migrate the API\(s\) for (,?(endpointslices|events|poddisruptionbudgets): \(\[[^)]*\]\))+,\"`),
 }

@@ -70,7 +70,7 @@ func (c *recordingRegistry) Register(collector prometheus.Collector) error {
 func (c *recordingRegistry) MustRegister(collectors ...prometheus.Collector) {
 	for _, collector := range collectors {
 		if err := c.Register(collector); err != nil {
-			panic(err) // as in a program
+			panic(err) // as MustRegister of prometheus.Registry does
 		}
 	}
 }

@@ -26,7 +26,7 @@ import (
 // programNames are the names of the programs in the image.
 var programNames = []string{"operator", "controller", "speaker"}
 
-// catalogLabel is the label of a catalogue's image that has the folder of the catalogue in the image.
+// catalogLabel is the label by which OLM finds the folder of the catalogue in the image of a catalogue.
 const catalogLabel = "operators.operatorframework.io.index.configs.v1=/configs"
 
 // builder makes one release.

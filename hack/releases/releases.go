@@ -32,7 +32,7 @@ type Release struct {
 	Date string `json:"date"`
 	// Channels are the names of the channels that contain the release.
 	Channels []string `json:"channels"`
-	// Skips are earlier versions that an installation need not run before the upgrade to this release.
+	// Skips are earlier versions that an upgrade to this release can leave out.
 	Skips []string `json:"skips,omitempty"`
 }
 

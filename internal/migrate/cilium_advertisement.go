@@ -50,7 +50,7 @@ func (in *importer) mapCiliumAdvertisements(o *sourceObject, root field) {
 // addCiliumAdvertisement adds a BGPAdvertisement for the given peers to the stack. If the set named only is
 // not empty, the advertisement names the pools with addresses of these families. The function read fills in
 // the other fields; it returns the reason why a stack cannot have the advertisement, or an empty string. If
-// the advertisement is left out, problem is a sentence with the reason.
+// the advertisement is left out, the result problem is a sentence with the reason.
 func (in *importer) addCiliumAdvertisement(from field, original string, peers []v1beta1.ObjectName, only familySet, read func(field, *v1beta1.BGPAdvertisementSpec) string) (problem string) {
 	if only != (familySet{}) {
 		original += "-" + only.String()
@@ -81,8 +81,8 @@ func joinNames(names []v1beta1.ObjectName) string {
 	return strings.Join(texts, ", ")
 }
 
-// readCiliumAdvertisement reads an item of a CiliumBGPAdvertisement. problem is the reason why a stack cannot
-// have it; it is empty if a stack can.
+// readCiliumAdvertisement reads an item of a CiliumBGPAdvertisement. The result problem is the reason why a
+// stack cannot have it; it is empty if a stack can.
 func readCiliumAdvertisement(f field, a *v1beta1.BGPAdvertisementSpec) (problem string) {
 	service, selector := f.child("service"), f.child("selector")
 	hasAddresses := readServiceAddresses(service.child("addresses"))
@@ -143,8 +143,8 @@ func readAdvertisedServices(selector field, a *v1beta1.BGPAdvertisementSpec) (pr
 	return ""
 }
 
-// readCiliumAttributes reads the attributes of routes. problem is not empty if a stack cannot have one of the
-// communities; readCommunities has the reason for this.
+// readCiliumAttributes reads the attributes of routes. The result problem is not empty if a stack cannot have
+// one of the communities (for the same reason as in readCommunities).
 func readCiliumAttributes(f field, a *v1beta1.BGPAdvertisementSpec) (problem string) {
 	if n, ok := f.child("localPreference").number(0, math.MaxUint32); ok {
 		a.LocalPref = &n
@@ -176,9 +176,9 @@ var ciliumCommunities = map[string]string{
 	"route-filter-translated-v6": "65535:4", "route-filter-v6": "65535:5",
 }
 
-// ciliumCommunity converts a community to the notation of a stack. key is Cilium's list that has the
-// community: standard, wellKnown or large. In Cilium, a standard community can also be a single number of 32
-// bits.
+// ciliumCommunity converts a community to the notation of a stack. The parameter key is the name of Cilium's
+// list that has the community: standard, wellKnown or large. In Cilium, a standard community can also be a
+// single number of 32 bits.
 func ciliumCommunity(key, text string) (v1beta1.CommunityReference, error) {
 	n, err := strconv.ParseUint(text, 10, 32)
 	switch isNumber := err == nil; {

@@ -110,8 +110,8 @@ func readFamilySelectors(list field) map[lb.Family]labels.Selector {
 }
 
 // ciliumPoolsOf returns the sorted names of the pools from Cilium whose addresses belong to exactly these
-// families. problem is the reason why an advertisement cannot be restricted to these families; it is empty if
-// that is possible.
+// families. The result problem is the reason why an advertisement cannot be restricted to these families. It
+// is empty if that is possible.
 func (in *importer) ciliumPoolsOf(only familySet) (names []v1beta1.ObjectName, problem string) {
 	for i := range in.stack.Spec.IPAddressPools {
 		p := &in.stack.Spec.IPAddressPools[i]

@@ -40,7 +40,8 @@ func (in *importer) overridesFor(instance, peer string) (overrides []nodeOverrid
 	return overrides
 }
 
-// apply changes a peer, and restricts it to the node. item is the path of the peer in the stack.
+// apply changes a peer, and restricts it to the node. The parameter item is the path of the peer in the
+// stack.
 func (o *nodeOverride) apply(p *v1beta1.BGPPeerSpec, item string) {
 	if id := o.instance.child("routerID").withItem(item); id.hasValue() {
 		p.RouterID = canonicalAddress(id.text())

@@ -104,9 +104,9 @@ func readNeighborFamilies(list field) (families familySet) {
 	return families
 }
 
-// readPathAttributes reads the attributes of the routes to a neighbor. problem is not empty if some
-// attributes are only for a part of the pools. In a stack, an advertisement has the same attributes for all
-// of its routes. Without the attributes, routers could propagate the routes further than in Cilium.
+// readPathAttributes reads the attributes of the routes to a neighbor. The result problem is not empty if
+// some attributes are only for a part of the pools. In a stack, an advertisement has the same attributes for
+// all of its routes. Without the attributes, routers could propagate the routes further than in Cilium.
 func readPathAttributes(list field, a *v1beta1.BGPAdvertisementSpec) (problem string) {
 	found := false
 	for _, f := range list.items() {

@@ -98,8 +98,8 @@ func (f field) flag() bool {
 	return v
 }
 
-// number reads a whole number between least and most. ok is false if there is no value, or if the value is
-// not such a number. In the second case the field is also marked as not mapped.
+// number reads a whole number between least and most. The result ok is false if there is no value, or if the
+// value is not such a number. In the second case the field is also marked as not mapped.
 func (f field) number(least, most int64) (n int64, ok bool) {
 	switch v := f.value.(type) {
 	case nil:
@@ -123,7 +123,7 @@ func (f field) number(least, most int64) (n int64, ok bool) {
 }
 
 // seconds reads a duration as Go prints it ("1m30s"), rounds it down to seconds as MetalLB does, and marks
-// the field. ok has the same meaning as in number.
+// the field. The result ok has the same meaning as in number.
 func (f field) seconds(target string, least, most int64) (n int64, ok bool) {
 	if !f.hasValue() {
 		return 0, false

@@ -147,8 +147,8 @@ func (in *importer) readAllocation(f field) (*v1beta1.ServiceAllocation, error) 
 	return a, err
 }
 
-// reportRename reports the name that an item gets if the stack cannot have its original name. name is the field with the original
-// name.
+// reportRename reports the name that an item gets if the stack cannot have its original name. The parameter
+// name is the field with the original name.
 func (in *importer) reportRename(name field, list, original string) {
 	given := in.names.nameOf(list, original)
 	if given == original || !name.hasValue() {

@@ -256,8 +256,9 @@ func (in *importer) readDisableMP(f field, p *v1beta1.BGPPeerSpec) {
 	}
 }
 
-// readTimers reads the hold time and the keepalive time. If only one is set, MetalLB derives the other: the hold time is three
-// times the keepalive time. lbstack derives the keepalive time only, so readTimers derives the hold time.
+// readTimers reads the hold time and the keepalive time. If only one is set, MetalLB derives the other: the
+// hold time is three times the keepalive time. Since lbstack derives only the keepalive time, readTimers
+// derives the hold time.
 func (in *importer) readTimers(spec field, k peerKeys, p *v1beta1.BGPPeerSpec) {
 	hold, hasHold := spec.child(k.hold).seconds("holdTimeSeconds", 0, math.MaxUint16)
 	keepalive, hasKeepalive := spec.child(k.keepalive).seconds("keepaliveTimeSeconds", 0, math.MaxUint16)

@@ -51,9 +51,9 @@ func (in *importer) addAliases(from field, c v1beta1.StackCommunity) {
 	}
 }
 
-// readAlias reads one alias. from is the field that contains both its name and its value. ok is false if the
-// stack gets no alias from this field. If a stack cannot have the name, or if it is the well-known name of
-// another community, advertisements get the value instead of the name.
+// readAlias reads one alias. The parameter from is the field that contains both its name and its value. The
+// result ok is false if the stack gets no alias from this field. If a stack cannot have the name, or if it is
+// the well-known name of another community, advertisements get the value instead of the name.
 func (in *importer) readAlias(name string, value, from field) (alias v1beta1.CommunityAlias, ok bool) {
 	c, err := apiconv.ParseCommunity(value.text())
 	if err != nil {

@@ -44,9 +44,9 @@ func (in *importer) mapConfigMap(data field) {
 // configKeys are the top-level keys of MetalLB's configuration before 0.13.
 var configKeys = []string{"address-pools", "peers", "bgp-communities", "bfd-profiles", "peer-autodiscovery"}
 
-// isMetalLBConfig reports whether an object is a ConfigMap with the configuration of MetalLB before 0.13. If
-// the text of the ConfigMap cannot be parsed, it is enough that the text has a key of the configuration, or
-// that the ConfigMap is in the namespace metallb-system.
+// isMetalLBConfig reports whether an object is a ConfigMap with the configuration of MetalLB before 0.13. A
+// ConfigMap whose text cannot be parsed counts if the text has a key of the configuration, or if the
+// ConfigMap is in the namespace metallb-system.
 func isMetalLBConfig(o *sourceObject) bool {
 	config := o.rootField().child("data").child("config")
 	if o.group != "" || o.kind != "ConfigMap" || !config.hasValue() {

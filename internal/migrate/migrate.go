@@ -35,9 +35,10 @@ func (r *Result) IsEmpty() bool {
 	return r.Report.Count(Mapped)+r.Report.Count(Changed)+len(r.origins) == 0
 }
 
-// Import maps objects. Their order does not change the result. An object that is in the input twice with the same content
-// counts once. namespace is the one in which MetalLB runs: MetalLB ignores objects of its kinds in other namespaces. If it is
-// empty, Import uses the namespace of MetalLB's workloads in the input, if all of them are in one.
+// Import maps objects. Their order does not change the result. An object that is in the input twice with the
+// same content counts once. The parameter namespace is the namespace of MetalLB, since MetalLB ignores
+// objects of its kinds in other namespaces. If it is empty, Import uses the namespace of MetalLB's workloads
+// in the input, if all of them are in one.
 func Import(objects []Object, namespace string) Result {
 	in := &importer{
 		names: newItemNames(), values: map[string]string{}, aliased: map[string]bool{}, items: map[string]string{},

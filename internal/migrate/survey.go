@@ -43,8 +43,9 @@ func MetalLBComponent(o Object) string {
 	return component
 }
 
-// newSurvey makes the survey. namespace is the namespace of MetalLB that the user passed. If it is empty, the
-// survey uses the namespace of MetalLB's workloads, provided that all of them are in one namespace.
+// newSurvey makes the survey. The parameter namespace is the namespace of MetalLB that the user passed. If it
+// is empty, the survey uses the namespace of MetalLB's workloads, provided that all of them are in one
+// namespace.
 func newSurvey(sources []*sourceObject, namespace string) (s inputSurvey) {
 	running, all := map[string]bool{}, map[string]bool{}
 	for _, o := range sources {

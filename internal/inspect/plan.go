@@ -136,8 +136,8 @@ type allocationPlan struct {
 
 // allocate decides about the requests of all Services twice. The first time, with the pools of this snapshot,
 // it finds out which requests wait. The second time it uses the pools of the snapshot after the change
-// (after), and the order of the controller: first the requests that wait, then all requests by the name of
-// the Service.
+// (after). It then decides in the order of the controller: first about the requests that wait, then about all
+// requests by the name of the Service.
 func (s *Snapshot) allocate(after *Snapshot) *allocationPlan {
 	p := &allocationPlan{
 		alloc: s.newAllocator(), refused: map[lb.ServiceKey]*ipam.Refusal{}, why: map[lb.ServiceKey]string{}, served: map[lb.ServiceKey]bool{},
@@ -347,8 +347,8 @@ func (c *Changes) addAnnouncements(before, after *Snapshot) {
 	}
 }
 
-// localChangePhrase returns how the announcement of an address on the local network changes, as a phrase; empty if it does not. owner is the
-// node that announces the address; empty: none.
+// localChangePhrase returns how the announcement of an address on the local network changes, as a phrase;
+// empty if it does not. The parameter owner is the node that announces the address, or empty.
 func localChangePhrase(before, after *eligibleNodes, owner lb.NodeName) string {
 	switch {
 	case len(before.local) > 0 && len(after.local) == 0:

@@ -59,9 +59,8 @@ func (p Problem) String() string {
 // resultsByName are the validation results of objects of one kind, by name.
 type resultsByName map[string]validity.Result
 
-// readyKinds are the kinds that have a condition Ready, the most important ones first. stack is the reason
-// that the condition Ready of the stack gets if an object of this kind that belongs to the stack is not
-// Ready.
+// readyKinds are the kinds that have a condition Ready, the most important ones first. The field stack is the
+// reason of the condition Ready of the stack if an object of this kind in the stack is not Ready.
 var readyKinds = []struct{ kind, stack string }{
 	{"IPAddressPool", v1beta1.ReasonPoolNotReady},
 	{"BGPPeer", v1beta1.ReasonPeerNotReady}, {"BFDProfile", v1beta1.ReasonPeerNotReady},

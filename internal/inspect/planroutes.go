@@ -86,8 +86,8 @@ func communityValues(a *routes.Attributes) (values []v1beta1.CommunityReference)
 // plannedRoutes has the routes that each node announces to each router, as the planner of the node's speaker decides.
 type plannedRoutes map[lb.NodeName]map[bgp.PeerName]routes.Table
 
-// planRoutes returns the routes that the given nodes announce. internal is true for routers in the autonomous
-// system of the nodes.
+// planRoutes returns the routes that the given nodes announce. The map internal is true for routers in the
+// autonomous system of the nodes.
 func planRoutes(view *routes.View, internal map[bgp.PeerName]bool, nodes map[lb.NodeName]bool) plannedRoutes {
 	shown, all := map[lb.ServiceKey][]netip.Addr{}, make([]netip.Addr, 0, len(view.Addresses))
 	for _, a := range view.Addresses {
@@ -123,8 +123,8 @@ func planRoutes(view *routes.View, internal map[bgp.PeerName]bool, nodes map[lb.
 	return planned
 }
 
-// sentRoutes returns the routes of a table with the attributes that a router gets: only a router in the
-// autonomous system of the nodes (internal) gets LOCAL_PREF, and only other routers get prepended ASNs.
+// sentRoutes returns the routes of a table with the attributes that a router gets. Only a router in the
+// autonomous system of the nodes (internal) gets LOCAL_PREF. Only other routers get prepended ASNs.
 func sentRoutes(table routes.Table, internal bool) routes.Table {
 	for prefix, attributes := range table {
 		sent := *attributes

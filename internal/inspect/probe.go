@@ -105,9 +105,9 @@ type ProbeReport struct {
 	Interfaces []string `json:"interfaces"`
 	// Answers are the hosts that answered that they have the address.
 	Answers []ProbeAnswer `json:"answers"`
-	// AsReported means that the answers agree with the SpeakerStates: only the node that announces the
-	// address answers, or nobody answers and no node other than the asking one announces the address. It is
-	// also true if other hosts answer for an address that no pool gives and no node announces.
+	// AsReported means that the answers agree with the SpeakerStates. Either only the node that announces the
+	// address answers, or nobody answers and at most the asking node announces the address. It is also true
+	// if other hosts answer for an address that no pool gives and no node announces.
 	AsReported bool `json:"asReported"`
 	// Message is the result as a sentence, with what to do.
 	Message string `json:"message"`
@@ -154,8 +154,8 @@ func CompareProbe(s *Snapshot, address netip.Addr, origin ProbeOrigin, result la
 	return p
 }
 
-// setMessage sets Message and AsReported. owner is the node that announces the address; empty if
-// there is none. ours is false for an address that no pool gives and no node announces: any host
+// setMessage sets Message and AsReported. The parameter owner is the node that announces the address, or
+// empty. The parameter ours is false for an address that no pool gives and no node announces, since any host
 // may have such an address.
 func (p *ProbeReport) setMessage(owner string, ours bool) {
 	answered, foreign, others := false, false, map[string]bool{}
@@ -191,8 +191,8 @@ func (p *ProbeReport) setMessage(owner string, ours bool) {
 	}
 }
 
-// unexpectedAnswersMessage returns a sentence on the hosts that answer and should not (others). answered
-// means that the owner answers too.
+// unexpectedAnswersMessage returns a sentence on the hosts that answer and should not (others). The parameter
+// answered means that the owner answers too.
 func (p *ProbeReport) unexpectedAnswersMessage(owner string, answered bool, others []string) string {
 	switch {
 	case owner == "":

@@ -1,9 +1,10 @@
-// Package inspect answers questions about an installation from a snapshot of its objects: what its state
-// is (Status), why a Service is or is not announced (Why), which Services and nodes have an address (Who), what
-// a change of the stack would do (Plan), whether the requirements are met (Doctor), and whether the hosts of the
-// local network answer as the speakers report (Probe). Its decisions are those of the packages that the
-// controller and the speakers use (internal/ipam, internal/eligibility, internal/routes, internal/reports), and it shows the
-// conditions that the controller and the speakers have written. It is pure: objects in, answers out; the kubectl plugin reads the objects.
+// Package inspect answers questions about an installation from a snapshot of its objects. Status shows the
+// state of the installation, Why shows why a Service is or is not announced, and Who shows which Services and
+// nodes have an address. Plan shows what a change of the stack would do. Doctor checks the requirements of
+// lbstack. CompareProbe compares the answers of hosts on the local network with the reports of the speakers.
+// The package decides with the same packages as the controller and the speakers (internal/ipam,
+// internal/eligibility, internal/routes, internal/reports). It also shows the conditions that the controller
+// and the speakers have written. It is pure: objects in, answers out; the kubectl plugin reads the objects.
 package inspect
 
 import (

@@ -16,7 +16,8 @@ import (
 // completionTimeout bounds how long the completion of one argument reads the cluster: the shell waits for it.
 const completionTimeout = 3 * time.Second
 
-// lister returns values for an argument or a flag. text is the beginning that the user has typed.
+// lister returns values for an argument or a flag. The parameter text is the beginning that the user has
+// typed.
 type lister func(ctx context.Context, c *cluster, text string) ([]string, error)
 
 // completeArgs returns a function that completes arguments: the first one with the first lister, and so on.

@@ -30,8 +30,8 @@ type migrateRun struct {
 	file             string
 	dryRun, rollback bool
 	timeout          time.Duration
-	// reports means that MetalLB reported at the start from which nodes it announces. gap is the reason why
-	// lbstack could not announce from the same nodes at that time; empty if it could.
+	// reports means that MetalLB reported at the start from which nodes it announces. The field gap is the
+	// reason why lbstack could not announce from the same nodes at that time. It is empty if lbstack could.
 	reports bool
 	gap     string
 	// responders has the results of the checks that restartLate makes.
@@ -172,7 +172,8 @@ func (m *migrateRun) moveOrder(s *inspect.Snapshot, c *cutover.Cluster, stack *v
 	return cutover.NewOrder(nodes, moved, c.LocalServices(stack, s.EndpointSlices)), nil
 }
 
-// printSteps prints the steps of the switch. joins means that joinAnnouncements is one of the steps.
+// printSteps prints the steps of the switch. The parameter joins means that joinAnnouncements is one of the
+// steps.
 func (m *migrateRun) printSteps(c *cutover.Cluster, stack *v1beta1.LoadBalancerStack, order cutover.Order, joins bool) {
 	services, addresses := c.CountAddresses(stack.Spec.LoadBalancerClass)
 	fmt.Fprintf(m.Out, "%d Services keep their %d addresses. The steps:\n", services, addresses)

@@ -132,8 +132,8 @@ func (m *migrateRun) withoutMetalLBPool(ctx context.Context, c *cutover.Cluster)
 	return c.NoPoolProblems(result.Stack.Spec.IPAddressPools), nil
 }
 
-// printBackSteps prints the steps of a rollback. host is the node for moveOverHost, or nil. If host is nil
-// and the stack announces on the local network, gap is the reason why there is no such node.
+// printBackSteps prints the steps of a rollback. The parameter host is the node for moveOverHost, or nil. If
+// host is nil and the stack announces on the local network, gap is the reason why there is no such node.
 func (m *migrateRun) printBackSteps(c *cutover.Cluster, order cutover.Order, host *cutover.Host, gap string) {
 	n := 0
 	routes, set := len(order.OneByOne)+len(order.Together) > 0, fmt.Sprintf("DaemonSet %s/%s", c.Speakers[0].Namespace, c.Speakers[0].Name)
@@ -314,8 +314,8 @@ func (m *migrateRun) waitSpeakersStart(ctx context.Context, c *cutover.Cluster, 
 	return m.restartLate(ctx, c)
 }
 
-// readSpeakers reads the pods of MetalLB's speakers (now.Pods) and their DaemonSet (set). words is a phrase
-// with the number of speakers that are ready; it is empty if all are.
+// readSpeakers reads the pods of MetalLB's speakers (now.Pods) and their DaemonSet (set). The result words is
+// a phrase with the number of speakers that are ready. It is empty if all are ready.
 func (m *migrateRun) readSpeakers(ctx context.Context, c *cutover.Cluster) (now *cutover.Cluster, set *appsv1.DaemonSet, words string, err error) {
 	if set, err = m.checkUnchanged(ctx, &c.Speakers[0]); err != nil {
 		return nil, nil, "", err

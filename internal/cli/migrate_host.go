@@ -29,8 +29,8 @@ func (m *migrateRun) chooseHost(ctx context.Context, c *cutover.Cluster, stack *
 // moveOverHost makes both load balancers announce all addresses of the local network from one node, and then
 // ends lbstack's announcements there. Clients cannot distinguish the two load balancers, since both answer
 // with the hardware address of that node. If lbstack cannot announce all addresses from the node,
-// moveOverHost prints the reason and returns false before any speaker of MetalLB has started. rest are the
-// other nodes that have sessions with routers; lbstack keeps these sessions.
+// moveOverHost prints the reason and returns false before any speaker of MetalLB has started. The nodes in
+// rest are the other nodes with sessions with routers; lbstack keeps these sessions.
 func (m *migrateRun) moveOverHost(ctx context.Context, c *cutover.Cluster, host *cutover.Host, rest []cutover.Node) (bool, error) {
 	if why, err := m.gatherOnHost(ctx, c, host); err != nil || why != "" {
 		return false, m.printSilence(why, err)

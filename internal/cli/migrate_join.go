@@ -107,7 +107,8 @@ func (m *migrateRun) announcedFrom(ctx context.Context, c *cutover.Cluster, want
 	return from, why, err
 }
 
-// readAnnouncedFrom reads once from which nodes MetalLB announces addresses. c has the DaemonSet of MetalLB's speakers.
+// readAnnouncedFrom reads once from which nodes MetalLB announces addresses. The parameter c has the
+// DaemonSet of MetalLB's speakers.
 func (m *migrateRun) readAnnouncedFrom(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) (now *cutover.Cluster, from map[string]string, why string, err error) {
 	stack, err := typedStack(wanted)
 	if err != nil {
@@ -133,9 +134,9 @@ func (m *migrateRun) readAnnouncedFrom(ctx context.Context, c *cutover.Cluster, 
 // waitQuiet waits until the reports of MetalLB's speakers have not changed for quietTime, since the speakers
 // then no longer process changes. A speaker that ends while it processes changes blocks, and is killed after
 // 30 s without having left the memberlist. The other speakers take over its addresses 5 s later. waitQuiet
-// also waits until the reports show a node for each address from which lbstack may announce it, unless they
-// did not do so at the start (gap). If the wait takes longer than joinTimeout and quietTime together, the
-// switch continues.
+// also waits until lbstack may announce each address from the node in the reports. It skips this condition if
+// it was not met when the switch started (gap is not empty). If the wait takes longer than joinTimeout and
+// quietTime together, the switch continues.
 func (m *migrateRun) waitQuiet(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
 	var since time.Time
 	var before map[string]string

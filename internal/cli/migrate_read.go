@@ -304,10 +304,10 @@ func (m *migrateRun) controllerPodMessage(ctx context.Context, c *cutover.Cluste
 // errAnotherRun ends a run if another run has changed the DaemonSet of MetalLB's speakers: each would undo steps of the other.
 var errAnotherRun = errors.New("the DaemonSet of MetalLB's speakers has changed since this run last wrote it: somebody else runs kubectl lbstack migrate, or has changed the DaemonSet. Make sure that nobody else changes it, and run the command again to continue")
 
-// checkUnchanged reads the DaemonSet of MetalLB's speakers. sets are the versions of the DaemonSet that this
-// run may have written last. If the DaemonSet shows the progress of none of them, checkUnchanged returns
-// errAnotherRun. It is called before each write, except before the patch in the method leave: this patch
-// directly follows apply, which calls checkUnchanged.
+// checkUnchanged reads the DaemonSet of MetalLB's speakers. The parameter sets has the versions of the
+// DaemonSet that this run may have written last. If the DaemonSet shows the progress of none of them,
+// checkUnchanged returns errAnotherRun. It is called before each write, except before the patch in the method
+// leave: this patch directly follows apply, which calls checkUnchanged.
 func (m *migrateRun) checkUnchanged(ctx context.Context, sets ...*appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 	now := &appsv1.DaemonSet{}
 	if err := m.api.Get(ctx, client.ObjectKeyFromObject(sets[0]), now); err != nil {

@@ -22,8 +22,9 @@ func (m *migrateRun) runStep(ctx context.Context, what string, still func(contex
 }
 
 // wait calls the function still until it returns an empty phrase. Other phrases describe what the step still
-// waits for, and wait prints each new one. It tries again after errors that may be temporary, such as an API
-// server that does not answer: a switch that stopped there could leave addresses that no node announces.
+// waits for, and wait prints each new one. After an error that may be temporary, such as an API server that
+// does not answer, it tries again. If the switch stopped instead, there could be addresses that no node
+// announces.
 func (m *migrateRun) wait(ctx context.Context, what string, still func(context.Context) (string, error)) error {
 	last, err := m.waitFor(ctx, what, m.timeout, still)
 	if err == nil && last != "" {

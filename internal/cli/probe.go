@@ -96,8 +96,8 @@ func (c *cluster) probeResult(ctx context.Context, pod *corev1.Pod) (lanprobe.Re
 }
 
 // removeProbe deletes the pod, even after an interrupt, and even if it is not certain that the pod was
-// created. If the pod has not reported a result, its kubelet may have stopped reporting, so removeProbe waits
-// up to 10 s until the pod is removed, and returns an error if it is not.
+// created. If the pod has not reported a result, its kubelet may have stopped reporting. removeProbe then
+// waits up to 10 s until the pod is removed, and returns an error if it is not.
 func (c *cluster) removeProbe(ctx context.Context, pod *corev1.Pod, asked bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()

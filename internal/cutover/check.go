@@ -55,8 +55,8 @@ type OtherMetalLB struct {
 	Class string
 }
 
-// InstallationProblems returns why a switch cannot handle this installation of MetalLB, each reason as a sentence with what to do.
-// routes means that the stack announces to routers.
+// InstallationProblems returns why a switch cannot handle this installation of MetalLB, each reason as a
+// sentence with what to do. The parameter routes means that the stack announces to routers.
 func (c *Cluster) InstallationProblems(routes bool) (problems []string) {
 	if len(c.Controllers) != 1 || len(c.Speakers) != 1 {
 		return []string{fmt.Sprintf("the cluster has %d Deployments of MetalLB's controller and %d DaemonSets of its speakers, but a switch needs exactly one of each: pass the namespace of MetalLB with -n", len(c.Controllers), len(c.Speakers))}
@@ -73,8 +73,9 @@ func (c *Cluster) InstallationProblems(routes bool) (problems []string) {
 	return problems
 }
 
-// frrMessage returns why a switch cannot handle the sessions that FRR-K8s has for MetalLB, as a sentence; empty if MetalLB does not
-// use FRR-K8s, or announces to no router. Since version 0.16, MetalLB's chart installs FRR-K8s whether or not there are routers.
+// frrMessage returns a sentence with the reason why a switch cannot handle the sessions that FRR-K8s runs for
+// MetalLB. It is empty if MetalLB does not use FRR-K8s, or announces to no router. Since version 0.16,
+// MetalLB's chart installs FRR-K8s whether or not there are routers.
 func (c *Cluster) frrMessage(routes bool) string {
 	var evidence string
 	switch {

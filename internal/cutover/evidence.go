@@ -227,8 +227,8 @@ func (c *Cluster) UnstartedSpeakersMessage(set *appsv1.DaemonSet) string {
 }
 
 // UnannouncedServiceMessage returns a phrase about a Service that had addresses before the switch and is not
-// announced now. c is the cluster before the switch, and now is the current one. Services without endpoints
-// are ignored, since MetalLB did not announce them either.
+// announced now. The receiver c is the state of the cluster before the switch, and the parameter now is the
+// current state. Services without endpoints are ignored, since MetalLB did not announce them either.
 func (c *Cluster) UnannouncedServiceMessage(now *Cluster, class string) string {
 	before := c.shownServices(class)
 	for _, svc := range now.shownServices(class) {
@@ -244,8 +244,8 @@ func (c *Cluster) UnannouncedServiceMessage(now *Cluster, class string) string {
 }
 
 // LostAddressMessage returns a phrase about a Service that has lost an address from its status during a
-// rollback. c is the cluster before the rollback, and now is the current one. Services that have since been
-// deleted, or have another type or class now, are ignored.
+// rollback. The receiver c is the state of the cluster before the rollback, and the parameter now is the
+// current state. Services that have since been deleted, or have another type or class now, are ignored.
 func (c *Cluster) LostAddressMessage(now *Cluster) string {
 	has := map[string][]string{}
 	class := c.servedClass()

@@ -12,8 +12,8 @@ import (
 )
 
 // Host is the node on which the first speaker of MetalLB starts in a rollback. While no other speaker of
-// MetalLB runs, this speaker announces all addresses of the local network. lbstack announces them from the
-// same node until this speaker does, so that hosts always get the same hardware address as the answer
+// MetalLB runs, this speaker announces all addresses of the local network. lbstack announces the addresses
+// from the same node until this speaker announces them. So hosts get the same hardware address from both
 // (decision 0079).
 type Host struct {
 	Node

@@ -25,8 +25,9 @@ import (
 // end.
 const AnnotationRequestedNode = "lbstack.io/asked-by-migration"
 
-// requestedBySwitch reports whether a switch set the node that a claim asks for. others is the node that an
-// administrator has set before or after the switch set its own. It is empty if there is none.
+// requestedBySwitch reports whether a switch has set the node that should announce the address of a claim.
+// The result others is the node that an administrator has set, before or after the switch. It is empty if
+// there is none.
 func requestedBySwitch(claim *v1beta1.IPAddressClaim) (asks bool, others string) {
 	now := string(apiconv.AnnounceFromNode(claim))
 	node, others, _ := strings.Cut(claim.Annotations[AnnotationRequestedNode], ",")
@@ -53,8 +54,8 @@ func (c *Cluster) AddAnnouncer(status *unstructured.Unstructured) {
 }
 
 // AnnouncedFrom returns the node from which MetalLB announces each address on the local network, by address.
-// why is a sentence if the node of an address is not known, or if lbstack may not announce the address from
-// that node; otherwise it is empty.
+// If the node of an address is not known, or if lbstack may not announce the address from that node, the
+// result why is a sentence about this. Otherwise it is empty.
 func (c *Cluster) AnnouncedFrom(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) (from map[string]string, why string) {
 	from = map[string]string{}
 	local, serving := c.LocalServices(stack, endpoints), endpointNodes(endpoints)

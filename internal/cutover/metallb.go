@@ -1,7 +1,7 @@
-// Package cutover decides how announcing moves from MetalLB to lbstack and back: what prevents it, in which order nodes
-// change, and how MetalLB's workloads and the stack look at each step. It is pure: objects in, objects or sentences out; the
-// kubectl plugin reads and writes the objects. The progress of a switch is in these objects alone, so that an interrupted
-// switch can be continued.
+// Package cutover decides how announcements move from MetalLB to lbstack and back. It decides what prevents
+// the move, in which order nodes move, and which content MetalLB's workloads and the stack have at each step.
+// It is pure: objects in, objects or sentences out; the kubectl plugin reads and writes the objects. The
+// progress of a switch is in these objects alone, so that an interrupted switch can be continued.
 package cutover
 
 import (

@@ -18,8 +18,9 @@ type Node struct{ Name, Hostname string }
 // lbstack the nodes in Together move last, in a rollback first.
 type Order struct {
 	OneByOne, Together []Node
-	// Silent are the Services, as namespace/name, that no node announces on the local network for a while: all nodes that may
-	// announce them are in OneByOne, and addresses of the local network move with Together.
+	// Silent are the Services, as namespace/name, that no node announces on the local network for a while.
+	// All nodes that may announce them are in OneByOne, but addresses of the local network move together with
+	// the nodes in Together.
 	Silent []string
 }
 
@@ -71,10 +72,11 @@ func PodNodes(pods []corev1.Pod) (nodes []Node) {
 	return nodes
 }
 
-// NewOrder returns the order for a stack that announces to routers. Nodes move one by one, so that routers have routes over the
-// others meanwhile. lbstack announces addresses of the local network only at the end, since two nodes must not answer for one
-// address. local has the Services with such addresses and the nodes that may announce them (see LocalServices): where possible,
-// one of these nodes stays with MetalLB until the end. Nodes whose hostnames are in moved have moved already, and come first.
+// NewOrder returns the order for a stack that announces to routers. Nodes move one by one, so that routers
+// have routes over the other nodes while one moves. lbstack announces addresses of the local network only at
+// the end, since two nodes must not answer for one address. The map local has the Services with such
+// addresses and the nodes that may announce them (see LocalServices). Where possible, one of these nodes
+// stays with MetalLB until the end. Nodes whose hostnames are in moved have moved already, and come first.
 func NewOrder(nodes []Node, moved []string, local map[string][]string) Order {
 	local = selectNodes(nodes, local)
 	needs := map[string]int{}

@@ -11,11 +11,12 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// Responder is whether a speaker of MetalLB had an NDP responder when it began to announce. The responder joins the multicast group
-// of an IPv6 address only when the speaker begins to announce the address. MetalLB searches for interfaces every 10 s, the first
-// time right after its start, and creates responders for new ones. If the first search takes longer than the rest of the start, or
-// finds no interface, the speaker never receives the solicitations for the addresses that it announces already
-// (internal/layer2/announcer.go of MetalLB v0.16.1).
+// Responder is whether a speaker of MetalLB had an NDP responder when it began to announce. The responder
+// joins the multicast group of an IPv6 address only when the speaker begins to announce the address. MetalLB
+// searches for interfaces every 10 s, the first time right after its start, and creates responders for new
+// ones. The first search can end after the first announcement, or find no interface. The speaker then never
+// receives the solicitations for addresses that it announced before (internal/layer2/announcer.go of MetalLB
+// v0.16.1).
 type Responder int
 
 const (

@@ -1,6 +1,6 @@
-// Package election chooses which node is to own an address, by rendezvous hashing with bounded loads
-// (highest random weight, Thaler and Ravishankar 1998; bounded loads, Mirrokni, Thorup and Zadimoghaddam
-// 2016). All nodes compute the same owner from the same candidates and loads, without messages.
+// Package election chooses which node owns an address. It uses rendezvous hashing with bounded loads (highest
+// random weight: Thaler and Ravishankar 1998; bounded loads: Mirrokni, Thorup and Zadimoghaddam 2016). All
+// nodes compute the same owner from the same candidates and loads, without messages.
 //
 // The choice is part of the protocol between speakers: if the speakers of two versions hashed differently,
 // two nodes would own an address during an upgrade. The hash therefore never changes within an API version.
@@ -74,7 +74,8 @@ func ComesBefore(address netip.Addr, x, y lb.NodeName) bool {
 }
 
 // weight is FNV-1a (64 bit) over the 16 byte form of the address, a zero byte and the node's name, followed
-// by the finalizer of MurmurHash3: FNV alone gives short inputs hashes whose high bits are too similar.
+// by the finalizer of MurmurHash3. With FNV alone, the high bits of the hashes of short inputs would be too
+// similar.
 func weight(address netip.Addr, node lb.NodeName) uint64 {
 	h := fnv.New64a()
 	bytes := address.As16()

@@ -44,9 +44,9 @@ var (
 
 // Listen opens a TCP listener, and returns it with the server that is to serve the handler on it. Each
 // connection carries one request. The listener ends the connection of a request that is too long, and the
-// server ends that of a request with a body. The answers with which net/http refuses such requests are not
-// used: net/http then waits for half a second in a goroutine that outlives the connection, and does not limit
-// the number of these goroutines.
+// server ends that of a request with a body. net/http could refuse such requests with an answer, but it would
+// then wait for half a second in a goroutine that outlives the connection. It does not limit the number of
+// these goroutines.
 func Listen(address string, handler http.Handler, logger logr.Logger) (*http.Server, net.Listener, error) {
 	return listenLimited(address, plainLimits, sendTimeout, handler, logger)
 }

@@ -1,6 +1,7 @@
-// Package support writes an archive that helps others to find out what is wrong with an installation: objects, logs and
-// answers of commands, bounded in size and without secrets. The package is pure: it takes objects and texts, and writes an archive. The kubectl
-// plugin reads the objects and the logs.
+// Package support writes an archive that helps others to find out what is wrong with an installation. The
+// archive has objects, logs and answers of commands. It is bounded in size and contains no secrets. The
+// package is pure: it takes objects and texts, and writes an archive. The kubectl plugin reads the objects
+// and the logs.
 package support
 
 import (
@@ -115,14 +116,15 @@ func (a *Archive) add(name string, text []byte) error {
 }
 
 // RedactedCopy returns a copy of an object without managedFields and without annotations of other tools,
-// which may contain the whole object in the form in which it was applied. It replaces values of environment
+// since an annotation of another tool may contain the whole object. It replaces values of environment
 // variables, fields named password, patches of the stack, and data and stringData of a Secret.
 func RedactedCopy(object map[string]any) map[string]any {
 	kind, _ := object["kind"].(string)
 	return redact(object, kind == "Secret").(map[string]any)
 }
 
-// redact returns a redacted copy of a value as decoded from JSON. secret means that the value is part of a Secret.
+// redact returns a redacted copy of a value as decoded from JSON. The parameter secret means that the value
+// is part of a Secret.
 func redact(value any, secret bool) any {
 	switch v := value.(type) {
 	case map[string]any:

@@ -98,10 +98,10 @@ func renderFiles(objects []*unstructured.Unstructured) (map[string]string, error
 	return files, nil
 }
 
-// markPattern matches the marks «block» and «with». A mark is a placeholder in an object for an expression of the
-// template. It is replaced after the object was encoded as YAML. The mark «expression» stands for a value,
-// and «block expression» for a list or an object. «with expression» stands for a list or an object that is
-// left out if it is empty.
+// markPattern matches the marks «block» and «with». A mark is a placeholder in an object for an expression of
+// the template. It is replaced after the object was encoded as YAML. The mark «expression» stands for a
+// value. The mark «block expression» stands for a list or an object. The mark «with expression» stands for a
+// list or an object that is left out if it is empty.
 var markPattern = regexp.MustCompile(`(?m)^( *)([-\w./]+): «(block|with) (.+)»\n`)
 
 // renderTemplate returns the Helm template of an object.

@@ -78,8 +78,8 @@ func (c *recordingRegistry) MustRegister(collectors ...prometheus.Collector) {
 // descPattern matches the text of a prometheus.Desc. The text is needed since the fields are not exported.
 var descPattern = regexp.MustCompile(`^Desc{fqName: "([^"]*)", help: "(.*?)", (?:unit: "[^"]*", )?constLabels: {(.*)}, variableLabels: {(.*)}}$`)
 
-// gatherFamilies registers a group of metrics. list has the metrics that have a sample, and described has all
-// metrics. A metric without a sample is a gauge that a collector computes.
+// gatherFamilies registers a group of metrics. The result list has the metrics that have a sample, and the
+// result described has all metrics. A metric without a sample is a gauge that a collector computes.
 func gatherFamilies(register func(prometheus.Registerer)) (list []*dto.MetricFamily, described []metric, err error) {
 	registry := &recordingRegistry{Registry: prometheus.NewRegistry()}
 	register(registry)

@@ -143,9 +143,9 @@ const (
 	ciliumNameKey      = "io.kubernetes.service.name"
 )
 
-// ciliumSelector splits a selector of Services into two: services selects by the labels of Services, and
-// namespaces by the labels of namespaces. Either is nil if the selector has no such part. The result problem
-// is the reason why a stack cannot have the selector; it is empty if a stack can.
+// ciliumSelector splits a selector of Services into two. The result services selects by the labels of
+// Services, and the result namespaces by the labels of namespaces. Either is nil if the selector has no such
+// part. The result problem is the reason why a stack cannot have the selector; it is empty if a stack can.
 func ciliumSelector(f field, target string) (services, namespaces *metav1.LabelSelector, problem string) {
 	s := objectSelectorKeys.readSelector(f, target)
 	services, namespaces = &metav1.LabelSelector{}, &metav1.LabelSelector{}

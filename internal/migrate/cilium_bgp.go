@@ -30,7 +30,8 @@ func (p *ciliumPeer) announcedFamilies(set labels.Set) (families familySet) {
 	return families
 }
 
-// noLocalPortReason is why the port on which Cilium listens, or from which it connects, is not mapped.
+// noLocalPortReason is the reason why the port on which Cilium listens, or from which it connects, is not
+// mapped.
 const noLocalPortReason = "lbstack connects to the router from a port that the kernel selects; it listens only for peers with passiveMode, on port 179"
 
 // mapCiliumCluster maps the peers of a CiliumBGPClusterConfig.
@@ -135,7 +136,7 @@ type ciliumSession struct {
 // ciliumHoldSeconds is Cilium's default hold time in seconds.
 const ciliumHoldSeconds = 90
 
-// read reads the fields into p, which has both ASNs already.
+// read stores the fields in p. The caller has already set both ASNs of p.
 func (s ciliumSession) read(p *v1beta1.BGPPeerSpec) {
 	number := func(f field, target string, least, most int64) int32 {
 		n, ok := f.number(least, most)

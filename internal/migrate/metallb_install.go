@@ -12,9 +12,9 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// defaultExclusions are the patterns in metallb-excludel2 of MetalLB's manifests. They exclude interfaces
-// that lead to pods, containers and virtual machines of the node. lbstack recognises such interfaces by their
-// kind, and announces nothing on them.
+// defaultExclusions are the patterns that the ConfigMap metallb-excludel2 has in MetalLB's manifests. They
+// exclude interfaces that lead to pods, containers and virtual machines of the node. lbstack recognises such
+// interfaces by their kind, and announces nothing on them.
 var defaultExclusions = []string{
 	"^docker.*", "^cbr.*", "^dummy.*", "^virbr.*", "^lxcbr.*", "^veth.*", "^lo$", "^cali.*", "^tunl.*", "^flannel.*",
 	"^kube-ipvs.*", "^cni.*", "^nodelocaldns.*", "^lxc.*",
@@ -31,7 +31,7 @@ func (in *importer) mapExcludedInterfaces(f field) {
 	}
 }
 
-// mapOperatorObject maps the MetalLB object of metallb-operator.
+// mapOperatorObject maps an object of the kind MetalLB, which metallb-operator reads.
 func (in *importer) mapOperatorObject(spec field) {
 	in.mapClass(spec.child("loadBalancerClass"))
 	in.mapLogLevel(spec.child("logLevel"), "controller", "speaker")

@@ -188,7 +188,8 @@ func (s *sourceObject) hasSameIdentity(other *sourceObject) bool {
 	return s.group == other.group && s.kind == other.kind && s.namespace == other.namespace && s.name == other.name
 }
 
-// contentText returns the content as text. It is the last sort key, so that the order does not depend on the input.
+// contentText returns the content as text. It is the last sort key, so that the result does not depend on the
+// order of the input.
 func (s *sourceObject) contentText() string {
 	text, err := yaml.Marshal(s.content)
 	if err != nil {

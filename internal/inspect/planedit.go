@@ -19,8 +19,8 @@ var listsOf = map[string][]string{
 
 // Edit is a change of one item of a stack.
 type Edit struct {
-	// Kind is the kind of the item: pool, peer, advertisement, l2advertisement, bgpadvertisement, or the name of the kind for
-	// kubectl.
+	// Kind is the kind of the item: pool, peer, advertisement, l2advertisement, bgpadvertisement, or the name
+	// of the kind, such as BGPPeer.
 	Kind string
 	// Name is the name of the item. An item that the stack does not have is added.
 	Name string

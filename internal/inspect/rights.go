@@ -26,7 +26,8 @@ type RBAC struct {
 	RoleBindings        []rbacv1.RoleBinding
 }
 
-// installedRBAC returns the roles and bindings that an installation of this version makes, in the namespace of its manifest.
+// installedRBAC returns the roles and bindings in the manifests of this version. Their namespace is
+// installedNamespace.
 func installedRBAC() (*RBAC, error) {
 	r := &RBAC{}
 	err := fs.WalkDir(config.Rights, ".", func(path string, entry fs.DirEntry, err error) error {

@@ -15,7 +15,8 @@ import (
 // the object with this name in the same way as the operator does.
 type itemEdits[T any] map[v1beta1.ObjectName]func(*T)
 
-// latestCreation is the creation time of objects that do not exist yet. It is later than all others.
+// latestCreation is the creation time of objects that do not exist yet. It is later than the creation times
+// of all existing objects.
 var latestCreation = metav1.NewTime(time.Unix(1<<33, 0))
 
 // withStack returns the snapshot after a stack has been applied in place of the current one. An item with the name of an object
@@ -41,8 +42,8 @@ func (s *Snapshot) withStack(to *v1beta1.LoadBalancerStack) (*Snapshot, error) {
 }
 
 // replaceItems returns the objects of a kind after the items of a stack (from) have been replaced by those of
-// another (to). Objects that neither stack has do not belong to the stack, and stay. Existing objects that
-// are in to but not in from are added to foreign.
+// another (to). Objects that neither stack has do not belong to the stack, and stay. If the second stack has
+// an item for an existing object, but the first stack does not, the object is added to foreign.
 func replaceItems[T any](kind string, have []T, meta func(*T) *metav1.ObjectMeta, from, to itemEdits[T], foreign *[]string) []T {
 	all, seen := make([]T, 0, len(have)), map[v1beta1.ObjectName]bool{}
 	for i := range have {

@@ -105,8 +105,8 @@ func (m *migrateRun) waitAnnouncedFrom(ctx context.Context, c *cutover.Cluster, 
 	return err
 }
 
-// waitLBStackEnds runs a step that waits until lbstack has ended announcements or sessions. The function
-// still returns a phrase about what has not ended yet.
+// waitLBStackEnds runs a step that waits until lbstack has ended announcements or sessions. The parameter
+// still is a function that returns a phrase about what has not ended yet.
 func (m *migrateRun) waitLBStackEnds(ctx context.Context, what string, still func(*cutover.Cluster) string) error {
 	return m.runStep(ctx, what, func(ctx context.Context) (string, error) {
 		now, err := m.readState(ctx)

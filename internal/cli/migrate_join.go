@@ -97,7 +97,7 @@ func (m *migrateRun) announcedFrom(ctx context.Context, c *cutover.Cluster, want
 	_, err = m.waitFor(ctx, "reading from which nodes MetalLB announces addresses", joinTimeout, func(ctx context.Context) (string, error) {
 		now, at, words, err := m.readAnnouncedFrom(ctx, c, wanted)
 		if err != nil {
-			return "", err // from and why keep their last values
+			return "", err // the results keep the values of the last successful read
 		}
 		if from, why = at, words; !m.reports && len(now.Announcers) == 0 {
 			return "", nil // this version of MetalLB does not report nodes: there is nothing to wait for
@@ -132,11 +132,11 @@ func (m *migrateRun) readAnnouncedFrom(ctx context.Context, c *cutover.Cluster, 
 }
 
 // waitQuiet waits until the reports of MetalLB's speakers have not changed for quietTime, since the speakers
-// then no longer process changes. A speaker that ends while it processes changes blocks, and is killed after
-// 30 s without having left the memberlist. The other speakers take over its addresses 5 s later. waitQuiet
-// also waits until lbstack may announce each address from the node in the reports. It skips this condition if
-// it was not met when the switch started (gap is not empty). If the wait takes longer than joinTimeout and
-// quietTime together, the switch continues.
+// then no longer process changes. If a speaker ends while it processes a change, it blocks, and is killed
+// after 30 s without having left the memberlist. The other speakers take over its addresses 5 s later.
+// waitQuiet also waits until lbstack may announce each address from the node in the reports. It skips this
+// condition if it was not met when the switch started (gap is not empty). If the wait takes longer than
+// joinTimeout and quietTime together, the switch continues.
 func (m *migrateRun) waitQuiet(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
 	var since time.Time
 	var before map[string]string
@@ -161,8 +161,8 @@ func (m *migrateRun) waitQuiet(ctx context.Context, c *cutover.Cluster, wanted *
 }
 
 // waitJoined waits until lbstack and MetalLB have both announced each address from its node for steadyTime.
-// The map from has the node of each address. After joinTimeout waitJoined returns a phrase about what is
-// missing. The phrase is empty if nothing is missing.
+// The parameter from maps each address to its node. After joinTimeout waitJoined returns a phrase about what
+// is missing. The phrase is empty if nothing is missing.
 func (m *migrateRun) waitJoined(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured, from map[string]string) (string, error) {
 	const what = "lbstack also announces the addresses of the local network, from the same nodes as MetalLB"
 	fmt.Fprintf(m.Out, "%s\n", what)
@@ -225,8 +225,8 @@ func (m *migrateRun) spreadAddresses(ctx context.Context, c *cutover.Cluster, wa
 	return err
 }
 
-// changeClaims patches claims. The function changes gets the current state of the cluster, and returns each
-// claim before and after its change.
+// changeClaims patches claims. The parameter changes is a function that gets the current state of the cluster
+// and returns each claim before and after its change.
 func (m *migrateRun) changeClaims(ctx context.Context, c *cutover.Cluster, changes func(*cutover.Cluster) [][2]*v1beta1.IPAddressClaim) error {
 	return m.wait(ctx, "changing IPAddressClaims", func(ctx context.Context) (string, error) {
 		if _, err := m.checkUnchanged(ctx, &c.Speakers[0]); err != nil {

@@ -275,7 +275,8 @@ func (m *migrateRun) waitSpeakersEnd(ctx context.Context, c *cutover.Cluster, wh
 	})
 }
 
-// waitNodesReport waits until all nodes with a speaker of MetalLB report, so that the end of each speaker can be observed.
+// waitNodesReport waits until the kubelets of all nodes with a speaker of MetalLB report to the API server,
+// so that the end of each speaker can be observed.
 func (m *migrateRun) waitNodesReport(ctx context.Context, c *cutover.Cluster) error {
 	if _, stopped := cutover.SwitchProgress(&c.Speakers[0]); stopped {
 		return nil // the speakers have ended or are ending: there is nothing to wait for

@@ -65,7 +65,7 @@ func (m *migrateRun) restartLate(ctx context.Context, c *cutover.Cluster) error 
 }
 
 // isLate reports whether a speaker of MetalLB announced before it had an NDP responder. As long as the log of
-// the speaker does not show this, still is a phrase for the user. After responderTimeout, or after
+// the speaker does not show this, the result still is a phrase for the user. After responderTimeout, or after
 // maxRestarts restarts on the node, isLate prints a warning and returns false.
 func (m *migrateRun) isLate(ctx context.Context, pod *corev1.Pod) (late bool, still string, err error) {
 	if m.responders.done[pod.UID] {

@@ -21,10 +21,9 @@ func (m *migrateRun) runStep(ctx context.Context, what string, still func(contex
 	return m.wait(ctx, what, still)
 }
 
-// wait calls the function still until it returns an empty phrase. Other phrases describe what the step still
-// waits for, and wait prints each new one. After an error that may be temporary, such as an API server that
-// does not answer, it tries again. If the switch stopped instead, there could be addresses that no node
-// announces.
+// wait calls a function (still) until it returns an empty phrase. Other phrases describe what the step waits
+// for, and wait prints each new one. After an error that may be temporary, such as an API server that does
+// not answer, it tries again. If the switch stopped instead, there could be addresses that no node announces.
 func (m *migrateRun) wait(ctx context.Context, what string, still func(context.Context) (string, error)) error {
 	last, err := m.waitFor(ctx, what, m.timeout, still)
 	if err == nil && last != "" {
@@ -41,8 +40,8 @@ func (m *migrateRun) continuePhrase() string {
 	return "run the command again to continue, or go back to MetalLB with kubectl lbstack migrate --rollback"
 }
 
-// waitFor is like wait, but with the given time limit. If still has not returned an empty phrase within the
-// limit, waitFor returns the last phrase instead of an error.
+// waitFor is like wait, but with the given time limit. If the function has not returned an empty phrase
+// within the limit, waitFor returns the last phrase instead of an error.
 func (m *migrateRun) waitFor(ctx context.Context, what string, limit time.Duration, still func(context.Context) (string, error)) (string, error) {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

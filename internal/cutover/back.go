@@ -31,7 +31,7 @@ func (c *Cluster) RollbackProblems() []string {
 
 // HasSwitchBegun reports whether a switch to lbstack has begun and was not rolled back completely. kubectl
 // lbstack migrate records the switch in annotations of MetalLB's workloads. A switch by hand scales MetalLB's
-// controller to 0, or changes its DaemonSet so that the speakers run on no node. In the last steps of a
+// controller to 0, or changes MetalLB's DaemonSet so that its speakers run on no node. In the last steps of a
 // rollback, only the stack shows the switch.
 func (c *Cluster) HasSwitchBegun() bool {
 	_, stopped := SwitchProgress(&c.Speakers[0])

@@ -190,7 +190,8 @@ func (c *Cluster) UnreachableNodeMessage() string {
 	return ""
 }
 
-// doesNotReport reports whether the kubelet of a node does not report.
+// doesNotReport reports whether the condition Ready of a node is Unknown: its kubelet has stopped reporting
+// to the API server.
 func (c *Cluster) doesNotReport(node string) bool {
 	return c.readyStatus(node) == corev1.ConditionUnknown
 }

@@ -23,9 +23,9 @@ type Host struct {
 	Others []string
 }
 
-// ChooseHost returns a node that may announce all addresses that lbstack announces now. It prefers the nodes in preferred, and among
-// these the node that announces most addresses now. If there is no such node, why is the reason. If lbstack announces no address, the
-// host and the reason are empty.
+// ChooseHost returns a node that may announce all addresses that lbstack announces now. It prefers the nodes
+// in preferred, and among these the node that announces most addresses now. If there is no such node, the
+// result why is the reason. If lbstack announces no address, the host and the reason are empty.
 func (c *Cluster) ChooseHost(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice, preferred []Node) (host *Host, why string) {
 	may, from := c.announcerNodes(stack, endpoints), map[string]string{}
 	for i := range c.States {

@@ -90,8 +90,8 @@ func (c *Cluster) runsSpeaker(node string) bool {
 }
 
 // AddressElsewhereMessage returns a phrase about an address for which MetalLB does not report the expected
-// node. It is empty if there is no such address. The map from has the expected node of each address, and the
-// map reported has the node that MetalLB reports.
+// node. It is empty if there is no such address. The parameter from maps each address to the expected node,
+// and the parameter reported to the node that MetalLB reports.
 func AddressElsewhereMessage(from, reported map[string]string) string {
 	for _, address := range slices.Sorted(maps.Keys(from)) {
 		if reported[address] != from[address] {
@@ -112,7 +112,7 @@ func appliesToAll(stack *v1beta1.LoadBalancerStack, svc serviceAddresses) bool {
 }
 
 // RequestNodes returns the claims that have to change so that each address is announced from its node. The
-// map from has the node of each address. Each element of the result has the claim before and after the
+// parameter from maps each address to its node. Each element of the result has the claim before and after the
 // change. EndNodeRequests returns the changes that undo this.
 func (c *Cluster) RequestNodes(from map[string]string) (changes [][2]*v1beta1.IPAddressClaim) {
 	for i := range c.Claims {
@@ -147,8 +147,8 @@ func (c *Cluster) EndNodeRequests() (changes [][2]*v1beta1.IPAddressClaim) {
 }
 
 // UnannouncedAddressMessage returns a phrase about an address that lbstack does not announce from its node,
-// or for which a foreign host answers. It is empty if there is no such address. The map from has the node of
-// each address.
+// or for which a foreign host answers. It is empty if there is no such address. The parameter from maps each
+// address to its node.
 func (c *Cluster) UnannouncedAddressMessage(from map[string]string) string {
 	for _, address := range slices.Sorted(maps.Keys(from)) {
 		for i := range c.States {

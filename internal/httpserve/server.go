@@ -42,11 +42,11 @@ var (
 	tlsLimits = netlimit.Limits{Connections: 256, Bytes: 16 << 10, PerSecond: 100}
 )
 
-// Listen opens a TCP listener, and returns it with the server that is to serve the handler on it. Each
-// connection carries one request. The listener ends the connection of a request that is too long, and the
-// server ends that of a request with a body. net/http could refuse such requests with an answer, but it would
-// then wait for half a second in a goroutine that outlives the connection. It does not limit the number of
-// these goroutines.
+// Listen opens a TCP listener, and returns it with a server for the handler. The caller makes the server
+// serve on the listener. Each connection carries one request. The listener ends the connection of a request
+// that is too long, and the server ends that of a request with a body. net/http could refuse such requests
+// with an answer, but it would then wait for half a second in a goroutine that outlives the connection.
+// net/http does not limit the number of these goroutines.
 func Listen(address string, handler http.Handler, logger logr.Logger) (*http.Server, net.Listener, error) {
 	return listenLimited(address, plainLimits, sendTimeout, handler, logger)
 }

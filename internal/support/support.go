@@ -38,7 +38,8 @@ type Archive struct {
 	notes  []string
 }
 
-// NewArchive begins an archive. All files are in folder and have the modification time now.
+// NewArchive begins an archive. All files are in one folder, which has the given name, and get the given
+// modification time.
 func NewArchive(w io.Writer, folder string, now time.Time) *Archive {
 	compressed := gzip.NewWriter(w)
 	return &Archive{folder: folder, now: now, gzip: compressed, tar: tar.NewWriter(compressed)}

@@ -45,7 +45,7 @@ type Source struct {
 	problem string           // the error about the folder that was logged last
 	given   *tls.Certificate // the last valid certificate in the folder; nil: the folder has none
 	own     *tls.Certificate // the certificate that the program signed
-	renew   time.Time        // when a new certificate replaces own
+	renew   time.Time        // when a new certificate replaces the one in own
 }
 
 // New returns a source that uses the certificate in a folder, which need not exist. The name of the program

@@ -15,9 +15,9 @@ type loopPass struct {
 // passCounter counts, for each pass, the ticks during which it has been under way.
 type passCounter struct{ seen map[loopPass]int }
 
-// countTick counts a tick, and returns the names of the passes that have been under way for HangTimeout.
-// elapsed is the time since the previous tick. A late tick does not count, since it means that the process
-// was stopped or had no processor time.
+// countTick counts a tick, and returns the names of the passes that have been under way for HangTimeout. The
+// parameter elapsed is the time since the previous tick. A late tick does not count, since it means that the
+// process was stopped or had no processor time.
 func (c *passCounter) countTick(elapsed time.Duration, passes []loopPass) (hung []string) {
 	seen := make(map[loopPass]int, len(passes))
 	for _, s := range passes {

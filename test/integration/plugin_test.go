@@ -267,7 +267,7 @@ func TestPlugin_ReleaseSparesAnAddressThatIsTakenUp(t *testing.T) {
 	if out, errOut, code := b.plugin("", "reserve 10.9.5.7 --for next"); code != 0 {
 		t.Fatalf("exit code %d, and printed\n%s%s", code, out, errOut)
 	}
-	if _, errOut, code := b.plugin("", "reserve 10.9.5.7 --for other"); code != 1 || !strings.Contains(errOut, "it is reserved for the Service "+b.namespace+"/next already") {
+	if _, errOut, code := b.plugin("", "reserve 10.9.5.7 --for other"); code != 1 || !strings.Contains(errOut, "10.9.5.7 is already reserved for the Service "+b.namespace+"/next") {
 		t.Errorf("reserved for another one: exit code %d, and printed %s", code, errOut)
 	}
 	b.service("next")

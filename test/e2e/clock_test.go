@@ -70,8 +70,11 @@ func TestClockStepsMoveNoAddressAndStopNoSpeaker(t *testing.T) {
 	patchStack(t, `{"spec":{"speaker":{"rollout":{"maxUnavailable":"100%"}}}}`)
 	ctx, cancel := context.WithTimeout(context.Background(), rolls)
 	defer cancel()
+	before, err := rolledOut(ctx, v1beta1.RolloutComplete)
+	must(t, err)
 	must(t, wants(clockImage)(ctx))
-	_, err := rolledOut(ctx, v1beta1.RolloutComplete)
+	must(t, changed(ctx, before)) // the operator that acts next may wait for the lease of the last one
+	_, err = rolledOut(ctx, v1beta1.RolloutComplete)
 	must(t, err)
 	must(t, bed.EveryoneSeesEveryone(ctx))
 

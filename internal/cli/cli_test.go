@@ -56,7 +56,7 @@ func TestRun_CommandLines(t *testing.T) {
 		{"import of the standard input", "import -f -", string(input), 0, string(want), "Not mapped:"},
 		{"import of a directory leaves out what is no manifest", "import -f " + files, "", 0, string(want), "Not mapped:"},
 		{"import of a directory names manifests that it leaves out", "import -f " + files, "", 0, string(want), "left out: " + filepath.Join(files, "values.yaml") + ": document 1: not a Kubernetes object"},
-		{"import of directories below", "import -R -f " + files, "", 0, string(want), "18 are no configuration"},
+		{"import of directories below", "import -R -f " + files, "", 0, string(want), "18 are not part of a configuration"},
 		{"import as JSON", "import -o json -f " + files, "", 0, `"kind":"LoadBalancerStack"`, ""},
 		{"import that must be complete", "import --strict -f " + files, "", 1, string(want), "error: 1 fields are not mapped, and --strict is set"},
 		{"import without a source", "import", "", 1, "", "error: pass either -f or --from-cluster"},

@@ -85,7 +85,7 @@ func (r *Report) visitGroups(o Outcome, visit func(Entry)) {
 // group of fields that have another meaning or are not mapped.
 func (r *Report) Print(w io.Writer) error {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d fields mapped, %d with another meaning, %d not mapped; %d are no configuration\n",
+	fmt.Fprintf(&text, "%d fields mapped, %d with another meaning, %d not mapped; %d are not part of a configuration\n",
 		r.Count(Mapped), r.Count(Changed), r.Count(Unmapped), r.Count(Ignored))
 	for _, part := range []struct {
 		outcome Outcome

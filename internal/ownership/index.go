@@ -48,6 +48,7 @@ const noNode = -1
 type addressHolder struct {
 	node      int // index in nodes; noNode: no node claims the address
 	epoch     Epoch
+	held      bool // the node does not announce the address
 	contested bool // another node claims it as well
 }
 
@@ -130,7 +131,8 @@ func (b *Index) Owner(address netip.Addr) lb.NodeName {
 }
 
 // SetNodes sets the nodes whose speakers are alive, including this node, sorted by name. It returns
-// which addresses have moved. It compares the claims of a node only if their map was replaced. When
+// which addresses have moved. It compares the claims of a node only if their map was replaced, and expects
+// that Node.Held is replaced and not changed. When
 // nodes come or go, or their phase, drained state or links change, the next decision examines all
 // addresses.
 func (b *Index) SetNodes(nodes []Node) []MovedAddress {
@@ -141,6 +143,7 @@ func (b *Index) SetNodes(nodes []Node) []MovedAddress {
 	changed := map[netip.Addr]struct{}{}
 	for i := range nodes {
 		noteDifference(b.nodes[i].Claims, nodes[i].Claims, changed)
+		noteHeldDifference(b.nodes[i].Held, nodes[i].Held, changed)
 	}
 	b.nodes = nodes
 	for address := range changed {
@@ -168,6 +171,19 @@ func noteDifference(before, now Claims, changed map[netip.Addr]struct{}) {
 	d := delta.Compute(before, now, func(x, y Epoch) bool { return x == y })
 	for _, claims := range []Claims{d.Add, d.Change, d.Remove} {
 		for address := range claims {
+			changed[address] = struct{}{}
+		}
+	}
+}
+
+// noteHeldDifference adds to the set changed all addresses that only one of two nodes' states has in Held.
+func noteHeldDifference(before, now []netip.Addr, changed map[netip.Addr]struct{}) {
+	if slices.Equal(before, now) {
+		return
+	}
+	for _, address := range slices.Concat(before, now) {
+		_, was := slices.BinarySearchFunc(before, address, netip.Addr.Compare)
+		if _, is := slices.BinarySearchFunc(now, address, netip.Addr.Compare); was != is {
 			changed[address] = struct{}{}
 		}
 	}
@@ -248,13 +264,20 @@ func (b *Index) holderOf(address netip.Addr) addressHolder {
 }
 
 // betterHolder compares a holder with a node that claims the address too, and returns the better one as
-// holder. The better one has the higher epoch or, with equal epochs, comes first in the order of election.
+// holder. The better one has the higher epoch. Of equal epochs, a node that announces the address is better
+// than one that does not: two nodes have the same epoch if one of them did not receive that the other one had
+// the address, for example when all speakers start at the same time, and clients use the address of the node
+// that announces it. Otherwise the better one comes first in the order of election.
 func (b *Index) betterHolder(address netip.Addr, h addressHolder, node int, epoch Epoch) addressHolder {
+	_, held := slices.BinarySearchFunc(b.nodes[node].Held, address, netip.Addr.Compare)
+	next := addressHolder{node: node, epoch: epoch, held: held}
 	switch {
 	case !h.exists():
-		return addressHolder{node: node, epoch: epoch}
-	case epoch > h.epoch, epoch == h.epoch && election.ComesBefore(address, b.nodes[node].Name, b.nodes[h.node].Name):
-		h.node, h.epoch = node, epoch
+		return next
+	case epoch > h.epoch,
+		epoch == h.epoch && h.held && !held,
+		epoch == h.epoch && held == h.held && election.ComesBefore(address, b.nodes[node].Name, b.nodes[h.node].Name):
+		h = next
 	}
 	h.contested = true
 	return h

@@ -86,6 +86,12 @@ func (d *changedIndex) claim(name lb.NodeName) {
 		delete(claims, a)
 	}
 	n.Claims = claims
+	n.Held = nil
+	for _, a := range slices.SortedFunc(maps.Keys(claims), netip.Addr.Compare) {
+		if rapid.IntRange(0, 3).Draw(d.T, "not announced if 0") == 0 {
+			n.Held = append(n.Held, a)
+		}
+	}
 	d.nodes[name] = n
 }
 

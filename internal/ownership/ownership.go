@@ -105,6 +105,9 @@ type Node struct {
 	Settled bool
 	// Claims of the node.
 	Claims Claims
+	// Held are the addresses in Claims that the node does not announce, sorted: it still probes them, or
+	// another host uses them.
+	Held []netip.Addr
 	// Able reports whether the node has a link to announce an address on.
 	Able func(*Candidate, netip.Addr) bool
 	// Links is the version of Able: when it changes, the next decision examines all addresses.

@@ -58,6 +58,9 @@ func TestTheRules(t *testing.T) {
 	claims := func(node int, epoch Epoch) func(*Input) {
 		return func(in *Input) { in.Nodes[node].Claims[a] = epoch }
 	}
+	holds := func(node int) func(*Input) {
+		return func(in *Input) { in.Nodes[node].Held = []netip.Addr{a} }
+	}
 	request := func(node int) func(*Input) {
 		return func(in *Input) { in.Addresses[0].Candidates[node].Requested = true }
 	}
@@ -116,6 +119,10 @@ func TestTheRules(t *testing.T) {
 		{"of three equal claims that of the highest weight counts", all(claims(0, 4), claims(1, 4), claims(2, 4)), map[lb.NodeName]Claim{"node2": {4, CauseKept}}},
 		{"of two equal claims that of the higher weight counts", all(claims(0, 4), claims(1, 4)), map[lb.NodeName]Claim{"node1": {4, CauseKept}}},
 		{"the better claim counts although the other node is preferred", all(claims(0, 5), claims(1, 4), func(in *Input) { in.Addresses[0].Candidates[1].Preference = 9 }), map[lb.NodeName]Claim{"node0": {5, CauseKept}}},
+		{"of two equal claims that of the node which announces counts", all(claims(0, 4), claims(1, 4), holds(1)), map[lb.NodeName]Claim{"node0": {4, CauseKept}}},
+		{"of three equal claims that of the highest weight counts among two that announce", all(claims(0, 4), claims(1, 4), claims(2, 4), holds(2)), map[lb.NodeName]Claim{"node1": {4, CauseKept}}},
+		{"of two equal claims of nodes that do not announce that of the higher weight counts", all(claims(0, 4), claims(1, 4), holds(0), holds(1)), map[lb.NodeName]Claim{"node1": {4, CauseKept}}},
+		{"a higher claim counts although its node does not announce", all(claims(0, 4), claims(1, 5), holds(1)), map[lb.NodeName]Claim{"node1": {5, CauseKept}}},
 		{"what is not wanted is given up", all(claims(0, 4), func(in *Input) { in.Addresses = nil }), nil},
 		// A node is asked for.
 		{"a node that is asked for takes it from one that may have it, which keeps it until then", all(claims(0, 4), request(1)), map[lb.NodeName]Claim{"node0": {4, CauseKept}, "node1": {5, CauseRequest}}},

@@ -125,13 +125,21 @@ func (e *Engine) saveCheckpoint(v *roundView) {
 // withheldClaims returns the addresses that this node claims and does not announce. While this node
 // restarts, no other node answers for these addresses.
 func (e *Engine) withheldClaims() (held []netip.Addr) {
-	for address := range e.claims {
-		if s := e.standoffs[address]; e.doubted[address] || !s.conceded.IsZero() {
+	add := func(address netip.Addr) {
+		if _, claims := e.claims[address]; claims {
 			held = append(held, address)
 		}
 	}
+	for address := range e.doubted {
+		add(address)
+	}
+	for address, s := range e.standoffs {
+		if !s.conceded.IsZero() {
+			add(address)
+		}
+	}
 	slices.SortFunc(held, netip.Addr.Compare)
-	return held
+	return slices.Compact(held)
 }
 
 // noteMoves records which addresses this node takes, and which ones it gives up.

@@ -52,13 +52,13 @@ func (e *Engine) buildView(now time.Time, in inbox) *roundView {
 	}
 	nodes := []ownership.Node{{
 		Name: e.Self, Phase: v.phase, Drained: in.want.Draining[e.Self], Settled: now.Sub(e.begun) >= settleTime,
-		Claims: e.claims, Able: canAnnounceFunc(v.links, e.subnets.isNear), Links: e.linksNumber,
+		Claims: e.claims, Held: e.withheldClaims(), Able: canAnnounceFunc(v.links, e.subnets.isNear), Links: e.linksNumber,
 	}}
 	for i := range in.view.Peers {
 		p := &in.view.Peers[i]
 		nodes = append(nodes, ownership.Node{
 			Name: p.Node, Phase: p.State.Phase, Drained: in.want.Draining[p.Node], Settled: now.Sub(p.Since) >= settleTime,
-			Claims: p.State.Claims, Able: canAnnounceFunc(p.State.Links, e.subnets.isNear), Links: e.linksNumber,
+			Claims: p.State.Claims, Held: p.State.Held, Able: canAnnounceFunc(p.State.Links, e.subnets.isNear), Links: e.linksNumber,
 		})
 	}
 	slices.SortFunc(nodes, func(x, y ownership.Node) int { return strings.Compare(string(x.Name), string(y.Name)) })
@@ -102,7 +102,8 @@ func (e *Engine) phase(now time.Time, in inbox) ownership.Phase {
 }
 
 // resumeClaims claims the wanted addresses that the previous speaker on this node claimed, except those that
-// another node claims now. In a minority this node claims none of them, but the index of owners still records
+// another node claims now. A claim of another node does not count if that node still probes the address and has
+// no higher epoch: it has not received that this node had the address. In a minority this node claims none of them, but the index of owners still records
 // their epochs.
 func (e *Engine) resumeClaims(v *roundView) {
 	claims := ownership.Claims{}
@@ -111,7 +112,10 @@ func (e *Engine) resumeClaims(v *roundView) {
 			continue
 		}
 		e.owners.RaiseEpoch(address, epoch)
-		claimed := slices.ContainsFunc(v.in.view.Peers, func(p mesh.Peer) bool { _, ok := p.State.Claims[address]; return ok })
+		claimed := slices.ContainsFunc(v.in.view.Peers, func(p mesh.Peer) bool {
+			theirs, claims := p.State.Claims[address]
+			return claims && (theirs > epoch || e.doubted[address] || !slices.Contains(p.State.Held, address))
+		})
 		if !claimed && !e.isMinority() {
 			claims[address] = epoch
 			e.recordTaken(address, acquisition{since: v.now, first: e.doubted[address]})

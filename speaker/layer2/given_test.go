@@ -41,6 +41,13 @@ func peer(name lb.NodeName, claims ownership.Claims) mesh.Peer {
 	return mesh.Peer{Node: name, Since: time.Now(), State: wire.State{Phase: ownership.Active, Links: []wire.Link{l}, Claims: claims}}
 }
 
+// probing returns a peer that has just taken an address and still probes it.
+func probing(name lb.NodeName, address netip.Addr, epoch ownership.Epoch) mesh.Peer {
+	p := peer(name, ownership.Claims{address: epoch})
+	p.State.Held = []netip.Addr{address}
+	return p
+}
+
 // in returns the same peer in another phase.
 func in(phase ownership.Phase, p mesh.Peer) mesh.Peer {
 	p.State.Phase = phase

@@ -28,6 +28,8 @@ func TestSpeakerTakesUpTheAddressesOfItsPredecessor(t *testing.T) {
 		{name: "not an address that is not wanted any more", want: want(wanted(a2, "p1", self)), peers: []mesh.Peer{peer("p1", nil)}},
 		{name: "not an address that another node claims by now", want: want(wanted(a1, "p1", self)), peers: []mesh.Peer{peer("p1", ownership.Claims{a1: 8})}},
 		{name: "not even if the other node claims it with a lower epoch", want: want(wanted(a1, self, "p1")), peers: []mesh.Peer{peer("p1", ownership.Claims{a1: 6})}},
+		{name: "an address that the other node claims with the same epoch and still probes", want: want(wanted(a1, self, "p1")), peers: []mesh.Peer{probing("p1", a1, 7)}, claim: ownership.Claims{a1: 7}},
+		{name: "not an address that the other node probes, and that has had other owners since", want: want(wanted(a1, self, "p1")), peers: []mesh.Peer{probing("p1", a1, 8)}},
 		{name: "not an address that self may not own any more", want: want(wanted(a1, "p1")), peers: []mesh.Peer{in(ownership.Draining, peer("p1", nil))}},
 		{name: "no other address", want: want(wanted(a1, self), wanted(a2, "p1", self)), peers: []mesh.Peer{peer("p1", ownership.Claims{a2: 1})}, claim: ownership.Claims{a1: 7}},
 	}

@@ -208,6 +208,37 @@ func TestHigherClaimOfAPeerEndsTheOwnClaim(t *testing.T) {
 	}
 }
 
+// Two speakers that start at the same time take the same address: one has it from its checkpoint and announces
+// it, and the other one takes it as an address that no node ever had. Both have the first epoch.
+func TestNodeThatAnnouncesKeepsAnAddressThatAnotherNodeTakesWithTheSameEpoch(t *testing.T) {
+	for _, name := range []lb.NodeName{"p1", "p2", "p3", "p4"} { // some come before self in the order of election, and others after it
+		t.Run("self probes, "+string(name)+" announces", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := beginning(t, want(wanted(a1, self)), peer(name, nil))
+				b.want.Addresses = want(wanted(a1, self, name))
+				b.inform()
+				b.after(4 * time.Millisecond)
+				b.receive(peer(name, ownership.Claims{a1: 1}))
+				b.claims("when the claim arrives", ownership.Active, nil)
+				b.serves("when the claim arrives", nil)
+				b.after(time.Minute)
+				b.claims("later", ownership.Active, nil)
+			})
+		})
+		t.Run("self announces, "+string(name)+" probes", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t, resuming(ownership.Claims{a1: 1}))
+				b.want.Addresses, b.view.Peers = want(wanted(a1, self, name)), []mesh.Peer{peer(name, nil)}
+				b.inform()
+				b.after(4 * time.Millisecond)
+				b.receive(probing(name, a1, 1))
+				b.claims("when the claim arrives", ownership.Active, ownership.Claims{a1: 1})
+				b.serves("when the claim arrives", on0(false, a1))
+			})
+		})
+	}
+}
+
 func TestAddressesLeftUntakenDuringADrainDoNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := beginning(t, want(wanted(a1, self, "p1", "p2")), peer("p1", nil), peer("p2", nil))

@@ -157,6 +157,9 @@ type Conflict struct {
 	Node lb.NodeName
 	// Announced means that this node announces the address nevertheless.
 	Announced bool
+	// Unconfirmed means that the address is not announced because the speaker of another node may still answer for
+	// it, or the kernel of that node has it: the answers have not continued for longer than a hand-over takes.
+	Unconfirmed bool
 	// Since is when the first frame of the other host arrived.
 	Since time.Time
 }

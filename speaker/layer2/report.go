@@ -128,7 +128,7 @@ func (e *Engine) buildReport(v *roundView) Report {
 		}
 	}
 	for _, c := range v.in.conflicts {
-		if _, owned := e.claims[c.Address]; owned {
+		if _, owned := e.claims[c.Address]; owned && !c.Unconfirmed {
 			r.Conflicts = append(r.Conflicts, c)
 		}
 	}

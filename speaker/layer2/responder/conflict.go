@@ -229,9 +229,13 @@ func (r *Responder) noteConflict(e *addressEntry, next layer2.Conflict) {
 	if e.conflict != nil {
 		next.Since = e.conflict.Since
 	}
-	if e.conflict == nil || e.conflict.Announced != next.Announced || !equalConflicts(*e.conflict, next) && e.lastForeign.Sub(e.noted) >= conflictRenoteInterval {
+	if e.conflict == nil || e.conflict.Announced != next.Announced || e.conflict.Unconfirmed != next.Unconfirmed || !equalConflicts(*e.conflict, next) && e.lastForeign.Sub(e.noted) >= conflictRenoteInterval {
 		e.noted = e.lastForeign
-		r.log.Info("another host uses an address of this node", "address", e.address, "link", next.Interface, "hardwareAddress", next.Hardware.String(), "node", next.Node, "announced", next.Announced)
+		message := "another host uses an address of this node"
+		if next.Unconfirmed {
+			message = "another node answers for an address that this node is about to announce: this node probes again, since that node may have just conceded the address"
+		}
+		r.log.Info(message, "address", e.address, "link", next.Interface, "hardwareAddress", next.Hardware.String(), "node", next.Node, "announced", next.Announced)
 		e.conflict = &next
 		r.requestReport()
 	}
@@ -349,5 +353,5 @@ func (r *Responder) currentConflicts() []layer2.Conflict {
 
 // equalConflicts reports whether two conflicts are equal but for their time.
 func equalConflicts(x, y layer2.Conflict) bool {
-	return x.Address == y.Address && x.Interface == y.Interface && slices.Equal(x.Hardware, y.Hardware) && x.Node == y.Node && x.Announced == y.Announced
+	return x.Address == y.Address && x.Interface == y.Interface && slices.Equal(x.Hardware, y.Hardware) && x.Node == y.Node && x.Announced == y.Announced && x.Unconfirmed == y.Unconfirmed
 }

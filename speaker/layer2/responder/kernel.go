@@ -68,24 +68,36 @@ func (r *Responder) kernelConflict(e *addressEntry) (c layer2.Conflict, is bool)
 }
 
 // noteKernelConflict is called when a series of probes ends, and records whether the kernel of a node has the
-// address. It returns true if the address is therefore held, which means that it is not announced. An address
+// address. It returns whether the address is therefore held, which means that it is not announced. An address
 // is held only with DetectionEnforce, and only where no service proxy puts the addresses of all Services on
 // interfaces of all nodes. With such a proxy every address would be held for ever, although each node that
 // answers forwards the traffic. The caller holds the lock.
-func (r *Responder) noteKernelConflict(e *addressEntry, now time.Time, proxyBinds func() bool) (holds bool) {
+//
+// A node that answers for less than timing.HandOver may be a former owner which has just conceded the address.
+// Then the result again is true, and the address has to be probed again at once. If such an address is not held,
+// checkKernelConflict finds the conflict.
+func (r *Responder) noteKernelConflict(e *addressEntry, now time.Time, proxyBinds func() bool) (holds, again bool) {
 	c, is := r.kernelConflict(e)
 	if !is || r.detection == layer2.DetectionOff {
-		e.claims = rivalClaims{}
-		return false
+		e.claims, e.answeredSince = rivalClaims{}, time.Time{}
+		return false, false
 	}
+	if e.answeredSince.IsZero() {
+		e.answeredSince = e.claims.first
+	}
+	_, here := r.local[e.address]
 	holds = r.detection == layer2.DetectionEnforce && !proxyBinds()
-	c.Announced = !holds
+	c.Announced, c.Unconfirmed = !holds, !here && e.claims.last.Sub(e.answeredSince) < r.timing.HandOver
+	if c.Unconfirmed && !holds {
+		r.forgetConflict(e) // of when addresses were held
+		return false, false
+	}
 	e.lastForeign = now
 	r.noteConflict(e, c)
-	if holds {
+	if !c.Unconfirmed && holds {
 		e.phase, e.quiet, e.check = phaseHeld, 0, now.Add(r.timing.Check)
 	}
-	return holds
+	return holds, c.Unconfirmed
 }
 
 // proxyBinds reports whether a service proxy puts the addresses of Services on interfaces.

@@ -1,6 +1,7 @@
 package responder
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -56,7 +57,13 @@ func TestKernelOfANode_FirstAddress(t *testing.T) {
 					var want [][]layer2.Conflict
 					got := b.reports()
 					if tt.reported && len(got) > 0 && len(got[0]) > 0 {
-						want = [][]layer2.Conflict{{{Address: address, Interface: "eth0", Hardware: nodeMAC.Hardware(), Node: "node2", Announced: tt.served, Since: got[0][0].Since}}}
+						c := layer2.Conflict{Address: address, Interface: "eth0", Hardware: nodeMAC.Hardware(), Node: "node2", Announced: tt.served, Since: got[0][0].Since}
+						want = [][]layer2.Conflict{{c}}
+						if !tt.served {
+							unconfirmed := c
+							unconfirmed.Unconfirmed = true
+							want = [][]layer2.Conflict{{unconfirmed}, {c}}
+						}
 					}
 					if len(got) == 0 && tt.reported {
 						t.Fatal("got no report")
@@ -73,6 +80,60 @@ func TestKernelOfANode_FirstAddress(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestFormerOwnerThatConcedesIsNoKernel is about an address that this node takes as if no node had announced
+// it, while a node still announces it. The speaker of that node concedes the address, and answers for a while.
+func TestFormerOwnerThatConcedesIsNoKernel(t *testing.T) {
+	for _, address := range []netip.Addr{vip, vip6} {
+		for _, answers := range []time.Duration{time.Millisecond, 100 * time.Millisecond, 450 * time.Millisecond, 900 * time.Millisecond, 1500 * time.Millisecond} {
+			t.Run(fmt.Sprint(address, " ", answers), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					b := newBed(t)
+					b.kernel.Store(true) // the speaker has published that it does not claim the address
+					b.SetLinks([]layer2.Link{eth0})
+					b.on(address).kernel.Store(true)
+					b.SetServed(first(address))
+					b.on(address).claims(address, nodeMAC)
+					time.Sleep(answers)
+					b.on(address).kernel.Store(false)
+					time.Sleep(1200 * time.Millisecond)
+					for _, list := range b.reports() {
+						for _, c := range list {
+							equal(t, "the conflict is confirmed", false, !c.Unconfirmed)
+						}
+					}
+					equal(t, "served when the other node is silent", true, b.serves(address))
+					time.Sleep(5 * time.Minute)
+					for _, list := range b.reports() {
+						equal(t, "conflicts later", 0, len(list))
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestSetDetection_AnnouncesAnAddressWithAnUnconfirmedConflict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.kernel.Store(true)
+		b.SetLinks([]layer2.Link{eth0})
+		b.v4.kernel.Store(true)
+		b.SetServed(first(vip))
+		time.Sleep(600 * time.Millisecond)
+		b.reports()
+		b.SetDetection(layer2.DetectionReportOnly)
+		time.Sleep(500 * time.Millisecond)
+		equal(t, "served", true, b.serves(vip))
+		equal(t, "reported before it is confirmed", [][]layer2.Conflict{nil}, b.reports())
+		time.Sleep(5 * time.Second)
+		got := b.reports()
+		if len(got) != 1 || len(got[0]) != 1 {
+			t.Fatalf("got the reports %v, want one", got)
+		}
+		equal(t, "reported", true, got[0][0].Announced && !got[0][0].Unconfirmed)
+	})
 }
 
 // TestKernelOfANode_AddressInUse is about an address that is announced when another node claims it.

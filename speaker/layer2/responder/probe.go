@@ -101,16 +101,21 @@ func (r *Responder) isCurrentProbe(t entryTurn) bool {
 func (r *Responder) concludeProbes(p probeSeries) *burst {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var free []*addressEntry
+	var free, again []*addressEntry
 	now, proxyBinds := time.Now(), sync.OnceValue(r.proxyBinds)
 	for _, t := range p.turns {
 		if !r.isCurrentProbe(t) {
 			continue
 		}
 		t.probing = false
+		if !t.sent {
+			continue
+		}
+		holds, unsure := r.noteKernelConflict(t.addressEntry, now, proxyBinds)
 		switch {
-		case !t.sent:
-		case r.noteKernelConflict(t.addressEntry, now, proxyBinds):
+		case unsure:
+			again = append(again, t.addressEntry)
+		case holds:
 		case t.rival && t.retries < maxProbeRetries:
 			t.retries++
 			t.check = now.Add(retryWait + rand.N(retryWait))
@@ -122,6 +127,7 @@ func (r *Responder) concludeProbes(p probeSeries) *burst {
 			free = append(free, t.addressEntry)
 		}
 	}
+	r.beginProbes(again)
 	return r.beginBurst(free, nil)
 }
 

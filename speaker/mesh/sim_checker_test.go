@@ -185,8 +185,10 @@ const (
 	// handOver is how long no node may answer when a restarted node takes back addresses that
 	// others answered for: until its announcement arrives after its state.
 	handOver = 20 * time.Millisecond
-	// watchingAll is up to how many speakers each watches all others.
-	watchingAll = 25
+	// watchingAll is up to how many speakers each watches all others. In a larger cluster each watches
+	// watchedByEach others.
+	watchingAll   = 25
+	watchedByEach = 8
 	// sampled bounds the delay until the checker sees that parts of a segment have become one, or that a report of the
 	// controller has stopped counting.
 	sampled = 50 * time.Millisecond
@@ -228,13 +230,28 @@ func (w *world) served(at part) time.Duration {
 		bound += askedAnew
 	}
 	if len(w.names) > watchingAll && w.parted() {
-		bound += 2 * w.timing.Timeout // those that are cut off are found dead in rounds: see several
+		// Each speaker watches some others, and finds the rest dead in rounds.
+		rounds := (w.lostTo(at.side, l) + watchedByEach - 1) / watchedByEach
+		bound += time.Duration(max(2, rounds+1)) * w.timing.Timeout
 	}
 	bound += time.Duration(w.uninformed()) * passedOver
 	if w.startsWithoutAPI(at.side, l) || !w.agreed() && w.uninformed() == 0 {
 		bound += passedOver
 	}
 	return bound + time.Duration(w.giveWayUnseen(at.side, l))*passedOver
+}
+
+// lostTo returns how many nodes no process in a part of a segment receives from.
+func (w *world) lostTo(side int, l *lan) (lost int) {
+	for _, name := range w.names {
+		if !slices.ContainsFunc(w.names, func(n lb.NodeName) bool {
+			p := w.nodes[n].p
+			return l.sides[n] == side && p != nil && !p.dead && w.receives(p, name)
+		}) {
+			lost++
+		}
+	}
+	return lost
 }
 
 // mayDisagree returns whether a watcher of a dead speaker may neither suspect nor refute it, so that the suspicion of another
@@ -311,9 +328,13 @@ func (w *world) nobody(at part, now time.Time, is bool) {
 		}
 		w.pastGaps = append(w.pastGaps, *gap)
 		delete(w.gaps, at)
-	case is && now.Sub(gap.start) > w.served(at) && now.Sub(w.fault) > w.served(at):
-		w.fail("no node answers for %s in part %d of its segment since %s", at.address, at.side, gap.start.Sub(w.start))
-		gap.start = now
+	case is:
+		// A speaker may wait for what was so when its wait began.
+		gap.bound = max(gap.bound, w.served(at))
+		if now.Sub(gap.start) > gap.bound && now.Sub(w.fault) > gap.bound {
+			w.fail("no node answers for %s in part %d of its segment since %s", at.address, at.side, gap.start.Sub(w.start))
+			gap.start = now
+		}
 	}
 }
 
@@ -408,13 +429,13 @@ func (w *world) findsOthersDown(address netip.Addr, answering []lb.NodeName) boo
 	})
 }
 
-// strangers returns whether frames go in one direction only between two of these nodes, whose processes have started
-// since: the one that receives cannot distinguish greetings of the other one from recorded ones, and its own announcements and
-// questions do not arrive.
+// strangers returns whether frames go in one direction only between two of these nodes, and the process that receives
+// has had no session with the other one, since one of the two has started meanwhile, or stood still: it cannot distinguish
+// greetings of the other one from recorded ones, and its own announcements and questions do not arrive.
 func (w *world) strangers(answering []lb.NodeName) bool {
-	began := func(n lb.NodeName) bool { return w.nodes[n].p.begun.After(w.oneWaySince) }
 	for way := range w.cuts {
-		if slices.Contains(answering, way[0]) && slices.Contains(answering, way[1]) && !w.cuts[[2]lb.NodeName{way[1], way[0]}] && began(way[0]) && began(way[1]) {
+		receiver, sender := w.nodes[way[0]].p, w.nodes[way[1]].p
+		if slices.Contains(answering, way[0]) && slices.Contains(answering, way[1]) && !w.cuts[[2]lb.NodeName{way[1], way[0]}] && receiver.met[way[1]] != sender {
 			return true
 		}
 	}

@@ -20,7 +20,6 @@ func (w *world) cutFrom(from, to lb.NodeName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cuts[[2]lb.NodeName{from, to}] = true
-	w.oneWaySince = time.Now()
 	w.fault, w.split = time.Now(), time.Now()
 	w.note("cut: %s to %s", from, to)
 }
@@ -185,6 +184,9 @@ func (p *process) view(v machine.View) {
 	for _, node := range p.n.w.names {
 		if live[node] != p.live[node] {
 			p.n.w.note("%s: %s is alive: %v", p.n.name, node, live[node])
+		}
+		if live[node] {
+			p.met[node] = p.n.w.nodes[node].p
 		}
 	}
 	p.live, p.unreached = live, v.Unreached

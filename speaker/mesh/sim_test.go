@@ -52,7 +52,8 @@ type span struct {
 	address    netip.Addr
 	start, end time.Time
 	who        []lb.NodeName
-	calm       bool // no fault had happened for the time calm when the span began
+	calm       bool          // no fault had happened for the time calm when the span began
+	bound      time.Duration // of how long the span may last, with the conditions of each moment since it began
 }
 
 func (s span) length() time.Duration { return s.end.Sub(s.start) }
@@ -75,43 +76,41 @@ type world struct {
 	// failback: addresses may move although nothing failed.
 	failback bool
 
-	mu       sync.Mutex
-	nodes    map[lb.NodeName]*node
-	lan                              // of the mesh and of the gateway: eth0
-	second   *lan                    // eth1: a segment without a gateway
-	walls    map[[2]lb.NodeName]bool // from, to: messages of the mesh are lost, other frames are not
-	away     map[lb.NodeName]bool    // nodes that do not reach the gateway
-	keys     map[lb.NodeName][]session.Key
-	recorded []datagram // a sample of the datagrams that arrived, if replay
-	replay   bool
-	loss     float64 // share of the messages
-	dup      float64
-	late     float64 // share of the messages that arrive late, and out of order
-	want     layer2.Snapshot
-	wanted   int                  // version of want
-	changed  time.Time            // when want last changed
-	noAPI    map[lb.NodeName]bool // nodes without a connection to the API server
-	attached time.Time            // when noAPI last changed
-	states   map[lb.NodeName]reports.Report
-	// oneWaySince is when frames were last cut in one direction.
-	oneWaySince time.Time
-	separated   bool      // nodes are cut from each other, and all reach the gateway
-	key         byte      // the latest key, which all nodes use or are about to use
-	rekeyed     time.Time // when all nodes have key, if the keys were not accepted side by side
-	rotated     time.Time // when the rotation ends
-	steps       int       // how often the checker ran
-	log         []string
-	answering   map[netip.Addr][]lb.NodeName
-	gaps        map[part]*span // that have not ended
-	doubles     map[part]*span
-	pastGaps    []span
-	pastTwice   []span
-	fault       time.Time // when something last happened after which no node may answer for a while
-	split       time.Time // when the views of nodes last began to differ, or to agree again
-	healed      time.Time
-	failures    []string
-	processes   uint64
-	over        bool // the checker has stopped
+	mu        sync.Mutex
+	nodes     map[lb.NodeName]*node
+	lan                               // of the mesh and of the gateway: eth0
+	second    *lan                    // eth1: a segment without a gateway
+	walls     map[[2]lb.NodeName]bool // from, to: messages of the mesh are lost, other frames are not
+	away      map[lb.NodeName]bool    // nodes that do not reach the gateway
+	keys      map[lb.NodeName][]session.Key
+	recorded  []datagram // a sample of the datagrams that arrived, if replay
+	replay    bool
+	loss      float64 // share of the messages
+	dup       float64
+	late      float64 // share of the messages that arrive late, and out of order
+	want      layer2.Snapshot
+	wanted    int                  // version of want
+	changed   time.Time            // when want last changed
+	noAPI     map[lb.NodeName]bool // nodes without a connection to the API server
+	attached  time.Time            // when noAPI last changed
+	states    map[lb.NodeName]reports.Report
+	separated bool      // nodes are cut from each other, and all reach the gateway
+	key       byte      // the latest key, which all nodes use or are about to use
+	rekeyed   time.Time // when all nodes have key, if the keys were not accepted side by side
+	rotated   time.Time // when the rotation ends
+	steps     int       // how often the checker ran
+	log       []string
+	answering map[netip.Addr][]lb.NodeName
+	gaps      map[part]*span // that have not ended
+	doubles   map[part]*span
+	pastGaps  []span
+	pastTwice []span
+	fault     time.Time // when something last happened after which no node may answer for a while
+	split     time.Time // when the views of nodes last began to differ, or to agree again
+	healed    time.Time
+	failures  []string
+	processes uint64
+	over      bool // the checker has stopped
 }
 
 // node is a machine, and the speaker on the machine, if one runs.
@@ -136,6 +135,8 @@ type process struct {
 	n      *node
 	engine *layer2.Engine
 	live   map[lb.NodeName]bool // alive in the latest view; the lock of the runner guards it
+	// met has for each node the process that ran there when the speaker of the node was last alive in a view.
+	met map[lb.NodeName]*process
 	// unreached are the nodes whose speakers receive nothing from this process, in the latest view.
 	unreached []lb.NodeName
 	// keys are the names of the keys that the process has, read the counter of the latest datagram of each instance that it has
@@ -287,7 +288,7 @@ func (w *world) runOne(name lb.NodeName) {
 	w.mu.Lock()
 	n := w.nodes[name]
 	w.processes++
-	p := &process{n: n, inbox: make(chan datagram, 4096), owned: map[netip.Addr]layer2.Serving{}, ready: map[netip.Addr]time.Time{}, segment: segment.New(), contested: map[netip.Addr]time.Time{}, shared: map[lb.NodeName]bool{}, read: map[wire.Instance]uint64{}, greeted: map[lb.NodeName]time.Time{}, begun: time.Now()}
+	p := &process{n: n, inbox: make(chan datagram, 4096), owned: map[netip.Addr]layer2.Serving{}, ready: map[netip.Addr]time.Time{}, segment: segment.New(), contested: map[netip.Addr]time.Time{}, shared: map[lb.NodeName]bool{}, met: map[lb.NodeName]*process{}, read: map[wire.Instance]uint64{}, greeted: map[lb.NodeName]time.Time{}, begun: time.Now()}
 	p.ctx, p.cancel = context.WithCancel(w.ctx)
 	n.p, n.kernel = p, true
 	if len(w.gaps) > 0 {
@@ -726,17 +727,18 @@ func short(addresses []netip.Addr) string {
 	return "[" + strings.Join(list, " ") + "]"
 }
 
-// report fails the test with the broken promises and the end of the log.
+// report fails the test with the broken promises and the log around the first one.
 func (w *world) report(t *testing.T) {
 	t.Helper()
 	if len(w.failures) == 0 && !t.Failed() {
 		return
 	}
-	last := w.log
-	if len(last) > 400 {
-		last = last[len(last)-400:]
+	first := slices.IndexFunc(w.log, func(line string) bool { return strings.Contains(line, "BROKEN") })
+	if first < 0 {
+		first = len(w.log)
 	}
-	t.Errorf("seed %d, %d nodes:\n%s\nwhat happened:\n%s", w.seed, len(w.names), strings.Join(w.failures, "\n"), strings.Join(last, "\n"))
+	around := w.log[max(0, first-400):min(len(w.log), first+100)]
+	t.Errorf("seed %d, %d nodes:\n%s\nwhat happened:\n%s", w.seed, len(w.names), strings.Join(w.failures, "\n"), strings.Join(around, "\n"))
 }
 
 // claimsOf returns the claims of a node, as another node has received them.

@@ -116,13 +116,13 @@ func (w *world) isSilent(p *process, from lb.NodeName) bool {
 }
 
 // isNotReceived returns whether, in the view of a process, half or more of the running others receive
-// nothing from it, so that it announces nothing. Others that announce nothing do not count.
+// nothing from it, so that it announces nothing. Others that announce nothing do not count, nor do those that stand still.
 func (w *world) isNotReceived(p *process) bool {
 	with, without := 1, 0
 	for _, name := range w.names {
 		q := w.nodes[name].p
 		switch {
-		case q == p || q == nil || q.dead || w.isSilent(p, name) || w.blocked(name, p.n.name):
+		case q == p || q == nil || q.dead || q.frozen.Load() != nil || w.isSilent(p, name) || w.blocked(name, p.n.name):
 		case w.blocked(p.n.name, name):
 			without++
 		default:
@@ -235,6 +235,9 @@ func (w *world) served(at part) time.Duration {
 		bound += time.Duration(max(2, rounds+1)) * w.timing.Timeout
 	}
 	bound += time.Duration(w.uninformed()) * passedOver
+	if w.uninformed() > 0 && w.isRestartingOwner(at.address) {
+		bound = max(bound, restartFor) // the node that is to cover may not have the address
+	}
 	if w.startsWithoutAPI(at.side, l) || !w.agreed() && w.uninformed() == 0 {
 		bound += passedOver
 	}
@@ -272,6 +275,15 @@ func (w *world) uninformed() (n int) {
 		}
 	}
 	return n
+}
+
+// isRestartingOwner returns whether the speaker of a node has ended that had an address, and the node runs.
+func (w *world) isRestartingOwner(address netip.Addr) bool {
+	return slices.ContainsFunc(w.names, func(name lb.NodeName) bool {
+		n := w.nodes[name]
+		_, had := n.kept.Claims[address]
+		return had && n.kernel && (n.p == nil || n.p.dead)
+	})
 }
 
 // startsWithoutAPI returns whether a speaker in a part of a segment starts without the API server. An address
@@ -399,6 +411,9 @@ func (w *world) several(at part, now time.Time, answering []lb.NodeName) {
 		}
 		if w.separated {
 			bound = max(bound, w.separatedFor())
+			if w.anyStarts() {
+				bound += startWait // of a speaker that starts the controller has no report until it has waited for others
+			}
 			if since.Before(w.attached) {
 				since = w.attached
 			}
@@ -406,7 +421,9 @@ func (w *world) several(at part, now time.Time, answering []lb.NodeName) {
 		if w.parted() && slices.ContainsFunc(answering, func(n lb.NodeName) bool { return w.nodes[n].p.coversFor(at.address) }) {
 			// A node that covers for a node which restarts, and never announces, does not receive that
 			// another node has the address.
-			bound = restartFor
+			bound, double.covered = restartFor, now
+		} else if since.Before(double.covered) {
+			since = double.covered
 		}
 		// Without the API server separated nodes go on: docs/announcing.md. An earlier report of one of them
 		// can make its group look smaller than it is.

@@ -53,6 +53,7 @@ type span struct {
 	start, end time.Time
 	who        []lb.NodeName
 	calm       bool          // no fault had happened for the time calm when the span began
+	covered    time.Time     // when one of several that answered last covered for a node that restarts
 	bound      time.Duration // of how long the span may last, with the conditions of each moment since it began
 }
 

@@ -414,8 +414,10 @@ func (w *world) several(at part, now time.Time, answering []lb.NodeName) {
 			if w.anyStarts() {
 				bound += startWait // of a speaker that starts the controller has no report until it has waited for others
 			}
-			if since.Before(w.attached) {
-				since = w.attached
+			for _, at := range []time.Time{w.attached, w.fault} { // each failure changes the reports that decide
+				if since.Before(at) {
+					since = at
+				}
 			}
 		}
 		if w.parted() && slices.ContainsFunc(answering, func(n lb.NodeName) bool { return w.nodes[n].p.coversFor(at.address) }) {

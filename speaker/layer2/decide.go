@@ -160,7 +160,7 @@ func (e *Engine) recordUnannounced(v *roundView) {
 				e.setUnannounced(address, slices.Contains(s.Held, address))
 			}
 		}
-		if _, claims := e.claims[address]; claims && e.running {
+		if _, claims := e.claims[address]; claims {
 			_, asks := e.asking[address]
 			e.setUnannounced(address, asks || slices.Contains(held, address))
 		}

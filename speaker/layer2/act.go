@@ -139,7 +139,9 @@ func (e *Engine) withheldClaims() (held []netip.Addr) {
 		}
 	}
 	slices.SortFunc(held, netip.Addr.Compare)
-	return slices.Compact(held)
+	held = slices.Compact(held)
+	// Other speakers receive no more than these. With others this node would decide otherwise than they do.
+	return held[:min(len(held), wire.MaxHeldAddresses)]
 }
 
 // noteMoves records which addresses this node takes, and which ones it gives up.

@@ -102,8 +102,9 @@ func (e *Engine) phase(now time.Time, in inbox) ownership.Phase {
 }
 
 // resumeClaims claims the wanted addresses that the previous speaker on this node claimed, except those that
-// another node claims now. A claim of another node does not count if that node still probes the address and has
-// no higher epoch: it has not received that this node had the address. In a minority this node claims none of them, but the index of owners still records
+// another node claims now. A claim of a node that started at the same time does not count if that node does not
+// announce the address and has no higher epoch: it still probes the address, and has not received that this node had
+// it. In a minority this node claims none of them, but the index of owners still records
 // their epochs.
 func (e *Engine) resumeClaims(v *roundView) {
 	claims := ownership.Claims{}
@@ -114,7 +115,8 @@ func (e *Engine) resumeClaims(v *roundView) {
 		e.owners.RaiseEpoch(address, epoch)
 		claimed := slices.ContainsFunc(v.in.view.Peers, func(p mesh.Peer) bool {
 			theirs, claims := p.State.Claims[address]
-			return claims && (theirs > epoch || e.doubted[address] || !slices.Contains(p.State.Held, address))
+			probes := e.together[p.Node] && slices.Contains(p.State.Held, address) && theirs <= epoch
+			return claims && (!probes || e.doubted[address])
 		})
 		if !claimed && !e.isMinority() {
 			claims[address] = epoch
@@ -187,6 +189,17 @@ func (in *inbox) unannouncedAddresses() (unannounced []netip.Addr) {
 	return unannounced
 }
 
+// probedAgain returns the addresses that this node has just taken and probes again, since another node has
+// answered for them.
+func (in *inbox) probedAgain() (probed []netip.Addr) {
+	for _, c := range in.conflicts {
+		if c.Unconfirmed {
+			probed = append(probed, c.Address)
+		}
+	}
+	return probed
+}
+
 // releasedAddresses returns the addresses that other live nodes gave up less than releaseDelay ago, and that
 // are still wanted, as far as this node knows.
 func (e *Engine) releasedAddresses(v *roundView) map[netip.Addr]bool {
@@ -257,7 +270,8 @@ func (e *Engine) decide(v *roundView) decision {
 	// While this node restarts, no other node answers for an address that this node claims and still
 	// probes. So this node gives the address up, and another node can take it.
 	if v.phase == ownership.Restarting {
-		maps.DeleteFunc(d.Own, func(a netip.Addr, _ ownership.Claim) bool { return !e.asking[a].IsZero() })
+		probed := v.in.probedAgain()
+		maps.DeleteFunc(d.Own, func(a netip.Addr, _ ownership.Claim) bool { return !e.asking[a].IsZero() || slices.Contains(probed, a) })
 	}
 	for address, claim := range d.Own {
 		_, found := e.minority.found[address] // no host on the segment answered for the address: the announcer does not probe it again

@@ -49,6 +49,18 @@ func TestNobodyAnswersForANodeThatRestartsWithAnAddressHeldBack(t *testing.T) {
 	})
 }
 
+func TestRestart_GivesUpAnAddressThatIsProbedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, self), wanted(a2, self)), peer("p1", nil))
+		b.engine.SetConflicts([]layer2.Conflict{{Address: a1, Hardware: mac(99), Node: "p1", Unconfirmed: true}, {Address: a2, Hardware: mac(99)}})
+		b.settle()
+		b.same("reported conflicts", 1, len(b.reports[len(b.reports)-1].Conflicts))
+		go b.engine.Restart(t.Context(), 10*time.Second)
+		b.settle()
+		b.claims("when it restarts", ownership.Restarting, ownership.Claims{a2: 1})
+	})
+}
+
 func TestHeld_IsPublishedAndSaved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self), wanted(a2, self)), peer("p1", nil))

@@ -1,6 +1,8 @@
 package layer2_test
 
 import (
+	"maps"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,8 +30,7 @@ func TestSpeakerTakesUpTheAddressesOfItsPredecessor(t *testing.T) {
 		{name: "not an address that is not wanted any more", want: want(wanted(a2, "p1", self)), peers: []mesh.Peer{peer("p1", nil)}},
 		{name: "not an address that another node claims by now", want: want(wanted(a1, "p1", self)), peers: []mesh.Peer{peer("p1", ownership.Claims{a1: 8})}},
 		{name: "not even if the other node claims it with a lower epoch", want: want(wanted(a1, self, "p1")), peers: []mesh.Peer{peer("p1", ownership.Claims{a1: 6})}},
-		{name: "an address that the other node claims with the same epoch and still probes", want: want(wanted(a1, self, "p1")), peers: []mesh.Peer{probing("p1", a1, 7)}, claim: ownership.Claims{a1: 7}},
-		{name: "not an address that the other node probes, and that has had other owners since", want: want(wanted(a1, self, "p1")), peers: []mesh.Peer{probing("p1", a1, 8)}},
+		{name: "not an address that the other node claims and does not announce, since a foreign host uses it", want: want(wanted(a1, self, "p1")), peers: []mesh.Peer{probing("p1", a1, 1)}},
 		{name: "not an address that self may not own any more", want: want(wanted(a1, "p1")), peers: []mesh.Peer{in(ownership.Draining, peer("p1", nil))}},
 		{name: "no other address", want: want(wanted(a1, self), wanted(a2, "p1", self)), peers: []mesh.Peer{peer("p1", ownership.Claims{a2: 1})}, claim: ownership.Claims{a1: 7}},
 	}
@@ -47,6 +48,36 @@ func TestSpeakerTakesUpTheAddressesOfItsPredecessor(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A node that starts at the same time takes the address as one that no node ever had, and probes it.
+func TestSpeakerTakesUpAnAddressThatANodeProbesWhichStartedAtTheSameTime(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		epoch ownership.Epoch // of the other node
+		claim ownership.Claims
+	}{
+		{"with a lower epoch", 1, ownership.Claims{a1: 7}},
+		{"with the same epoch", 7, ownership.Claims{a1: 7}},
+		{"not if it has had another owner since", 8, nil},
+	} {
+		for _, node := range []lb.NodeName{"p1", "p2", "p3", "p4"} { // some come before self in the order of election, and others after it
+			t.Run(tt.name+", "+string(node), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					b := newBed(t, resuming(ownership.Claims{a1: 7}))
+					b.want.Addresses, b.view.Missing = want(wanted(a1, self, node)), missing("p9")
+					b.view.Peers = []mesh.Peer{in(ownership.Starting, peer(node, nil))}
+					b.inform()
+					b.receive(probing(node, a1, tt.epoch))
+					b.after(time.Second)
+					b.receive(probing(node, a1, tt.epoch))
+					b.claims("when it has started", ownership.Active, tt.claim)
+					b.same("what it does not announce", 0, len(b.states[len(b.states)-1].Held))
+					b.serves("when it has started", on0(false, slices.Collect(maps.Keys(tt.claim))...))
+				})
+			})
+		}
 	}
 }
 

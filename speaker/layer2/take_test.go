@@ -236,17 +236,6 @@ func TestNodeThatAnnouncesKeepsAnAddressThatAnotherNodeTakesWithTheSameEpoch(t *
 				b.serves("when the claim arrives", on0(false, a1))
 			})
 		})
-		t.Run("self resumes, "+string(name)+" probes already", func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := newBed(t, resuming(ownership.Claims{a1: 1}))
-				b.want.Addresses, b.view.Peers = want(wanted(a1, self, name)), []mesh.Peer{probing(name, a1, 1)}
-				b.inform()
-				b.after(4 * time.Millisecond)
-				b.receive(probing(name, a1, 1))
-				b.claims("in the next round", ownership.Active, ownership.Claims{a1: 1})
-				b.serves("in the next round", on0(false, a1))
-			})
-		})
 	}
 }
 

@@ -181,7 +181,7 @@ func (r *reader) readState() State {
 		}
 		s.Claims[a] = ownership.Epoch(epoch)
 	}
-	for range r.readCount(maxHeldAddresses, minAddressBytes) {
+	for range r.readCount(MaxHeldAddresses, minAddressBytes) {
 		s.Held = append(s.Held, r.readAddress())
 	}
 	return s

@@ -91,7 +91,7 @@ func appendState(b []byte, s *State) []byte {
 		b = appendAddress(b, a)
 		b = appendNumbers(b, min(uint64(s.Claims[a]), uint64(maxEpoch)))
 	}
-	held := firstFitting(s.Held, maxHeldAddresses, netip.Addr.IsValid)
+	held := firstFitting(s.Held, MaxHeldAddresses, netip.Addr.IsValid)
 	b = appendNumbers(b, uint64(len(held)))
 	for _, a := range held {
 		b = appendAddress(b, a)

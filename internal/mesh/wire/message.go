@@ -26,11 +26,12 @@ const (
 	PieceSize = 1024
 	// MaxPieces is the largest number of pieces of a state.
 	MaxPieces = 4096
+	// MaxHeldAddresses is the largest number of addresses in State.Held; the encoder leaves out others.
+	MaxHeldAddresses = 1 << 10
 
 	maxLinks         = 256
 	maxPrefixes      = 64
 	maxClaims        = 1 << 17
-	maxHeldAddresses = 1 << 10
 	maxEpoch         = ownership.MaxEpoch
 	maxDuration      = 10 * time.Minute
 	maxLinkNameBytes = 15

@@ -173,7 +173,7 @@ func largest() State {
 	for i := range maxClaims + 1 {
 		s.Claims[six(i)] = maxEpoch
 	}
-	for i := range maxHeldAddresses + 1 {
+	for i := range MaxHeldAddresses + 1 {
 		s.Held = append(s.Held, six(i))
 	}
 	return s
@@ -190,7 +190,7 @@ func TestBounds_TheLargestFit(t *testing.T) {
 		t.Fatal(err)
 	}
 	type sizes struct{ Links, Prefixes, Claims, Held int }
-	want := sizes{maxLinks, maxPrefixes, maxClaims, maxHeldAddresses}
+	want := sizes{maxLinks, maxPrefixes, maxClaims, MaxHeldAddresses}
 	if diff := cmp.Diff(want, sizes{len(got.Links), len(got.Links[0].Prefixes), len(got.Claims), len(got.Held)}); diff != "" {
 		t.Errorf("what is decoded of a state beyond the bounds (-want +got):\n%s", diff)
 	}

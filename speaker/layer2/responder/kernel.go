@@ -73,9 +73,9 @@ func (r *Responder) kernelConflict(e *addressEntry) (c layer2.Conflict, is bool)
 // interfaces of all nodes. With such a proxy every address would be held for ever, although each node that
 // answers forwards the traffic. The caller holds the lock.
 //
-// A node that answers for less than timing.HandOver may be a former owner which has just conceded the address.
-// Then the result again is true, and the address has to be probed again at once. If such an address is not held,
-// checkKernelConflict finds the conflict.
+// If an address is probed that this node has just taken, a node that answers for less than timing.HandOver may be
+// a former owner which has just conceded the address. Then the result again is true, and the address has to be
+// probed again at once. If such an address is not held, checkKernelConflict finds the conflict.
 func (r *Responder) noteKernelConflict(e *addressEntry, now time.Time, proxyBinds func() bool) (holds, again bool) {
 	c, is := r.kernelConflict(e)
 	if !is || r.detection == layer2.DetectionOff {
@@ -87,9 +87,11 @@ func (r *Responder) noteKernelConflict(e *addressEntry, now time.Time, proxyBind
 	}
 	_, here := r.local[e.address]
 	holds = r.detection == layer2.DetectionEnforce && !proxyBinds()
-	c.Announced, c.Unconfirmed = !holds, !here && e.claims.last.Sub(e.answeredSince) < r.timing.HandOver
+	c.Announced, c.Unconfirmed = !holds, !here && e.phase == phaseProbed && e.claims.last.Sub(e.answeredSince) < r.timing.HandOver
 	if c.Unconfirmed && !holds {
-		r.forgetConflict(e) // of when addresses were held
+		if e.conflict != nil && e.conflict.Unconfirmed {
+			r.forgetConflict(e)
+		}
 		return false, false
 	}
 	e.lastForeign = now

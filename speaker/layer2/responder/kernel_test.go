@@ -114,6 +114,29 @@ func TestFormerOwnerThatConcedesIsNoKernel(t *testing.T) {
 	}
 }
 
+// A node that answers once for an address which a foreign host has had does not replace the report of that host.
+func TestKernelOfANode_AnswersForAnAddressOfAForeignHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.kernel.Store(true)
+		b.SetLinks([]layer2.Link{eth0})
+		b.SetServed(first(vip))
+		b.v4.claims(vip, stranger)
+		time.Sleep(DefaultTiming().Check - time.Second)
+		b.reports()
+		b.v4.kernel.Store(true) // during one check
+		time.Sleep(3 * time.Second)
+		b.v4.kernel.Store(false)
+		for _, list := range b.reports() {
+			equal(t, "reported", true, len(list) == 1 && !list[0].Unconfirmed)
+		}
+		time.Sleep(DefaultTiming().Check + 5*time.Second)
+		equal(t, "served after one check without an answer", false, b.serves(vip))
+		time.Sleep(DefaultTiming().Check)
+		equal(t, "served after two", true, b.serves(vip))
+	})
+}
+
 func TestSetDetection_AnnouncesAnAddressWithAnUnconfirmedConflict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)

@@ -52,13 +52,13 @@ type addressEntry struct {
 	rivaled     time.Time // another node was reported
 	strange     time.Time // a host that is no node was reported
 
-	claims  rivalClaims // of other nodes
+	claims rivalClaims // of other nodes
 	// answeredSince is when the first of those series of probes was answered that kernels of nodes have answered
 	// without a break; zero: the last series was not.
 	answeredSince time.Time
-	proved  bool        // the covered node has announced the address
-	awaited time.Time   // since when the covered node should announce the address
-	asked   time.Time   // when the address was probed last to find out whether the covered node answers
+	proved        bool      // the covered node has announced the address
+	awaited       time.Time // since when the covered node should announce the address
+	asked         time.Time // when the address was probed last to find out whether the covered node answers
 }
 
 // isCovering reports whether this speaker answers on behalf of another node, which owns the address and whose

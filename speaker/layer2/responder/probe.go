@@ -109,6 +109,7 @@ func (r *Responder) concludeProbes(p probeSeries) *burst {
 		}
 		t.probing = false
 		if !t.sent {
+			t.answeredSince = time.Time{}
 			continue
 		}
 		holds, unsure := r.noteKernelConflict(t.addressEntry, now, proxyBinds)

@@ -235,7 +235,7 @@ test: prerequisites $(HELM) ## Run what every change has to pass.
 test-unit: ## Run the tests that need nothing but Go.
 	go test ./...
 	go -C hack/devcluster test $$(go -C hack/devcluster list ./... | grep -v /controlplane$$)
-	go -C test test ./cel ./randomspec ./scenario ./traffic ./procstat ./bench/peers
+	go -C test test ./cel ./randomspec ./arpwatch ./scenario ./traffic ./procstat ./bench/peers
 
 .PHONY: test-release
 test-release: devcluster $(CONTROLLER_GEN) $(OPERATOR_SDK) $(OPM) $(HELM) $(KREW) ## Make a release twice, in different places, and compare the bytes.

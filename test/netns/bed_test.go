@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,6 +32,9 @@ type bed struct {
 	prefix string
 }
 
+// beds counts the beds of this process: several tests may run in parallel.
+var beds atomic.Int32
+
 // newBed makes the network and the hosts; host i has the addresses
 // 192.168.1.(i+1) and 2001:db8::(i+1).
 func newBed(t *testing.T, hosts ...string) *bed {
@@ -38,7 +42,7 @@ func newBed(t *testing.T, hosts ...string) *bed {
 	if os.Getuid() != 0 {
 		t.Fatal("these tests make network namespaces: run them as root")
 	}
-	b := &bed{T: t, prefix: fmt.Sprintf("lbstack-netns-%d-", os.Getpid())}
+	b := &bed{T: t, prefix: fmt.Sprintf("lbstack-netns-%d-%d-", os.Getpid(), beds.Add(1))}
 	b.namespace("lan")
 	b.ip("lan", "link", "add", "br0", "type", "bridge", "mcast_snooping", "1")
 	b.ip("lan", "link", "set", "br0", "up")

@@ -45,8 +45,12 @@ var program = sync.OnceValues(func() (path string, err error) {
 })
 
 func TestMain(m *testing.M) {
-	if config, is := os.LookupEnv(meshEnvironment); is {
-		if err := runMember(config); err != nil {
+	for variable, run := range map[string]func(config string) error{meshEnvironment: runMember, speakerEnvironment: runSpeaker} {
+		config, is := os.LookupEnv(variable)
+		if !is {
+			continue
+		}
+		if err := run(config); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -71,27 +71,25 @@ func runMember(config string) error {
 	return m.Stop()
 }
 
-// member is a process that is a member of a mesh on a host.
-type member struct {
+// process is this program, run once more on a host.
+type process struct {
 	measured
-	mu     sync.Mutex
-	counts []string // the numbers of others alive, in order
-	wrong  strings.Builder
-	input  io.Closer
-	killed bool
+	wrong lockedText // what it wrote to its standard error
+	input io.Closer
+	ended bool // by the test
 }
 
-// member starts a member on a host. The member ends with the test.
-func (b *bed) member(host string, address netip.Addr, peers map[lb.NodeName]netip.Addr) *member {
+// run starts this program once more, on a host, with a configuration in an environment variable. It runs until the
+// test ends.
+func (p *process) run(b *bed, host, variable string, config any, out io.Writer) {
 	b.Helper()
-	config, err := json.Marshal(meshConfig{Node: lb.NodeName(host), Address: address, Peers: peers})
+	text, err := json.Marshal(config)
 	if err != nil {
 		b.Fatal(err)
 	}
-	m := &member{}
 	cmd := exec.Command("nsenter", "--net=/var/run/netns/"+b.prefix+host, os.Args[0])
-	cmd.Env = append(os.Environ(), meshEnvironment+"="+string(config))
-	cmd.Stdout, cmd.Stderr = m, &m.wrong
+	cmd.Env = append(os.Environ(), variable+"="+string(text))
+	cmd.Stdout, cmd.Stderr = out, &p.wrong
 	input, err := cmd.StdinPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -99,28 +97,64 @@ func (b *bed) member(host string, address netip.Addr, peers map[lb.NodeName]neti
 	if err != nil {
 		b.Fatal(err)
 	}
-	m.measured, m.input = measured{b.T, cmd}, input
+	p.measured, p.input = measured{b.T, cmd}, input
 	b.Cleanup(func() {
-		if m.killed {
+		if p.ended {
 			return
 		}
-		_ = input.Close()
-		if err := cmd.Wait(); err != nil {
-			b.Errorf("the member on %s ended with %v:\n%s", host, err, m.wrong.String())
+		if err := p.leave(); err != nil {
+			b.Errorf("the process on %s ended with %v:\n%s", host, err, p.wrong.String())
 		}
 	})
-	return m
 }
 
 // kill ends the process at once.
-func (m *member) kill() {
-	m.t.Helper()
-	m.killed = true
-	if err := m.cmd.Process.Kill(); err != nil {
-		m.t.Fatal(err)
+func (p *process) kill() {
+	p.t.Helper()
+	if err := p.cmd.Process.Kill(); err != nil {
+		p.t.Fatal(err)
 	}
-	_ = m.cmd.Wait() // reports the kill as an error
-	_ = m.input.Close()
+	_ = p.leave() // reports the kill as an error
+}
+
+// leave ends the input of the process, and waits until the process has ended.
+func (p *process) leave() error {
+	p.ended = true
+	_ = p.input.Close()
+	return p.cmd.Wait()
+}
+
+// lockedText collects what a process writes.
+type lockedText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (t *lockedText) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.Write(p)
+}
+
+func (t *lockedText) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.String()
+}
+
+// member is a process that is a member of a mesh on a host.
+type member struct {
+	process
+	mu     sync.Mutex
+	counts []string // the numbers of others alive, in order
+}
+
+// member starts a member on a host. The member ends with the test.
+func (b *bed) member(host string, address netip.Addr, peers map[lb.NodeName]netip.Addr) *member {
+	b.Helper()
+	m := &member{}
+	m.run(b, host, meshEnvironment, meshConfig{Node: lb.NodeName(host), Address: address, Peers: peers}, m)
+	return m
 }
 
 // receivesFrom waits until this number of others are alive.

@@ -15,6 +15,8 @@ import (
 
 const (
 	etherTypeIPv4 = 0x0800
+	// etherHeader is the length of an Ethernet header.
+	etherHeader = 14
 	// recordedOfEach is how many datagrams of a node are recorded at each other node: several
 	// seconds of heartbeats.
 	recordedOfEach = 60

@@ -11,14 +11,12 @@ import (
 
 	"github.com/mdlayher/arp"
 	"github.com/mdlayher/packet"
-	"golang.org/x/sys/unix"
+
+	"github.com/lbstack/lbstack/test/arpwatch"
 )
 
 // clientInterface is the interface of the client host.
 const clientInterface = "eth0"
-
-// receiveBuffer of the client host's socket, in bytes.
-const receiveBuffer = 16 << 20
 
 // Announcement is a gratuitous ARP packet that the client host received.
 type Announcement struct {
@@ -48,26 +46,13 @@ func (s *Scenario) Listen() (*Wire, error) {
 		if w.socket, err = packet.Listen(ifi, packet.Datagram, 0x0806, nil); err != nil {
 			return err
 		}
-		return room(w.socket)
+		return arpwatch.SetReceiveBuffer(w.socket)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listening on the client host: %w", err)
 	}
 	go w.read()
 	return w, nil
-}
-
-// room sets a receive buffer for the announcements of a thousand addresses that move at once.
-func room(socket *packet.Conn) error {
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var failed error
-	err = raw.Control(func(fd uintptr) {
-		failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer)
-	})
-	return errors.Join(err, failed)
 }
 
 // Missed returns how many packets the kernel dropped since the last call,

@@ -1,4 +1,4 @@
-package scenario
+package arpwatch
 
 import (
 	"slices"

@@ -84,7 +84,7 @@ func (d *ownershipDecision) decideAddress(e *addressEntry) {
 		d.expectOwner(e, able)
 	case !held:
 		d.assignOrphan(e, able)
-	case d.nodes[e.holder.node].Phase == Restarting:
+	case d.nodes[e.holder.node].Phase == Restarting && (d.canBeCovered(e) || len(able) == 0):
 		d.coverRestarting(e, able)
 	case d.mayKeep(e) && d.movesToRequested(e):
 		d.takeRequested(e)
@@ -158,6 +158,19 @@ func withoutSome(able []election.Candidate, some func(election.Candidate) bool) 
 	return slices.DeleteFunc(able, some)
 }
 
+// canBeCovered reports whether the holder of an address has a link for it. Another node that covers for the
+// holder answers with the hardware address of that link. The holder may lose its last such link while it
+// restarts: when another node gets a link in the subnet of the address, or when the advertisement changes. A
+// holder that is no candidate any more is covered as if it could use all its links, until its restart is over.
+func (d *ownershipDecision) canBeCovered(e *addressEntry) bool {
+	n := &d.nodes[e.holder.node]
+	c := e.candidateOf(n.Name)
+	if c == nil {
+		c = &Candidate{Node: n.Name}
+	}
+	return n.Able(c, e.Address.Address)
+}
+
 // coverRestarting makes one node cover for an owner that restarts: the first one in the order of
 // election. It ignores how many addresses the nodes have.
 func (d *ownershipDecision) coverRestarting(e *addressEntry, able []election.Candidate) {
@@ -219,7 +232,7 @@ func (d *ownershipDecision) hasYielded(e *addressEntry) bool {
 }
 
 // handOver makes the elected node take an address from a holder that is alive but must not own the
-// address. The holder keeps it until the elected node takes it.
+// address, or that restarts and cannot be covered. The holder keeps it until the elected node takes it.
 func (d *ownershipDecision) handOver(e *addressEntry, able []election.Candidate) {
 	address := e.Address.Address
 	elected, ok := d.elect(address, able)

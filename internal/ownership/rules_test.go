@@ -100,10 +100,15 @@ func TestTheRules(t *testing.T) {
 		{"its owner restarts: nothing happens", all(claims(0, 4), phase(Restarting, 0)), map[lb.NodeName]Claim{"node0": {4, CauseKept}}},
 		{"its owner restarts and is no candidate: nothing happens", all(claims(0, 4), phase(Restarting, 0), func(in *Input) { in.Addresses[0].Candidates = in.Addresses[0].Candidates[1:] }),
 			map[lb.NodeName]Claim{"node0": {4, CauseKept}}},
+		{"its owner restarts and has no link, and nobody is able: nothing happens", all(claims(0, 4), phase(Restarting, 0), phase(Draining, 1, 2), func(in *Input) { in.Nodes[0].Able = cannot }),
+			map[lb.NodeName]Claim{"node0": {4, CauseKept}}},
 		{"it was let go and claimed again: nothing happens", all(claims(0, 4), func(in *Input) { in.Released = map[netip.Addr]bool{a: true} }), map[lb.NodeName]Claim{"node0": {4, CauseKept}}},
 		// Rule 3.
 		{"a draining owner keeps it until another one has it", all(claims(0, 4), phase(Draining, 0)), map[lb.NodeName]Claim{"node0": {4, CauseKept}, "node2": {5, CauseHandOver}}},
 		{"an owner without a link", all(claims(0, 4), func(in *Input) { in.Nodes[0].Able = cannot }), map[lb.NodeName]Claim{"node0": {4, CauseKept}, "node2": {5, CauseHandOver}}},
+		{"an owner that restarts, without a link", all(claims(0, 4), phase(Restarting, 0), func(in *Input) { in.Nodes[0].Able = cannot }), map[lb.NodeName]Claim{"node0": {4, CauseKept}, "node2": {5, CauseHandOver}}},
+		{"an owner that restarts, without a link and no candidate any more", all(claims(0, 4), phase(Restarting, 0), func(in *Input) { in.Nodes[0].Able, in.Addresses[0].Candidates = cannot, in.Addresses[0].Candidates[1:] }),
+			map[lb.NodeName]Claim{"node0": {4, CauseKept}, "node2": {5, CauseHandOver}}},
 		{"an owner that is no candidate any more", all(claims(0, 4), func(in *Input) { in.Addresses[0].Candidates = in.Addresses[0].Candidates[1:] }),
 			map[lb.NodeName]Claim{"node0": {4, CauseKept}, "node2": {5, CauseHandOver}}},
 		{"the next epoch is above all that were seen", all(claims(0, 4), phase(Draining, 0), func(in *Input) { in.Epochs[a] = 9 }), map[lb.NodeName]Claim{"node0": {4, CauseKept}, "node2": {10, CauseHandOver}}},
@@ -214,6 +219,10 @@ func TestNodeReport(t *testing.T) {
 					in.Addresses = append(in.Addresses, Address{Address: address(i), Candidates: in.Addresses[0].Candidates})
 					in.Nodes[2].Claims[address(i)] = 1
 				}
+			}},
+		{name: "nobody answers for an owner that restarts without a link: another one takes it", unclaimed: []lb.NodeName{"node1"},
+			change: func(in *Input) {
+				in.Nodes[0].Claims[a], in.Nodes[0].Phase, in.Nodes[0].Able = 3, Restarting, cannot
 			}},
 		{name: "nobody answers if nobody is able", change: func(in *Input) {
 			in.Nodes[0].Claims[a], in.Nodes[0].Phase, in.Nodes[1].Phase, in.Nodes[2].Phase = 3, Restarting, Draining, Draining
@@ -528,7 +537,7 @@ func TestRestartingNodeHasExactlyOneCoveringNodeIfPossible(t *testing.T) {
 		for i := range in.Addresses {
 			a := &in.Addresses[i]
 			want := 0
-			if ableFor(&in, a) {
+			if ableFor(&in, a) && in.Nodes[restarts].Able(&Candidate{}, a.Address) {
 				want = 1
 			}
 			if len(got[a.Address]) != want {

@@ -141,3 +141,27 @@ func TestSpeakerStopsCoveringForUnwantedAddresses(t *testing.T) {
 		b.serves("when it is not wanted", nil)
 	})
 }
+
+// While p1 restarts, self gets a link in the subnet of the address, and p1 has none. Then an address is announced
+// only on links in its subnet, so that self cannot answer with a hardware address of p1 any more.
+func TestSpeakerTakesTheAddressOfARestartingNodeThatHasNoLinkForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		other := netip.MustParsePrefix("10.0.0.0/8")
+		eth1 := wire.Link{Name: "eth1", Hardware: [6]byte(mac('1')), IPv4: true, Prefixes: []netip.Prefix{other}}
+		p1 := peer("p1", ownership.Claims{a1: 3})
+		p1.State.Links = []wire.Link{eth1}
+		b := running(t, want(wanted(a1, "p1", self)), p1)
+		own := eth("eth1", 2)
+		own.Prefixes = []netip.Prefix{other}
+		b.links = []layer2.Link{own}
+		b.inform()
+		b.receive(restarts(eth1))
+		b.serves("while no node has a link in the subnet", map[netip.Addr]layer2.Serving{a1: {Interfaces: []string{"eth1"}, For: map[string]net.HardwareAddr{"eth1": mac('1')}}})
+		eth0 := eth("eth0", 1)
+		eth0.Prefixes = []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}
+		b.links = append(b.links, eth0)
+		b.inform()
+		b.serves("when self has such a link", on0(false, a1))
+		b.claims("then", ownership.Active, ownership.Claims{a1: 4})
+	})
+}

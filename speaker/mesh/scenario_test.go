@@ -335,6 +335,32 @@ func TestCoveringSpeakerRestarts(t *testing.T) {
 	})
 }
 
+// While all nodes that run are drained, no node takes an address. When a drain ends, nothing has failed, but the node
+// does not announce the addresses at once: it probes those that no node ever had, and in a minority it asks the segment.
+func TestAddressesWaitForTheEndOfADrain(t *testing.T) {
+	for _, fresh := range []bool{true, false} {
+		each(t, 2, 6, func(t *testing.T, w *world) {
+			w.change(func(s *layer2.Snapshot) { s.Draining["n2"] = true })
+			w.pass(6 * time.Second)
+			if fresh {
+				w.change(func(s *layer2.Snapshot) { s.Draining["n1"] = true })
+				w.pass(time.Second)
+				w.wants(8)
+			} else {
+				w.crash("n1", true)
+			}
+			w.pass(6 * time.Second)
+			at := time.Now()
+			w.change(func(s *layer2.Snapshot) { s.Draining["n2"] = false })
+			w.pass(time.Second)
+			settled(t, w)
+			if gap := w.longestGap(at); gap == 0 || gap > secondServed {
+				t.Errorf("fresh: %v: no node answered for %s", fresh, gap)
+			}
+		})
+	}
+}
+
 func TestTheLastOfThreeGoesOnWhenTheOthersHaveLeft(t *testing.T) {
 	for _, drained := range []bool{true, false} {
 		each(t, 3, 6, func(t *testing.T, w *world) {

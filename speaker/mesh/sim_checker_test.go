@@ -42,7 +42,7 @@ func (w *world) look() {
 				owners = append(owners, name)
 			}
 			if owner || covers {
-				served = true
+				served, w.had[address] = true, true
 				answering[side] = append(answering[side], name)
 			}
 			if _, listed := able[side]; !listed || !able[side] {
@@ -189,8 +189,8 @@ const (
 	// watchedByEach others.
 	watchingAll   = 25
 	watchedByEach = 8
-	// sampled bounds the delay until the checker sees that parts of a segment have become one, or that a report of the
-	// controller has stopped counting.
+	// sampled bounds the delay until the checker sees that parts of a segment have become one, that a report of the
+	// controller has stopped counting, or that a drain has ended.
 	sampled = 50 * time.Millisecond
 	// secondServed is how soon survivors serve with ProfileDefault.
 	secondServed = time.Second
@@ -332,7 +332,7 @@ func (w *world) nobody(at part, now time.Time, is bool) {
 	gap := w.gaps[at]
 	switch {
 	case is && gap == nil:
-		w.gaps[at] = &span{address: at.address, start: now, calm: now.Sub(w.fault) > calm && !w.parted() && w.firm && !w.anyStarts() && !w.reportEnds(at)}
+		w.gaps[at] = &span{address: at.address, start: now, calm: now.Sub(w.fault) > calm && !w.parted() && w.firm && !w.anyStarts() && w.had[at.address] && !w.reportEnds(at) && !w.drainEnds(at)}
 	case !is && gap != nil:
 		gap.end = now
 		if gap.calm && gap.length() > handOver {
@@ -360,6 +360,15 @@ func (w *world) reportEnds(at part) bool {
 		}
 		ended := time.Since(w.nodes[n].p.partitioned)
 		return ended >= 0 && ended <= sampled
+	})
+}
+
+// drainEnds returns whether the drain of a node in a minority has just ended. While it lasted, no other node could have
+// the address. Nothing has failed, and the node takes the address once the segment was asked.
+func (w *world) drainEnds(at part) bool {
+	l := w.lanOf(linkOf(at.address))
+	return slices.ContainsFunc(w.names, func(n lb.NodeName) bool {
+		return l.sides[n] == at.side && w.able(n, at.address) && !w.isMost(w.nodes[n].p) && time.Since(w.nodes[n].p.undrained) <= sampled
 	})
 }
 

@@ -102,7 +102,8 @@ type world struct {
 	steps     int       // how often the checker ran
 	log       []string
 	answering map[netip.Addr][]lb.NodeName
-	gaps      map[part]*span // that have not ended
+	had       map[netip.Addr]bool // wanted addresses that a node has answered for since they are wanted
+	gaps      map[part]*span      // that have not ended
 	doubles   map[part]*span
 	pastGaps  []span
 	pastTwice []span
@@ -156,6 +157,9 @@ type process struct {
 	froze  time.Time // when the process was frozen, if it is
 	wanted int       // the version of world.want that the process has
 	begun  time.Time
+	// drained: the node is drained, as far as the process knows. undrained is when a drain last ended.
+	drained   bool
+	undrained time.Time
 	// informed is when the process had a snapshot first, of the API server or the checkpoint; zero: it has none.
 	informed time.Time
 	alive    int64 // runner.alive when the process was frozen
@@ -186,7 +190,7 @@ func newWorld(ctx context.Context, seed uint64, count int) *world {
 	w := &world{
 		timing: ProfileDefault.timing(), start: time.Now(), seed: seed, ctx: ctx, firm: true,
 		nodes: map[lb.NodeName]*node{}, lan: newLAN("eth0"), walls: map[[2]lb.NodeName]bool{}, keys: map[lb.NodeName][]session.Key{}, away: map[lb.NodeName]bool{}, noAPI: map[lb.NodeName]bool{}, states: map[lb.NodeName]reports.Report{}, key: 1,
-		answering: map[netip.Addr][]lb.NodeName{}, gaps: map[part]*span{}, doubles: map[part]*span{},
+		answering: map[netip.Addr][]lb.NodeName{}, had: map[netip.Addr]bool{}, gaps: map[part]*span{}, doubles: map[part]*span{},
 	}
 	second := newLAN("eth1")
 	w.second = &second
@@ -251,6 +255,7 @@ func (w *world) change(write func(*layer2.Snapshot)) {
 	w.want = s
 	w.wanted++
 	w.changed = time.Now()
+	maps.DeleteFunc(w.had, func(address netip.Addr, _ bool) bool { return !w.isWanted(address) })
 	w.note("wanted: %d addresses, draining %v", len(s.Addresses), draining(s))
 	for _, name := range w.names {
 		if p := w.nodes[name].p; p != nil && !p.dead {
@@ -270,6 +275,10 @@ func (w *world) inform(p *process, most time.Duration) {
 		if !noAPI {
 			p.wanted = w.wanted
 			p.noteInformed()
+			if p.drained && !s.Draining[p.n.name] {
+				p.undrained = time.Now()
+			}
+			p.drained = s.Draining[p.n.name]
 		}
 		w.mu.Unlock()
 		if !noAPI {

@@ -393,3 +393,28 @@ func TestSeparatedNodes_StalledNodeIsReplaced(t *testing.T) {
 		})
 	}
 }
+
+// n1 stands still during a cut, so that its report shows the cut after it has ended. When n4 loses its link, the group of n1
+// counts as larger than that of n3. n2 stands still too, and does not answer on the segment: n3 gives way until the kubelet
+// of n1 has reported that its speaker does not answer.
+func TestReportOfASpeakerThatStandsStillSilencesAnotherOneForItsTime(t *testing.T) {
+	each(t, 4, 6, func(t *testing.T, w *world) {
+		w.setLinks("n2", false)
+		w.freeze("n2")
+		w.pass(time.Second)
+		w.wall("n1")
+		w.pass(3 * time.Second)
+		w.freeze("n1")
+		still := time.Now()
+		w.pass(time.Second)
+		w.heal()
+		w.pass(calm + time.Second)
+		w.setLinks("n4", false)
+		w.pass(4 * time.Second)
+		if got := of(w.owners(), "n3"); len(got) > 0 {
+			t.Errorf("n3 answers for %v while the group of n1 counts as larger", got)
+		}
+		w.pass(time.Until(still.Add(probed + unreadyFor + 2*readInterval + secondServed)))
+		settled(t, w)
+	})
+}

@@ -172,6 +172,16 @@ func (w *world) outdated() bool {
 	})
 }
 
+// isSilencedByStill returns whether the controller reports a process to be cut from a larger group, and a speaker that stands
+// still lists the process as missing. The list counts until the kubelet has reported that the speaker does not answer, and the
+// process has read the result.
+func (w *world) isSilencedByStill(p *process) bool {
+	return time.Now().Before(p.partitioned) && slices.ContainsFunc(w.names, func(n lb.NodeName) bool {
+		q := w.nodes[n].p
+		return q != nil && !q.dead && q.frozen.Load() != nil && slices.Contains(w.states[n].Missing, p.n.name) && !w.isUnready(n, unreadyFor+readInterval)
+	})
+}
+
 // agreed returns whether all processes have the wanted snapshot, and have acted on it. The
 // caller holds the lock.
 func (w *world) agreed() bool {

@@ -610,6 +610,9 @@ func (w *world) mayLose(p *process, lost []netip.Addr) {
 		if !slices.Contains(p.owned[address].Interfaces, linkOf(address)) && !w.isMost(p) {
 			continue // its link is back: in a minority the segment of the link is asked first
 		}
+		if w.isSilencedByStill(p) {
+			continue // a speaker that stands still may have reported a cut which has ended since
+		}
 		if time.Since(p.ready[address]) < w.timing.Interval {
 			continue // two nodes took it, since one of them had not detected yet that a third one died as well
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
@@ -162,6 +163,34 @@ func TestNetwork_TwoReachEachOtherThroughAThird(t *testing.T) {
 	n.run(2 * standard.Timeout)
 	if got := slices.Concat(alive(n.machines[a].View()), alive(n.machines[b].View())); len(got) > 0 {
 		t.Errorf("without the third %v are alive, want nobody", got)
+	}
+}
+
+// Two speakers have lost the path between them. The others relay the states of each, once, and what they
+// relay is lost.
+func TestNetwork_RelayedStateIsLost(t *testing.T) {
+	for name, state := range map[string]wire.State{"a new state": claiming(1), "a restart": restartingFor(10 * time.Second)} {
+		for _, count := range []int{3, 20, 40} {
+			n := connect(same(standard, count)...)
+			from := n.names[0]
+			to := n.next(from)[0] // a watcher
+			n.cut = cutBoth(from, to)
+			n.run(time.Second)
+			n.post(from, n.machines[from].Publish(n.now, state))
+			lost := 0
+			for began := n.now; n.now.Sub(began) < 4*standard.Interval; n.run(step) {
+				n.flying = slices.DeleteFunc(n.flying, func(f flying) bool {
+					if f.send.To != to || f.send.Message.Piece.About != wire.IDOf(from) || n.now.Sub(began) >= standard.Interval+2*step {
+						return false
+					}
+					lost++
+					return true
+				})
+			}
+			if got := n.peerOf(to, from); lost == 0 || got == nil || got.State.Phase != state.Phase || len(got.State.Claims) != len(state.Claims) {
+				t.Errorf("%s, %d speakers: after the loss of %d messages %s has %+v, want the state that %s has published", name, count, lost, to, got, from)
+			}
+		}
 	}
 }
 

@@ -337,25 +337,35 @@ func (m *Machine) areAllWatchedSilent(now time.Time) bool {
 // and may come too late. A minimum pause limits the number of answers, since two speakers can suspect
 // and refute each other again and again. If p suspects a restarting peer, it has not received the state
 // that announces the restart. This speaker relays that state, since p may have to cover for the peer.
+//
+// Each relayed state is sent once, and may be lost. So the heartbeat names these states, and p asks for
+// those that it does not have.
 func (m *Machine) refuteSuspicions(now time.Time, p *peer) (sends []OutgoingMessage) {
 	if now.Sub(p.refuted) < m.timing.Interval/maxRefutationsPerInterval {
 		return nil
 	}
+	var known []wire.KnownState
 	for _, id := range p.suspects {
 		switch suspect := m.byID[id]; {
 		case suspect == nil || suspect == p:
 		case m.vouchesFor(now, suspect):
 			p.refuted = now
+			known = append(known, suspect.knownState())
 			sends = append(sends, m.relayState(now, suspect, p)...)
 		case suspect.live && suspect.arc && suspect.isBackSoon(now): // it is silent because it restarts
 			if suspect.suspected.IsZero() {
 				p.refuted = now // the kernel of its node answers this speaker: see NoteVanished
+				known = append(known, suspect.knownState())
 			}
 			sends = append(sends, m.relayState(now, suspect, p)...)
 		}
 	}
 	if p.refuted.Equal(now) {
-		sends = append(sends, m.heartbeats([]*peer{p})...)
+		if count := len(known); count > wire.MaxKnownStates {
+			p.named = (p.named + wire.MaxKnownStates) % count
+			known = slices.Concat(known[p.named:], known[:p.named])
+		}
+		sends = append(sends, m.heartbeats([]*peer{p}, known...)...)
 	}
 	return sends
 }

@@ -393,12 +393,33 @@ func TestSuspicionOfAPeer_IsRefutedWithItsState(t *testing.T) {
 	s.pass(standard.Interval, "b")
 	s.sent = nil
 	s.heartbeat("c")
-	heartbeats := len(s.take(wire.KindHeartbeat))
+	got := s.take(wire.KindHeartbeat)
+	if known := []wire.KnownState{s.m.peers["b"].knownState()}; len(got) != 1 || !slices.Equal(got["c"].Known, known) {
+		t.Errorf("later: sent %+v, want a heartbeat to c that names the state of b", got)
+	}
 	s.pass(standard.Interval, "b")
 	s.sent = nil
 	s.heartbeat("c")
-	if states := s.take(wire.KindState); heartbeats != 1 || len(states) > 0 {
-		t.Errorf("later: %d heartbeats, states %v, want a heartbeat and no state again", heartbeats, states)
+	if states := s.take(wire.KindState); len(states) > 0 {
+		t.Errorf("later: states %v, want none again", states)
+	}
+}
+
+func TestRefutation_NamesManyStatesInTurn(t *testing.T) {
+	others := nodes(20)
+	s := begin(t, append([]lb.NodeName{"c"}, others...)...)
+	s.peers["c"].suspects = others
+	named := map[wire.NodeID]bool{}
+	for range 3 {
+		s.pass(standard.Interval, others...)
+		s.sent = nil
+		s.heartbeat("c")
+		for _, known := range s.take(wire.KindHeartbeat)["c"].Known[:wire.MaxKnownStates] {
+			named[known.ID] = true
+		}
+	}
+	if len(named) != len(others) {
+		t.Errorf("three heartbeats name %d states, want %d", len(named), len(others))
 	}
 }
 

@@ -14,7 +14,8 @@ import (
 // it. If nothing comes from that speaker, the receiver asks the speaker's watchers (anti-entropy: van
 // Renesse et al. 2008, "Efficient Reconciliation and Flow Control for Anti-Entropy Protocols"). A
 // digest is only a hint: the state itself comes from its speaker or from a watcher that receives from
-// that speaker.
+// that speaker. In a mesh of any size, a heartbeat that refutes suspicions names the states of the suspects
+// in the same way: see refuteSuspicions.
 
 const (
 	// digestStates is how many of the latest states a heartbeat names. It also names this many further
@@ -33,9 +34,10 @@ const (
 
 // wantedState is a state that a digest names and this speaker does not have.
 type wantedState struct {
-	wire.KnownState           // if its ID is 0, no state is wanted
-	since           time.Time // when it was named
-	asked           int       // how many speakers were asked for it
+	wire.KnownState             // if its ID is 0, no state is wanted
+	since           time.Time   // when it was named
+	by              wire.NodeID // the speaker whose heartbeat named it
+	asked           int         // how many speakers were asked for it
 }
 
 // knownState identifies the state of the peer that this speaker has.
@@ -47,6 +49,12 @@ func (p *peer) knownState() wire.KnownState {
 // state. It returns true for a state of the peer's previous process as well: such a state is obsolete.
 func (p *peer) hasState(k wire.KnownState) bool {
 	return p.live && (k.Process == [4]byte(p.instance[:4]) && k.Sequence <= p.sequence || k.Process == [4]byte(p.replaced[:4]))
+}
+
+// hasEnded reports whether the given state is that of a restart during which this speaker found the peer
+// dead, and this speaker does not accept it again from the speaker that names it: see receivePiece.
+func (p *peer) hasEnded(k wire.KnownState, from *peer) bool {
+	return k.Sequence == p.ended.sequence && k.Process == [4]byte(p.ended.instance[:4]) && !from.began.After(p.endedAt)
 }
 
 // nextDigest returns the states that the next regular heartbeat names: the oldest in m.latest, which it
@@ -83,21 +91,22 @@ func (m *Machine) peersInTurn() (peers []*peer) {
 	return peers
 }
 
-// receiveDigest records which of the states in a digest this speaker does not have.
-func (m *Machine) receiveDigest(now time.Time, digest []wire.KnownState) {
+// receiveDigest records which of the states that a heartbeat names this speaker does not have.
+func (m *Machine) receiveDigest(now time.Time, from *peer, digest []wire.KnownState) {
 	for _, k := range digest {
 		p := m.byID[k.ID]
-		if p == nil || p.hasState(k) || slices.Contains(m.wanted, p) {
+		if p == nil || p.hasState(k) || p.hasEnded(k, from) || slices.Contains(m.wanted, p) {
 			continue
 		}
 		if suspicions, _ := m.countSuspicions(now, p); p.live || suspicions == 0 {
-			p.want, m.wanted = wantedState{KnownState: k, since: now}, append(m.wanted, p)
+			p.want, m.wanted = wantedState{KnownState: k, since: now, by: from.id}, append(m.wanted, p)
 		}
 	}
 }
 
-// pullWanted asks for the states that digests have named, once per heartbeat: first the peer that
-// published the state, then its watchers, one after the other.
+// pullWanted asks for the states that heartbeats have named, once per heartbeat: first the peer that
+// published the state, then its watchers, one after the other. In a full mesh all speakers watch the peer,
+// and only those name its state that receive from it (see refuteSuspicions), so one of these is asked.
 func (m *Machine) pullWanted(now time.Time) (sends []OutgoingMessage) {
 	m.wanted = slices.DeleteFunc(m.wanted, func(p *peer) bool {
 		w := &p.want
@@ -109,6 +118,8 @@ func (m *Machine) pullWanted(now time.Time) (sends []OutgoingMessage) {
 		}
 		if w.asked == 0 && p.met && p.suspected.IsZero() {
 			sends = append(sends, m.pullState(p, 0, p.assembly.missingPieces(p, w.Sequence)))
+		} else if by := m.byID[w.by]; by != nil && m.isFullMesh() {
+			sends = append(sends, m.pullFrom(by, p, nil))
 		} else if by := m.watchersOf(p); len(by) > 0 {
 			sends = append(sends, m.pullFrom(by[w.asked%len(by)], p, nil))
 		}

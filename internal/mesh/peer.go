@@ -45,7 +45,7 @@ type peer struct {
 	silent    bool          // its greetings show that it answers for no address on the link of the mesh
 	lost      bool          // it is alive, but nothing has come from it for a while
 	starting  bool          // its latest state is that of a starting process
-	want      wantedState   // a state of it that a digest has named and this speaker does not have
+	want      wantedState   // a state of it that a heartbeat has named and this speaker does not have
 	late      bool          // it was silent too when another peer was found dead
 	suspected time.Time     // since when it is suspected here; zero: it is not
 	vanished  time.Time     // equal to suspected if it is suspected because the kernel of its node does not answer
@@ -55,6 +55,7 @@ type peer struct {
 	suspects  []wire.NodeID          // the suspects in its last heartbeat
 	accusers  map[*peer]time.Time    // peers whose last heartbeat names it as a suspect, and when that heartbeat came
 	refuted   time.Time              // when its suspicions were last refuted immediately
+	named     int                    // index of the first suspect whose state the last refutation named, if they do not all fit
 	relayed   map[*peer]relayedState // states of its suspects that were sent to it
 
 	nonce uint64     // the last nonce of Recheck that it returned
@@ -306,7 +307,7 @@ func (m *Machine) revive(now time.Time, p *peer) {
 
 func (m *Machine) receiveHeartbeat(now time.Time, p *peer, msg *wire.Message) (sends []OutgoingMessage) {
 	p.heartbeat = now
-	m.receiveDigest(now, msg.Known)
+	m.receiveDigest(now, p, msg.Known)
 	named := m.setSuspects(now, p, msg.Suspects)
 	if msg.Sequence > p.sequence && !p.assembly.isFresh(now, p, msg.Sequence, m.timing.Interval) {
 		sends = append(sends, m.pullState(p, 0, p.assembly.missingPieces(p, msg.Sequence)))

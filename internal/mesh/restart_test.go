@@ -263,6 +263,12 @@ func TestRelayedRestart_DoesNotBringBackADeadPeer(t *testing.T) {
 	s.heartbeat("c")
 	relay(1, 2, restartingFor(4*time.Second))
 	s.alive("its restart is relayed", "c")
+	s.sent = nil
+	s.deliver("c", wire.Message{Kind: wire.KindHeartbeat, Known: []wire.KnownState{{ID: wire.IDOf("b"), Process: [4]byte{1}, Sequence: 2}}})
+	s.pass(standard.Timeout, "c")
+	if got := s.take(wire.KindPull)["c"]; got != nil {
+		t.Errorf("c names its restart: c is asked for it (%+v), want no question", got)
+	}
 	relay(2, 1, active)
 	s.alive("its next process is relayed", "b", "c")
 }

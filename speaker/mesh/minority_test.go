@@ -418,3 +418,49 @@ func TestReportOfASpeakerThatStandsStillSilencesAnotherOneForItsTime(t *testing.
 		settled(t, w)
 	})
 }
+
+// On a segment in whose subnet no node has its address, a speaker knows the nodes by what their speakers have sent to
+// it. Without that two nodes in different parts of the mesh are foreign hosts for each other, and the controller decides.
+func TestOwnersOnTheSecondSegmentThatComeBackInAMajority(t *testing.T) {
+	for _, met := range []bool{true, false} {
+		t.Run(fmt.Sprintf("they have received from each other: %v", met), func(t *testing.T) {
+			each(t, 3, 0, func(t *testing.T, w *world) {
+				w.mu.Lock()
+				w.storage, w.mixed = true, true
+				go w.askForAddresses()
+				w.mu.Unlock()
+				w.wants(12)
+				if !met {
+					w.wall("n1")
+				}
+				w.run(w.names...)
+				w.pass(10 * time.Second)
+				w.wall("n1")
+				w.outage(true)
+				w.pass(partitionedFor + 10*time.Second) // no report of the controller counts any more
+				settled(t, w)
+				w.crash("n2", false)
+				w.crash("n3", false)
+				w.pass(5 * time.Second)
+				for address, by := range w.owners() {
+					if by != "n1" {
+						t.Errorf("%s is answered for by %q, want n1, the only node that runs", address, by)
+					}
+				}
+				at := time.Now()
+				w.run("n2", "n3")
+				w.pass(10 * time.Second)
+				if met {
+					settled(t, w)
+					fewDoubles(t, w, at)
+				}
+				w.outage(false)
+				w.pass(w.separatedFor())
+				settled(t, w)
+				w.heal()
+				w.pass(10 * time.Second)
+				settled(t, w)
+			})
+		})
+	}
+}

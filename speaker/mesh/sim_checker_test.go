@@ -428,7 +428,14 @@ func (w *world) several(at part, now time.Time, answering []lb.NodeName) {
 		if len(w.walls) > 0 {
 			bound += w.timing.Interval // a speaker updates once per heartbeat whether others receive from it
 		}
-		if w.separated {
+		stranger, noAPI := w.isStranger(at.address, answering), slices.ContainsFunc(w.names, func(n lb.NodeName) bool { return w.noAPI[n] })
+		if stranger && noAPI {
+			double.excused = now
+		}
+		if since.Before(double.excused) {
+			since = double.excused
+		}
+		if w.separated || stranger {
 			bound = max(bound, w.separatedFor())
 			if w.anyStarts() {
 				bound += startWait // of a speaker that starts the controller has no report until it has waited for others
@@ -448,7 +455,7 @@ func (w *world) several(at part, now time.Time, answering []lb.NodeName) {
 		}
 		// Without the API server separated nodes go on: docs/announcing.md. An earlier report of one of them
 		// can make its group look smaller than it is.
-		goOn := w.separated && (slices.ContainsFunc(w.names, func(n lb.NodeName) bool { return w.noAPI[n] }) || w.findsOthersDown(at.address, answering))
+		goOn := w.separated && (noAPI || w.findsOthersDown(at.address, answering))
 		if now.Sub(since) > bound && !goOn && !w.strangers(answering) {
 			w.fail("%v answer for %s since %s", answering, at.address, double.start.Sub(w.start))
 			double.start = now
@@ -464,6 +471,17 @@ func (w *world) findsOthersDown(address netip.Addr, answering []lb.NodeName) boo
 		p := w.nodes[n].p
 		return time.Now().Before(p.partitioned) && slices.ContainsFunc(answering, func(o lb.NodeName) bool { return p.shared[o] }) &&
 			!slices.ContainsFunc(p.latest.Missing, func(m lb.NodeName) bool { return !p.shared[m] && !w.want.Down[m] })
+	})
+}
+
+// isStranger returns whether one of these nodes is in a minority, and the other one is a foreign host to it: the address is
+// on the segment without a gateway, the addresses of the nodes are not, and the speakers have never received from each
+// other, so that the hardware address of the other one there is not known. The two are as if cut from each other on that
+// segment: the controller decides.
+func (w *world) isStranger(address netip.Addr, answering []lb.NodeName) bool {
+	return linkOf(address) == w.second.name && slices.ContainsFunc(answering, func(n lb.NodeName) bool {
+		p := w.nodes[n].p
+		return !w.isMost(p) && slices.ContainsFunc(answering, func(o lb.NodeName) bool { return o != n && !p.knows[o] })
 	})
 }
 

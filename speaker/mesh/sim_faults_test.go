@@ -146,7 +146,7 @@ func (w *world) lose(name lb.NodeName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.note("%s loses its disk", name)
-	w.nodes[name].kept = layer2.Checkpoint{}
+	w.nodes[name].kept, w.nodes[name].stored = layer2.Checkpoint{}, nil
 }
 
 // restartAll has all speakers crash at once and start again, each within 0.3 s of the one before.

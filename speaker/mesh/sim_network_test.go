@@ -187,6 +187,7 @@ func (p *process) view(v machine.View) {
 		}
 		if live[node] {
 			p.met[node] = p.n.w.nodes[node].p
+			p.knows[node] = p.knows[node] || p.n.w.nodes[node].up["eth1"]
 		}
 	}
 	p.live, p.unreached = live, v.Unreached

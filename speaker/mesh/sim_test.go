@@ -54,6 +54,7 @@ type span struct {
 	who        []lb.NodeName
 	calm       bool          // no fault had happened for the time calm when the span began
 	covered    time.Time     // when one of several that answered last covered for a node that restarts
+	excused    time.Time     // when last no bound held: see isStranger
 	bound      time.Duration // of how long the span may last, with the conditions of each moment since it began
 }
 
@@ -129,7 +130,9 @@ type node struct {
 	// step is the offset that the wall clock was set by, in nanoseconds.
 	step atomic.Int64
 	kept layer2.Checkpoint
-	p    *process
+	// stored are the nodes in process.knows when the checkpoint was stored.
+	stored map[lb.NodeName]bool
+	p      *process
 }
 
 // process is a speaker.
@@ -139,6 +142,9 @@ type process struct {
 	live   map[lb.NodeName]bool // alive in the latest view; the lock of the runner guards it
 	// met has for each node the process that ran there when the speaker of the node was last alive in a view.
 	met map[lb.NodeName]*process
+	// knows are the nodes whose speakers were alive in a view, of this process or one before, while their eth1 was up:
+	// the process has the hardware addresses of these links.
+	knows map[lb.NodeName]bool
 	// unreached are the nodes whose speakers receive nothing from this process, in the latest view.
 	unreached []lb.NodeName
 	// keys are the names of the keys that the process has, read the counter of the latest datagram of each instance that it has
@@ -298,13 +304,14 @@ func (w *world) runOne(name lb.NodeName) {
 	w.mu.Lock()
 	n := w.nodes[name]
 	w.processes++
-	p := &process{n: n, inbox: make(chan datagram, 4096), owned: map[netip.Addr]layer2.Serving{}, ready: map[netip.Addr]time.Time{}, segment: segment.New(), contested: map[netip.Addr]time.Time{}, shared: map[lb.NodeName]bool{}, met: map[lb.NodeName]*process{}, read: map[wire.Instance]uint64{}, greeted: map[lb.NodeName]time.Time{}, begun: time.Now()}
+	p := &process{n: n, inbox: make(chan datagram, 4096), owned: map[netip.Addr]layer2.Serving{}, ready: map[netip.Addr]time.Time{}, segment: segment.New(), contested: map[netip.Addr]time.Time{}, shared: map[lb.NodeName]bool{}, met: map[lb.NodeName]*process{}, knows: map[lb.NodeName]bool{}, read: map[wire.Instance]uint64{}, greeted: map[lb.NodeName]time.Time{}, begun: time.Now()}
 	p.ctx, p.cancel = context.WithCancel(w.ctx)
 	n.p, n.kernel = p, true
 	if len(w.gaps) > 0 {
 		w.fault = time.Now() // addresses that no node answers for wait for this speaker now
 	}
 	kept := n.kept
+	maps.Copy(p.knows, n.stored)
 	w.note("%s starts, it had %v", name, short(slices.SortedFunc(maps.Keys(kept.Claims), netip.Addr.Compare)))
 	p.engine = layer2.New(layer2.Config{
 		Self: name, Log: logr.Discard(), Now: n.now, Announcer: p, Resume: kept, Failback: w.failback,
@@ -359,7 +366,7 @@ func (p *process) noteInformed() {
 func (p *process) saveCheckpoint(k layer2.Checkpoint) {
 	p.n.w.mu.Lock()
 	defer p.n.w.mu.Unlock()
-	p.n.kept = k
+	p.n.kept, p.n.stored = k, maps.Clone(p.knows)
 }
 
 // hasLinks returns the links of a node that are up. Only eth0 is in the subnet of the addresses.

@@ -52,6 +52,7 @@ func TestFirewallAroundASpeakerLeavesOneOwner(t *testing.T) {
 	owner, err := bed.Settled(background(t), address)
 	must(t, err)
 	t.Cleanup(func() { must(t, bed.LetDatagramsThrough(background(t), owner.Node)) })
+	w := watching(t, address)
 	c, err := bed.Connecting(background(t), address+":80", func(ctx context.Context) error {
 		if err := bed.DropDatagrams(ctx, owner.Node); err != nil {
 			return err
@@ -70,6 +71,7 @@ func TestFirewallAroundASpeakerLeavesOneOwner(t *testing.T) {
 	})
 	servedByAnother(t, address, owner)
 	allAnnounceAfterFirewall(t, owner.Node)
+	notBoth(t, w, address, together)
 }
 
 // allAnnounceAfterFirewall removes the firewall of a node, after which all speakers receive

@@ -338,8 +338,8 @@ func (m *Machine) areAllWatchedSilent(now time.Time) bool {
 // and refute each other again and again. If p suspects a restarting peer, it has not received the state
 // that announces the restart. This speaker relays that state, since p may have to cover for the peer.
 //
-// Each relayed state is sent once, and may be lost. So the heartbeat names these states, and p asks for
-// those that it does not have.
+// A relayed state may be lost, and is sent again only after relayAgainTimeouts. So the heartbeat names
+// these states, and p asks for those that it does not have.
 func (m *Machine) refuteSuspicions(now time.Time, p *peer) (sends []OutgoingMessage) {
 	if now.Sub(p.refuted) < m.timing.Interval/maxRefutationsPerInterval {
 		return nil
@@ -350,12 +350,16 @@ func (m *Machine) refuteSuspicions(now time.Time, p *peer) (sends []OutgoingMess
 		case suspect == nil || suspect == p:
 		case m.vouchesFor(now, suspect):
 			p.refuted = now
-			known = append(known, suspect.knownState())
+			if suspect.sequence > 0 {
+				known = append(known, suspect.knownState())
+			}
 			sends = append(sends, m.relayState(now, suspect, p)...)
 		case suspect.live && suspect.arc && suspect.isBackSoon(now): // it is silent because it restarts
 			if suspect.suspected.IsZero() {
 				p.refuted = now // the kernel of its node answers this speaker: see NoteVanished
-				known = append(known, suspect.knownState())
+				if suspect.sequence > 0 {
+					known = append(known, suspect.knownState())
+				}
 			}
 			sends = append(sends, m.relayState(now, suspect, p)...)
 		}

@@ -105,8 +105,8 @@ func (m *Machine) receiveDigest(now time.Time, from *peer, digest []wire.KnownSt
 }
 
 // pullWanted asks for the states that heartbeats have named, once per heartbeat: first the peer that
-// published the state, then its watchers, one after the other. In a full mesh all speakers watch the peer,
-// and only those name its state that receive from it (see refuteSuspicions), so one of these is asked.
+// published the state, then its watchers, one after the other. In a full mesh the speaker that
+// named the state is asked (see refuteSuspicions): it receives from the peer, or has the state of its restart.
 func (m *Machine) pullWanted(now time.Time) (sends []OutgoingMessage) {
 	m.wanted = slices.DeleteFunc(m.wanted, func(p *peer) bool {
 		w := &p.want
@@ -119,7 +119,7 @@ func (m *Machine) pullWanted(now time.Time) (sends []OutgoingMessage) {
 		if w.asked == 0 && p.met && p.suspected.IsZero() {
 			sends = append(sends, m.pullState(p, 0, p.assembly.missingPieces(p, w.Sequence)))
 		} else if by := m.byID[w.by]; by != nil && m.isFullMesh() {
-			sends = append(sends, m.pullFrom(by, p, nil))
+			sends = append(sends, m.pullFrom(by, p, by.assembly.missingPieces(p, w.Sequence)))
 		} else if by := m.watchersOf(p); len(by) > 0 {
 			sends = append(sends, m.pullFrom(by[w.asked%len(by)], p, nil))
 		}

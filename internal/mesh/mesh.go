@@ -91,7 +91,7 @@ type Machine struct {
 	turn       int           // ring position of the last peer that was named in turn in a digest
 	latest     []*peer       // peers whose new states wait to be named in a digest, in the order in which they came
 	unknown    []*peer       // see pullUnknown
-	wanted     []*peer       // peers of which a digest has named a state that this speaker does not have
+	wanted     []*peer       // peers of which a heartbeat has named a state that this speaker does not have
 
 	greeted       time.Time // when a peer last asked for a session
 	unreached     int       // number of unreached peers when noteUnreached last counted them

@@ -55,7 +55,7 @@ type peer struct {
 	suspects  []wire.NodeID          // the suspects in its last heartbeat
 	accusers  map[*peer]time.Time    // peers whose last heartbeat names it as a suspect, and when that heartbeat came
 	refuted   time.Time              // when its suspicions were last refuted immediately
-	named     int                    // index of the first suspect whose state the last refutation named, if they do not all fit
+	named     int                    // where the last refutation began in its list of states, if it could not name all
 	relayed   map[*peer]relayedState // states of its suspects that were sent to it
 
 	nonce uint64     // the last nonce of Recheck that it returned

@@ -158,10 +158,10 @@ func withoutSome(able []election.Candidate, some func(election.Candidate) bool) 
 	return slices.DeleteFunc(able, some)
 }
 
-// canBeCovered reports whether the holder of an address has a link for it. Another node that covers for the
-// holder answers with the hardware address of that link. The holder may lose its last such link while it
+// canBeCovered reports whether the holder of an address has a link for it. A node that covers for the holder
+// answers with the hardware address of that link. The holder may lose its last such link while it
 // restarts: when another node gets a link in the subnet of the address, or when the advertisement changes. A
-// holder that is no candidate any more is covered as if it could use all its links, until its restart is over.
+// holder that is no candidate any more is covered as if no advertisement named links for it, until its restart is over.
 func (d *ownershipDecision) canBeCovered(e *addressEntry) bool {
 	n := &d.nodes[e.holder.node]
 	c := e.candidateOf(n.Name)

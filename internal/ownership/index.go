@@ -131,8 +131,8 @@ func (b *Index) Owner(address netip.Addr) lb.NodeName {
 }
 
 // SetNodes sets the nodes whose speakers are alive, including this node, sorted by name. It returns
-// which addresses have moved. It compares the claims of a node only if their map was replaced, and expects
-// that Node.Held is replaced and not changed. When
+// which addresses have moved. It compares the claims of a node only if their map was replaced. Node.Held must
+// be replaced, not changed. When
 // nodes come or go, or their phase, drained state or links change, the next decision examines all
 // addresses.
 func (b *Index) SetNodes(nodes []Node) []MovedAddress {
@@ -264,10 +264,10 @@ func (b *Index) holderOf(address netip.Addr) addressHolder {
 }
 
 // betterHolder compares a holder with a node that claims the address too, and returns the better one as
-// holder. The better one has the higher epoch. Of equal epochs, a node that announces the address is better
-// than one that does not: two nodes have the same epoch if one of them did not receive that the other one had
-// the address, for example when all speakers start at the same time, and clients use the address of the node
-// that announces it. Otherwise the better one comes first in the order of election.
+// holder. The better one has the higher epoch. Of equal epochs, the node that announces the address is
+// better: clients send to that node. Two nodes have the same epoch if one did not receive that the other had the
+// address, for example when all speakers start at the same time. Otherwise the better one comes first in the
+// order of election.
 func (b *Index) betterHolder(address netip.Addr, h addressHolder, node int, epoch Epoch) addressHolder {
 	_, held := slices.BinarySearchFunc(b.nodes[node].Held, address, netip.Addr.Compare)
 	next := addressHolder{node: node, epoch: epoch, held: held}

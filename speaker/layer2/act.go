@@ -140,7 +140,7 @@ func (e *Engine) withheldClaims() (held []netip.Addr) {
 	}
 	slices.SortFunc(held, netip.Addr.Compare)
 	held = slices.Compact(held)
-	// Other speakers receive no more than these. With others this node would decide otherwise than they do.
+	// The encoder leaves out others. If this node counted them, it would decide differently from other speakers.
 	return held[:min(len(held), wire.MaxHeldAddresses)]
 }
 

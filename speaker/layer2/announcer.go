@@ -157,8 +157,8 @@ type Conflict struct {
 	Node lb.NodeName
 	// Announced means that this node announces the address nevertheless.
 	Announced bool
-	// Unconfirmed means that the address is not announced because the speaker of another node may still answer for
-	// it, or the kernel of that node has it: the answers have not continued for longer than a hand-over takes.
+	// Unconfirmed means that a node has answered the probes of an address that this node has just taken, for less
+	// than a hand-over takes. The node may be the former owner. The address is not announced, and is probed again.
 	Unconfirmed bool
 	// Since is when the first frame of the other host arrived.
 	Since time.Time

@@ -81,10 +81,10 @@ func newBed(t *testing.T, change ...func(*layer2.Config)) *bed {
 	return b
 }
 
-// running returns a bed whose engine received everything a second ago, and has probed for foreign hosts.
+// running returns a bed whose engine received everything a second and a half ago, and has probed for foreign hosts.
 func running(t *testing.T, want []ownership.Address, peers ...mesh.Peer) *bed {
 	b := beginning(t, want, peers...)
-	b.after(time.Second)
+	b.after(1500 * time.Millisecond)
 	b.forget()
 	return b
 }

@@ -104,7 +104,7 @@ func (e *Engine) phase(now time.Time, in inbox) ownership.Phase {
 // resumeClaims claims the wanted addresses that the previous speaker on this node claimed, except those that
 // another node claims now. A claim of a node that started at the same time does not count if that node does not
 // announce the address and has no higher epoch: it still probes the address, and has not received that this node had
-// it. In a minority this node claims none of them, but the index of owners still records
+// it. Such a claim counts if the former speaker on this node did not announce the address either. In a minority this node claims none of them, but the index of owners still records
 // their epochs.
 func (e *Engine) resumeClaims(v *roundView) {
 	claims := ownership.Claims{}

@@ -31,9 +31,9 @@ import (
 )
 
 const (
-	// probeDuration is how long the announcer takes to find out by probes whether a foreign host uses an
-	// address.
-	probeDuration = 500 * time.Millisecond
+	// probeDuration is how long the announcer takes at most to find out by one series of probes whether a foreign
+	// host uses an address: probeSchedule and probeJitter of the responder.
+	probeDuration = 600 * time.Millisecond
 	// releaseDelay is for how long no node takes an address that a live node gave up. That node may have given
 	// it up because the address is not wanted any more, and other nodes may receive this change later.
 	releaseDelay = 500 * time.Millisecond

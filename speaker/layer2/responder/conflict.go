@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// MaxConflicts bounds the conflicts that are reported.
+	// MaxConflicts bounds the confirmed conflicts that are passed on. Unconfirmed ones are of addresses that this node
+	// has just taken, and last for some seconds.
 	MaxConflicts = 256
 	// quietChecks is how many series of probes in a row a foreign host must leave unanswered before this node
 	// announces the address: a silent host may only be restarting.
@@ -233,7 +234,7 @@ func (r *Responder) noteConflict(e *addressEntry, next layer2.Conflict) {
 		e.noted = e.lastForeign
 		message := "another host uses an address of this node"
 		if next.Unconfirmed {
-			message = "another node answers for an address that this node is about to announce: this node probes again, since that node may have just conceded the address"
+			message = "another node answers for an address that this node is about to announce: this node probes again, since that node may have just given the address up"
 		}
 		r.log.Info(message, "address", e.address, "link", next.Interface, "hardwareAddress", next.Hardware.String(), "node", next.Node, "announced", next.Announced)
 		e.conflict = &next
@@ -341,13 +342,18 @@ func (r *Responder) currentConflicts() []layer2.Conflict {
 			found[address] = *e.conflict
 		}
 	}
-	r.metrics.Conflicts.Set(float64(len(found)))
 	var list []layer2.Conflict
+	confirmed := 0
 	for _, address := range slices.SortedFunc(maps.Keys(found), netip.Addr.Compare) {
-		if len(list) < MaxConflicts {
-			list = append(list, found[address])
+		c := found[address]
+		if !c.Unconfirmed {
+			confirmed++
+		}
+		if c.Unconfirmed || confirmed <= MaxConflicts {
+			list = append(list, c)
 		}
 	}
+	r.metrics.Conflicts.Set(float64(confirmed))
 	return list
 }
 

@@ -73,13 +73,14 @@ func (r *Responder) kernelConflict(e *addressEntry) (c layer2.Conflict, is bool)
 // interfaces of all nodes. With such a proxy every address would be held for ever, although each node that
 // answers forwards the traffic. The caller holds the lock.
 //
-// If an address is probed that this node has just taken, a node that answers for less than timing.HandOver may be
-// a former owner which has just conceded the address. Then the result again is true, and the address has to be
-// probed again at once. If such an address is not held, checkKernelConflict finds the conflict.
+// While this node probes an address that it has just taken, a node that has answered for less than timing.HandOver
+// may be the former owner. Then again is true: the caller probes the address again at once. If such an address is not
+// held because of the settings, it is announced, and checkKernelConflict finds a conflict that lasts.
 func (r *Responder) noteKernelConflict(e *addressEntry, now time.Time, proxyBinds func() bool) (holds, again bool) {
 	c, is := r.kernelConflict(e)
 	if !is || r.detection == layer2.DetectionOff {
 		e.claims, e.answeredSince = rivalClaims{}, time.Time{}
+		r.forgetUnconfirmed(e)
 		return false, false
 	}
 	if e.answeredSince.IsZero() {
@@ -89,17 +90,25 @@ func (r *Responder) noteKernelConflict(e *addressEntry, now time.Time, proxyBind
 	holds = r.detection == layer2.DetectionEnforce && !proxyBinds()
 	c.Announced, c.Unconfirmed = !holds, !here && e.phase == phaseProbed && e.claims.last.Sub(e.answeredSince) < r.timing.HandOver
 	if c.Unconfirmed && !holds {
-		if e.conflict != nil && e.conflict.Unconfirmed {
-			r.forgetConflict(e)
-		}
+		r.forgetUnconfirmed(e)
 		return false, false
 	}
 	e.lastForeign = now
 	r.noteConflict(e, c)
-	if !c.Unconfirmed && holds {
+	if c.Unconfirmed {
+		return false, true
+	}
+	if holds {
 		e.phase, e.quiet, e.check = phaseHeld, 0, now.Add(r.timing.Check)
 	}
-	return holds, c.Unconfirmed
+	return holds, false
+}
+
+// forgetUnconfirmed removes the conflict of an address if it is unconfirmed. The caller holds the lock.
+func (r *Responder) forgetUnconfirmed(e *addressEntry) {
+	if e.conflict != nil && e.conflict.Unconfirmed {
+		r.forgetConflict(e)
+	}
 }
 
 // proxyBinds reports whether a service proxy puts the addresses of Services on interfaces.

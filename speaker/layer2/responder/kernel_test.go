@@ -114,6 +114,23 @@ func TestFormerOwnerThatConcedesIsNoKernel(t *testing.T) {
 	}
 }
 
+func TestSetDetection_ForgetsAnUnconfirmedConflictThatEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.kernel.Store(true)
+		b.SetLinks([]layer2.Link{eth0})
+		b.v4.kernel.Store(true)
+		b.SetServed(first(vip))
+		time.Sleep(600 * time.Millisecond)
+		b.reports()
+		b.SetDetection(layer2.DetectionReportOnly)
+		b.v4.kernel.Store(false)
+		time.Sleep(time.Second)
+		equal(t, "served", true, b.serves(vip))
+		equal(t, "reported", [][]layer2.Conflict{nil}, b.reports())
+	})
+}
+
 // A node that answers once for an address which a foreign host has had does not replace the report of that host.
 func TestKernelOfANode_AnswersForAnAddressOfAForeignHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -54,7 +54,7 @@ type Options struct {
 	// the process stood still, it must not answer requests that waited in its sockets meanwhile. The function is
 	// called often, so it must be fast; nil: always true.
 	MayAnswer func() bool
-	// Conflicts receives all addresses that other hosts use, in order and at most MaxConflicts, whenever
+	// Conflicts receives all addresses that other hosts use, in order and at most MaxConflicts confirmed ones, whenever
 	// these conflicts change; may be nil.
 	Conflicts func([]layer2.Conflict)
 	// Unserved receives the links on which addresses of a family cannot be announced although they should

@@ -53,8 +53,8 @@ type addressEntry struct {
 	strange     time.Time // a host that is no node was reported
 
 	claims rivalClaims // of other nodes
-	// answeredSince is when the first of those series of probes was answered that kernels of nodes have answered
-	// without a break; zero: the last series was not.
+	// answeredSince is when the first answer came, if kernels of nodes have answered every series of probes since
+	// then; zero: no node answered the last series.
 	answeredSince time.Time
 	proved        bool      // the covered node has announced the address
 	awaited       time.Time // since when the covered node should announce the address

@@ -102,9 +102,7 @@ func (e *Engine) phase(now time.Time, in inbox) ownership.Phase {
 }
 
 // resumeClaims claims the wanted addresses that the previous speaker on this node claimed, except those that
-// another node claims now. A claim of a node that started at the same time does not count if that node does not
-// announce the address and has no higher epoch: it still probes the address, and has not received that this node had
-// it. Such a claim counts if the former speaker on this node did not announce the address either. In a minority this node claims none of them, but the index of owners still records
+// other nodes have by now. In a minority this node claims none of them, but the index of owners still records
 // their epochs.
 func (e *Engine) resumeClaims(v *roundView) {
 	claims := ownership.Claims{}
@@ -113,17 +111,39 @@ func (e *Engine) resumeClaims(v *roundView) {
 			continue
 		}
 		e.owners.RaiseEpoch(address, epoch)
-		claimed := slices.ContainsFunc(v.in.view.Peers, func(p mesh.Peer) bool {
-			theirs, claims := p.State.Claims[address]
-			probes := e.together[p.Node] && slices.Contains(p.State.Held, address) && theirs <= epoch
-			return claims && (!probes || e.doubted[address])
-		})
-		if !claimed && !e.isMinority() {
-			claims[address] = epoch
-			e.recordTaken(address, acquisition{since: v.now, first: e.doubted[address]})
+		next, taken := e.resumedEpoch(v, address, epoch)
+		if taken || e.isMinority() {
+			continue
 		}
+		if next > epoch {
+			e.doubted[address] = true
+		}
+		claims[address] = next
+		e.recordTaken(address, acquisition{since: v.now, first: e.doubted[address]})
 	}
 	e.setClaims(claims)
+}
+
+// resumedEpoch returns the epoch with which this node claims an address that the previous speaker claimed, and
+// whether another node has taken the address. A node has not taken it if it does not announce it and has no higher
+// epoch: it has not received that this node had the address. If that node started at the same time, it still probes
+// the address, and this node goes on announcing it. Otherwise another host may use the address, so that this node
+// claims the address with the next epoch, and probes it first. An address that the previous speaker did not announce
+// either is left to the other node.
+func (e *Engine) resumedEpoch(v *roundView, address netip.Addr, epoch ownership.Epoch) (next ownership.Epoch, taken bool) {
+	next = epoch
+	for i := range v.in.view.Peers {
+		p := &v.in.view.Peers[i]
+		theirs, claims := p.State.Claims[address]
+		switch {
+		case !claims:
+		case theirs > epoch, epoch >= ownership.MaxEpoch, e.doubted[address], !slices.Contains(p.State.Held, address):
+			return 0, true
+		case !e.together[p.Node]:
+			next = epoch + 1
+		}
+	}
+	return next, false
 }
 
 // recordTaken records how this node got an address.

@@ -30,7 +30,6 @@ func TestSpeakerTakesUpTheAddressesOfItsPredecessor(t *testing.T) {
 		{name: "not an address that is not wanted any more", want: want(wanted(a2, "p1", self)), peers: []mesh.Peer{peer("p1", nil)}},
 		{name: "not an address that another node claims by now", want: want(wanted(a1, "p1", self)), peers: []mesh.Peer{peer("p1", ownership.Claims{a1: 8})}},
 		{name: "not even if the other node claims it with a lower epoch", want: want(wanted(a1, self, "p1")), peers: []mesh.Peer{peer("p1", ownership.Claims{a1: 6})}},
-		{name: "not an address that the other node claims and does not announce, since a foreign host uses it", want: want(wanted(a1, self, "p1")), peers: []mesh.Peer{probing("p1", a1, 1)}},
 		{name: "not an address that self may not own any more", want: want(wanted(a1, "p1")), peers: []mesh.Peer{in(ownership.Draining, peer("p1", nil))}},
 		{name: "no other address", want: want(wanted(a1, self), wanted(a2, "p1", self)), peers: []mesh.Peer{peer("p1", ownership.Claims{a2: 1})}, claim: ownership.Claims{a1: 7}},
 	}
@@ -78,6 +77,30 @@ func TestSpeakerTakesUpAnAddressThatANodeProbesWhichStartedAtTheSameTime(t *test
 				})
 			})
 		}
+	}
+}
+
+// A node that has not started at the same time may not announce the address because another host uses it.
+func TestSpeakerProbesAnAddressThatAnotherNodeDoesNotAnnounce(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		epoch ownership.Epoch // of the other node
+		claim ownership.Claims
+	}{
+		{"claimed with the first epoch", 1, ownership.Claims{a1: 8}},
+		{"claimed with the same epoch", 7, ownership.Claims{a1: 8}},
+		{"not if it has had another owner since", 8, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t, resuming(ownership.Claims{a1: 7}))
+				b.want.Addresses, b.view.Peers = want(wanted(a1, self, "p1")), []mesh.Peer{probing("p1", a1, tt.epoch)}
+				b.inform()
+				b.claims("when it has started", ownership.Active, tt.claim)
+				b.same("what it does not announce", len(tt.claim), len(b.states[len(b.states)-1].Held))
+				b.serves("when it has started", on0(true, slices.Collect(maps.Keys(tt.claim))...))
+			})
+		})
 	}
 }
 

@@ -345,21 +345,20 @@ func (m *Machine) refuteSuspicions(now time.Time, p *peer) (sends []OutgoingMess
 		return nil
 	}
 	var known []wire.KnownState
+	refute := func(suspect *peer) {
+		if p.refuted = now; suspect.sequence > 0 {
+			known = append(known, suspect.knownState())
+		}
+	}
 	for _, id := range p.suspects {
 		switch suspect := m.byID[id]; {
 		case suspect == nil || suspect == p:
 		case m.vouchesFor(now, suspect):
-			p.refuted = now
-			if suspect.sequence > 0 {
-				known = append(known, suspect.knownState())
-			}
+			refute(suspect)
 			sends = append(sends, m.relayState(now, suspect, p)...)
 		case suspect.live && suspect.arc && suspect.isBackSoon(now): // it is silent because it restarts
 			if suspect.suspected.IsZero() {
-				p.refuted = now // the kernel of its node answers this speaker: see NoteVanished
-				if suspect.sequence > 0 {
-					known = append(known, suspect.knownState())
-				}
+				refute(suspect) // the kernel of its node answers this speaker: see NoteVanished
 			}
 			sends = append(sends, m.relayState(now, suspect, p)...)
 		}

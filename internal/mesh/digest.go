@@ -32,7 +32,7 @@ const (
 	silentRounds = 3
 )
 
-// wantedState is a state that a digest names and this speaker does not have.
+// wantedState is a state that a heartbeat names and this speaker does not have.
 type wantedState struct {
 	wire.KnownState             // if its ID is 0, no state is wanted
 	since           time.Time   // when it was named

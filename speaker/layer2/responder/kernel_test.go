@@ -114,23 +114,6 @@ func TestFormerOwnerThatConcedesIsNoKernel(t *testing.T) {
 	}
 }
 
-func TestSetDetection_ForgetsAnUnconfirmedConflictThatEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t)
-		b.kernel.Store(true)
-		b.SetLinks([]layer2.Link{eth0})
-		b.v4.kernel.Store(true)
-		b.SetServed(first(vip))
-		time.Sleep(600 * time.Millisecond)
-		b.reports()
-		b.SetDetection(layer2.DetectionReportOnly)
-		b.v4.kernel.Store(false)
-		time.Sleep(time.Second)
-		equal(t, "served", true, b.serves(vip))
-		equal(t, "reported", [][]layer2.Conflict{nil}, b.reports())
-	})
-}
-
 // A node that answers once for an address which a foreign host has had does not replace the report of that host.
 func TestKernelOfANode_AnswersForAnAddressOfAForeignHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -155,25 +138,36 @@ func TestKernelOfANode_AnswersForAnAddressOfAForeignHost(t *testing.T) {
 }
 
 func TestSetDetection_AnnouncesAnAddressWithAnUnconfirmedConflict(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t)
-		b.kernel.Store(true)
-		b.SetLinks([]layer2.Link{eth0})
-		b.v4.kernel.Store(true)
-		b.SetServed(first(vip))
-		time.Sleep(600 * time.Millisecond)
-		b.reports()
-		b.SetDetection(layer2.DetectionReportOnly)
-		time.Sleep(500 * time.Millisecond)
-		equal(t, "served", true, b.serves(vip))
-		equal(t, "reported before it is confirmed", [][]layer2.Conflict{nil}, b.reports())
-		time.Sleep(5 * time.Second)
-		got := b.reports()
-		if len(got) != 1 || len(got[0]) != 1 {
-			t.Fatalf("got the reports %v, want one", got)
-		}
-		equal(t, "reported", true, got[0][0].Announced && !got[0][0].Unconfirmed)
-	})
+	for _, goesOn := range []bool{true, false} {
+		t.Run(fmt.Sprintf("the node goes on answering: %v", goesOn), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t)
+				b.kernel.Store(true)
+				b.SetLinks([]layer2.Link{eth0})
+				b.v4.kernel.Store(true)
+				b.SetServed(first(vip))
+				time.Sleep(600 * time.Millisecond)
+				b.reports()
+				b.SetDetection(layer2.DetectionReportOnly)
+				b.v4.kernel.Store(goesOn)
+				time.Sleep(500 * time.Millisecond)
+				equal(t, "served", true, b.serves(vip))
+				equal(t, "reported before it is confirmed", [][]layer2.Conflict{nil}, b.reports())
+				time.Sleep(5 * time.Second)
+				var confirmed []bool
+				for _, list := range b.reports() {
+					for _, c := range list {
+						confirmed = append(confirmed, c.Announced && !c.Unconfirmed)
+					}
+				}
+				want := []bool{true}
+				if !goesOn {
+					want = nil
+				}
+				equal(t, "reported later", want, confirmed)
+			})
+		})
+	}
 }
 
 // TestKernelOfANode_AddressInUse is about an address that is announced when another node claims it.
